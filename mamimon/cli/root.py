@@ -1,0 +1,37 @@
+"""The command line: groups are imported when they are called, so `--help` is instant."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+# Command name → module:attribute of its click command; help texts live with the commands.
+COMMANDS: dict[str, str] = {
+    "serve": "mamimon.cli.serve:serve",
+    "config": "mamimon.cli.config:config",
+    "version": "mamimon.cli.version:version",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command, or None where there is none of that name."""
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Logs, metrics, alerts, errors and product events in one process and one data directory."""

@@ -1,0 +1,107 @@
+"""The one source of time.
+
+Every part of mamimon asks a `Clock` that it was handed, so tests can move time by hand and a
+suspended laptop is noticed in one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import threading
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall and monotonic time, and sleeping on them."""
+
+    def now(self) -> float:
+        """Wall-clock seconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards; only differences mean anything."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when `seconds` of this clock have passed; a negative or zero value yields once."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        """See `Clock.now`."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        await asyncio.sleep(max(0.0, seconds))
+
+
+class ManualClock:
+    """A clock that stands still until somebody calls `advance`; shipped for tests and backtests.
+
+    Thread-safe: a test thread may advance it while a server's event loop sleeps on it.
+    """
+
+    def __init__(self, start: float = 1_767_225_600.0) -> None:
+        self._now = start
+        self._monotonic = 1_000.0
+        self._lock = threading.Lock()
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+
+    def now(self) -> float:
+        """See `Clock.now`."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        with self._lock:
+            heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), loop, future))
+        await future
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass: wall and monotonic time move together and due sleepers wake in order."""
+        with self._lock:
+            self._now += seconds
+            self._monotonic += seconds
+            due = []
+            while self._sleepers and self._sleepers[0][0] <= self._monotonic:
+                due.append(heapq.heappop(self._sleepers))
+        for _, _, loop, future in due:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, future)
+
+    def jump(self, seconds: float) -> None:
+        """Move only the wall clock, as a time correction or a suspended machine does."""
+        with self._lock:
+            self._now += seconds
+
+    @property
+    def sleepers(self) -> int:
+        """How many tasks are asleep on this clock; lets a test wait until a loop has come to rest."""
+        with self._lock:
+            return sum(1 for *_, future in self._sleepers if not future.done())
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

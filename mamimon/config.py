@@ -1,0 +1,385 @@
+"""Every setting: its name, type, default, unit, limits and meaning, in one table.
+
+The table is the `Settings` struct itself: the file reader, the environment, the flags,
+`mamimon config show` and the reference page all walk it. Precedence: file < `.env` <
+environment < flag. Names carry their unit (`_s` seconds, `_bytes`, `_days`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+MIB = 1024 * 1024
+
+
+class ConfigError(Exception):
+    """A setting cannot be used; `str()` names the file, line and what to do."""
+
+
+def _text(about: str, **extra: Any) -> Meta:
+    return Meta(description=about, extra=extra)
+
+
+def _number(about: str, ge: float | None = None, le: float | None = None, **extra: Any) -> Meta:
+    return Meta(description=about, ge=ge, le=le, extra=extra)
+
+
+class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Listeners and limits of the process."""
+
+    host: Annotated[str, _text("Address to listen on; anything but loopback needs an account.")] = "127.0.0.1"
+    port: Annotated[int, _number("Main port; 0 picks a free one.", 0, 65535)] = 7007
+    data_dir: Annotated[str, _text("Data directory; empty picks ./mamimon-data or the platform's.")] = ""
+    public_url: Annotated[str, _text("URL that people reach the pages by; used in links of messages.")] = ""
+    allowed_hosts: Annotated[list[str], _text("Extra Host header values to accept besides own names.")] = []
+    drop_in: Annotated[bool, _text("Also listen on the ports of Elasticsearch, Prometheus and friends.")] = (
+        False
+    )
+    drop_in_ports: Annotated[
+        str, _text("Ports of --drop-in, as es=9200,prometheus=9090,alertmanager=9093,ui=3000.")
+    ] = ""
+    max_body_bytes: Annotated[int, _number("Largest request body accepted, as sent.", 1024)] = 64 * MIB
+    max_decompressed_bytes: Annotated[int, _number("Largest request body after decompression.", 1024)] = (
+        256 * MIB
+    )
+    body_deadline_s: Annotated[float, _number("Seconds a client has to send a whole body.", 1)] = 60.0
+    stop_grace_s: Annotated[float, _number("Seconds given to open requests when stopping.", 0, 60)] = 5.0
+    self_log: Annotated[bool, _text("Store mamimon's own log lines in the log store.")] = True
+    locale: Annotated[str, _text("Language of pages: auto (by browser), en or tr.")] = "auto"
+
+
+class StorageSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """SQLite files and the disk they live on."""
+
+    readers: Annotated[int, _number("Reading connections a hot database file.", 1, 32)] = 3
+    busy_timeout_s: Annotated[float, _number("Seconds SQLite waits for a lock.", 0.1, 60)] = 5.0
+    min_free_bytes: Annotated[int, _number("Below this free disk space writes are refused.", 0)] = 128 * MIB
+    ballast_bytes: Annotated[int, _number("Reserve file removed when the disk is full.", 0)] = 16 * MIB
+
+
+class LogSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The log store and its doors."""
+
+    retention_days: Annotated[int, _number("Days a log line is kept.", 1)] = 90
+    default_dataset: Annotated[str, _text("Dataset of lines that name none.")] = "default"
+    block_rows: Annotated[int, _number("Rows a compressed block.", 16, 8192)] = 256
+    queue_rows: Annotated[int, _number("Rows that may wait for the writer before 429.", 100)] = 200_000
+    max_line_bytes: Annotated[int, _number("Largest record; a larger one is refused alone.", 256)] = MIB
+    future_limit_s: Annotated[int, _number("Records further ahead than this are refused.", 60)] = 86_400
+    query_timeout_s: Annotated[float, _number("Seconds a search may take.", 0.1, 600)] = 10.0
+    query_max_rows: Annotated[int, _number("Most rows one search returns.", 1)] = 10_000
+    mask: Annotated[bool, _text("Mask secrets in records at the door.")] = True
+    syslog_udp_port: Annotated[int, _number("UDP port for syslog; 0 is off.", 0, 65535)] = 0
+    syslog_tcp_port: Annotated[int, _number("TCP port for syslog; 0 is off.", 0, 65535)] = 0
+    gelf_udp_port: Annotated[int, _number("UDP port for GELF; 0 is off.", 0, 65535)] = 0
+
+
+class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Scraping, the series store and PromQL."""
+
+    prometheus_config: Annotated[str, _text("Path of a prometheus.yml to read targets and rules from.")] = ""
+    retention_days: Annotated[int, _number("Days full-resolution samples are kept.", 1)] = 30
+    scrape_interval_s: Annotated[float, _number("Default seconds between scrapes.", 0.1)] = 15.0
+    scrape_timeout_s: Annotated[float, _number("Default seconds a scrape may take.", 0.1)] = 10.0
+    evaluation_interval_s: Annotated[float, _number("Default seconds between rule evaluations.", 0.1)] = 15.0
+    lookback_s: Annotated[float, _number("How old a sample may be to count as current.", 1)] = 300.0
+    max_series_per_target: Annotated[int, _number("A target with more is refused whole.", 1)] = 200_000
+    max_labels_per_series: Annotated[int, _number("A series with more labels is refused.", 1)] = 64
+    max_label_bytes: Annotated[int, _number("Longest label name or value.", 16)] = 4096
+    max_exposition_bytes: Annotated[int, _number("Largest exposition read from a target.", 1024)] = 50 * MIB
+    query_timeout_s: Annotated[float, _number("Seconds a query may take.", 0.1)] = 30.0
+    query_max_samples: Annotated[int, _number("Samples one query may load.", 1000)] = 50_000_000
+    out_of_order_s: Annotated[float, _number("How late a pushed sample may be.", 0)] = 1800.0
+    head_bytes: Annotated[int, _number("Memory for decoded recent samples.", MIB)] = 128 * MIB
+    admin_api: Annotated[bool, _text("Allow the TSDB admin endpoints.")] = False
+    statsd_udp_port: Annotated[int, _number("UDP port for StatsD; 0 is off.", 0, 65535)] = 0
+    scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
+
+
+class ErrorSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The Sentry-compatible door."""
+
+    retention_days: Annotated[int, _number("Days an error event is kept.", 1)] = 90
+    dsn: Annotated[str, _text("DSN that applications use; checked by doctor.", mission="VITE_SENTRY_DSN")] = (
+        ""
+    )
+    max_envelope_bytes: Annotated[int, _number("Largest envelope after decompression.", 1024)] = 200 * MIB
+    max_event_bytes: Annotated[int, _number("Largest event item.", 1024)] = MIB
+    events_per_minute: Annotated[int, _number("Events a key may send a minute before 429.", 1)] = 60_000
+
+
+class EventSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Product events."""
+
+    retention_days: Annotated[int, _number("Days an event is kept.", 1)] = 365
+    pseudonym_days: Annotated[int, _number("Days between pseudonym key rotations.", 1)] = 90
+    respect_dnt: Annotated[bool, _text("Drop browser events that carry Do-Not-Track or GPC.")] = True
+
+
+class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Rules, routing and delivery."""
+
+    alertmanager_config: Annotated[str, _text("Path of an alertmanager.yml.")] = ""
+    rule_files: Annotated[list[str], _text("Rule files besides those of prometheus.yml; globs allowed.")] = []
+    builtin_rules: Annotated[bool, _text("Evaluate the five built-in rules.")] = True
+    unacknowledged_timeout_s: Annotated[
+        float, _number("Seconds without an acknowledgement before the next person is told.", 1)
+    ] = 300.0
+    repeat_limit: Annotated[int, _number("How often an escalation policy starts over.", 0, 5)] = 2
+    slack_webhook_url: Annotated[
+        str, _text("Slack incoming webhook.", secret=True, mission="SLACK_WEBHOOK_URL")
+    ] = ""
+    smtp_server: Annotated[str, _text("SMTP server for mail.", mission="SMTP_SERVER")] = ""
+    smtp_port: Annotated[int, _number("SMTP port.", 1, 65535, mission="SMTP_PORT")] = 587
+    smtp_username: Annotated[str, _text("SMTP user.", mission="SMTP_USERNAME")] = ""
+    smtp_password: Annotated[str, _text("SMTP password.", secret=True, mission="SMTP_PASSWORD")] = ""
+    smtp_from: Annotated[str, _text("Sender address; empty takes the SMTP user.")] = ""
+    smtp_security: Annotated[str, _text("auto, starttls, ssl or none.")] = "auto"
+    email_to: Annotated[str, _text("Who gets mail; commas separate people.", mission="ALERT_EMAIL_TO")] = ""
+    escalate_email_to: Annotated[str, _text("Who gets mail when nobody acknowledged.")] = ""
+
+
+class HealthSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Checks and heartbeats."""
+
+    checks: Annotated[list[dict[str, Any]], _text("Checks, as [[health.checks]] tables.")] = []
+    interval_s: Annotated[float, _number("Default seconds between checks.", 1)] = 30.0
+    timeout_s: Annotated[float, _number("Default seconds a check may take.", 0.1)] = 10.0
+    host_checks: Annotated[bool, _text("Watch this machine's disk and memory.")] = True
+    public_status_page: Annotated[bool, _text("Show /status without signing in.")] = False
+
+
+class DashboardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Dashboards and Grafana."""
+
+    provisioning_dir: Annotated[str, _text("Folder of dashboard JSON or YAML that is reloaded.")] = ""
+    grafana_url: Annotated[str, _text("Grafana to provision.", mission="GRAFANA_URL")] = ""
+    grafana_user: Annotated[str, _text("Grafana user.", mission="GRAFANA_ADMIN_USER")] = ""
+    grafana_password: Annotated[
+        str, _text("Grafana password.", secret=True, mission="GRAFANA_ADMIN_PASSWORD")
+    ] = ""
+    prometheus_url: Annotated[
+        str, _text("Prometheus address that Grafana is given.", mission="PROMETHEUS_URL")
+    ] = ""
+
+
+class ForwardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Sending on to the real ones."""
+
+    elasticsearch_url: Annotated[str, _text("Send log batches on to here.", mission="ELASTICSEARCH_URL")] = ""
+    elasticsearch_username: Annotated[str, _text("User there.", mission="ELASTICSEARCH_USERNAME")] = ""
+    elasticsearch_password: Annotated[
+        str, _text("Password there.", secret=True, mission="ELASTICSEARCH_PASSWORD")
+    ] = ""
+    remote_write_url: Annotated[str, _text("Send samples on to here by remote write.")] = ""
+    outbox_max_bytes: Annotated[int, _number("Disk the outbox may take.", MIB)] = 1024 * MIB
+
+
+class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Nightly clean-up and backup."""
+
+    hour: Annotated[int, _number("Hour of the night (local time) of the clean-up.", 0, 23)] = 3
+    backup_before_delete: Annotated[bool, _text("Back a day up, and verify it, before deleting it.")] = True
+    backup_dir: Annotated[str, _text("Where backups go; empty is backups/ in the data directory.")] = ""
+    backup_recipients: Annotated[list[str], _text("age public keys; empty leaves backups unencrypted.")] = []
+    backup_keep_days: Annotated[int, _number("Days a backup is kept; 0 keeps all.", 0)] = 365
+
+
+class AccountSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Signing in."""
+
+    session_days: Annotated[int, _number("Days a session lasts.", 1)] = 14
+    login_attempts: Annotated[int, _number("Failed sign-ins a name may have in 15 minutes.", 1)] = 10
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """All settings by section; a section is a table of `mamimon.toml`."""
+
+    server: ServerSettings = msgspec.field(default_factory=ServerSettings)
+    storage: StorageSettings = msgspec.field(default_factory=StorageSettings)
+    logs: LogSettings = msgspec.field(default_factory=LogSettings)
+    metrics: MetricSettings = msgspec.field(default_factory=MetricSettings)
+    errors: ErrorSettings = msgspec.field(default_factory=ErrorSettings)
+    events: EventSettings = msgspec.field(default_factory=EventSettings)
+    alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
+    health: HealthSettings = msgspec.field(default_factory=HealthSettings)
+    dashboards: DashboardSettings = msgspec.field(default_factory=DashboardSettings)
+    forward: ForwardSettings = msgspec.field(default_factory=ForwardSettings)
+    retention: RetentionSettings = msgspec.field(default_factory=RetentionSettings)
+    accounts: AccountSettings = msgspec.field(default_factory=AccountSettings)
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One setting of the table: where it is, what it means and what it may be."""
+
+    section: str
+    key: str
+    type: Any
+    default: Any
+    about: str
+    secret: bool
+    mission: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"MAMIMON_{self.section}__{self.key}".upper()
+
+
+def table() -> Iterator[Row]:
+    """Walk every setting in the order of the file."""
+    for section in msgspec.structs.fields(Settings):
+        kind: Any = section.default_factory
+        hints = get_type_hints(kind, include_extras=True)
+        for field in msgspec.structs.fields(kind):
+            plain, *metas = get_args(hints[field.name])
+            meta = next(m for m in metas if isinstance(m, Meta))
+            default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+            extra = meta.extra or {}
+            yield Row(
+                section=section.name,
+                key=field.name,
+                type=plain,
+                default=default,
+                about=meta.description or "",
+                secret=bool(extra.get("secret")),
+                mission=str(extra.get("mission", "")),
+            )
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the settings from a file, a `.env`, the environment and flags, the later winning.
+
+    `flags` maps `"section.key"` to a value; None means not given. Raises `ConfigError` with the
+    place and a suggestion for anything unknown, mistyped or out of range.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    places: dict[tuple[str, str], str] = {}
+    if path is not None:
+        _merge_file(path, merged, places)
+    if env_file is not None and env_file.is_file():
+        _merge_environment(read_env_file(env_file), merged, places, str(env_file))
+    _merge_environment(os.environ if environ is None else environ, merged, places, "environment")
+    for name, value in (flags or {}).items():
+        if value is not None:
+            section, key = name.split(".")
+            merged.setdefault(section, {})[key] = value
+            places[section, key] = f"--{key.replace('_', '-')}"
+    return _convert(merged, places)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read `KEY=value` lines; quotes are stripped, `export` and comments are allowed."""
+    values: dict[str, str] = {}
+    for raw in path.read_text(encoding="utf-8").splitlines():
+        line = raw.strip().removeprefix("export ").strip()
+        if not line or line.startswith("#") or "=" not in line:
+            continue
+        key, _, value = line.partition("=")
+        value = value.strip()
+        if value[:1] in {'"', "'"} and value[-1:] == value[:1]:
+            value = value[1:-1]
+        else:
+            value = value.split(" #")[0].rstrip()
+        values[key.strip()] = value
+    return values
+
+
+def _merge_file(path: Path, merged: dict[str, dict[str, Any]], places: dict[tuple[str, str], str]) -> None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    known = {(row.section, row.key) for row in table()}
+    sections = {section for section, _ in known}
+    for section, values in raw.items():
+        line = _line_of(text, section, None)
+        if section not in sections or not isinstance(values, dict):
+            raise ConfigError(f"{path}:{line}: unknown section [{section}]{_suggest(section, sections)}")
+        for key, value in values.items():
+            line = _line_of(text, section, key)
+            if (section, key) not in known:
+                keys = {k for s, k in known if s == section}
+                raise ConfigError(f"{path}:{line}: unknown setting {section}.{key}{_suggest(key, keys)}")
+            merged.setdefault(section, {})[key] = value
+            places[section, key] = f"{path}:{line}"
+
+
+def _merge_environment(
+    environ: Mapping[str, str],
+    merged: dict[str, dict[str, Any]],
+    places: dict[tuple[str, str], str],
+    source: str,
+) -> None:
+    rows = list(table())
+    known = {row.variable for row in rows}
+    for name in environ:
+        if name.startswith("MAMIMON_") and "__" in name and name not in known:
+            raise ConfigError(f"{source}: unknown variable {name}{_suggest(name, known)}")
+    for row in rows:
+        name = row.variable if row.variable in environ else row.mission
+        value = environ.get(name, "") if name else ""
+        if not value:
+            continue
+        kind = str(row.type)
+        merged.setdefault(row.section, {})[row.key] = (
+            [part.strip() for part in value.split(",") if part.strip()]
+            if kind.startswith("list[str")
+            else value
+        )
+        places[row.section, row.key] = f"{source}: {name}"
+
+
+def _convert(merged: dict[str, dict[str, Any]], places: dict[tuple[str, str], str]) -> Settings:
+    settings = Settings()
+    for section in msgspec.structs.fields(Settings):
+        values = merged.get(section.name, {})
+        for key, value in values.items():
+            try:
+                one = msgspec.convert({key: value}, section.type, strict=False)
+            except msgspec.ValidationError as error:
+                place = places[section.name, key]
+                reason = str(error).split(" - at ")[0]
+                raise ConfigError(f"{place}: {section.name}.{key}: {reason}") from None
+            setattr(getattr(settings, section.name), key, getattr(one, key))
+    return settings
+
+
+def _suggest(name: str, choices: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _line_of(text: str, section: str, key: str | None) -> int:
+    current = ""
+    header = re.compile(r"^\s*\[+\s*\"?([\w.\-]+)\"?\s*\]+")
+    for number, line in enumerate(text.splitlines(), 1):
+        found = header.match(line)
+        if found:
+            current = found.group(1)
+            if key is None and current.split(".")[0] == section:
+                return number
+            if key is not None and current == f"{section}.{key}":
+                return number
+        elif key is not None and current == section and re.match(rf"^\s*\"?{re.escape(key)}\"?\s*=", line):
+            return number
+    return 1

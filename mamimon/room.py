@@ -1,0 +1,49 @@
+"""What a room of the house offers the server that assembles it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import msgspec
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A background task: the supervisor runs it under its name and restarts it with back-off."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+
+
+class Room(Protocol):
+    """The life of a room: opened before the first request, its tasks run, closed after the last."""
+
+    name: str
+
+    async def open(self) -> None:
+        """Open files and read state back; must be quick (start to ready is a promise)."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and release everything; idempotent."""
+        ...
+
+    def tasks(self) -> Sequence[Task]:
+        """Background tasks to run between `open` and `close`."""
+        ...
+
+    def handlers(self) -> Sequence[ControllerRouterHandler]:
+        """Litestar handlers, routers and mounted ASGI apps of this room's doors and pages."""
+        ...
+
+
+@runtime_checkable
+class Badged(Protocol):
+    """A room with a count in the navigation; must answer from memory."""
+
+    def badge(self) -> tuple[str, int]:
+        """The navigation key (`alerts`, `errors`, …) and the count to show; 0 shows nothing."""
+        ...

@@ -1,0 +1,76 @@
+"""Assembles the Litestar app from the rooms."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from litestar import Litestar, MediaType, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.response import Template
+from litestar.static_files import create_static_files_router
+from litestar_htmx import HTMXPlugin
+
+from mamimon.i18n import web_dir
+from mamimon.problems import Problem
+from mamimon.server.pages import page_handlers, template_config
+from mamimon.server.protect import protect
+from mamimon.server.system import system_handlers
+
+if TYPE_CHECKING:
+    from mamimon.http import AsgiApp
+    from mamimon.server.house import House
+    from mamimon.storage import Core
+
+_log = logging.getLogger("mamimon.server")
+
+
+def create_app(house: House, core: Core) -> AsgiApp:
+    """The ASGI app of one server: every room's handlers behind the protections of `protect`."""
+    app = Litestar(
+        route_handlers=[
+            *house.handlers(),
+            *page_handlers(house, core),
+            *system_handlers(core),
+            create_static_files_router("/static", [web_dir() / "static"], include_in_schema=False),
+        ],
+        template_config=template_config(house, core),
+        plugins=[HTMXPlugin()],
+        exception_handlers={Problem: _problem, HTTPException: _http, Exception: _crash},
+        openapi_config=OpenAPIConfig(
+            title="mamimon", version="1", path="/schema", render_plugins=[JsonRenderPlugin(path="/")]
+        ),
+        request_max_body_size=core.settings.server.max_body_bytes,
+        logging_config=None,
+    )
+    return protect(cast("AsgiApp", app), core)
+
+
+def _problem(request: Request[Any, Any, Any], error: Problem) -> Response[Any]:
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return _answer(request, error.status, error.detail, error.hint, headers)
+
+
+def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    detail = error.detail
+    if error.extra:
+        detail = f"{detail}: {error.extra}"
+    return _answer(request, error.status_code, detail, "", dict(error.headers or {}))
+
+
+def _crash(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _answer(request, 500, "mamimon made a mistake; the log has the details", "", {})
+
+
+def _answer(
+    request: Request[Any, Any, Any], status: int, detail: str, hint: str, headers: dict[str, str]
+) -> Response[Any]:
+    """A page for a browser's navigation, JSON for everybody else."""
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        context = {"title": str(status), "status": status, "detail": detail, "hint": hint}
+        return Template("error.html", context=context, status_code=status, headers=headers)
+    body = {"error": detail, "status": status} | ({"hint": hint} if hint else {})
+    return Response(body, status_code=status, headers=headers, media_type=MediaType.JSON)

@@ -1,0 +1,77 @@
+"""Builds the rooms, opens them in order and hands their doors to the app."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mamimon.clock import Clock
+from mamimon.config import Settings
+from mamimon.room import Badged, Room, Task
+from mamimon.storage import Core, Database, migrate
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+_log = logging.getLogger("mamimon.server")
+
+
+class House:
+    """The rooms of one server over one data directory."""
+
+    def __init__(self, settings: Settings, data_dir: Path, clock: Clock) -> None:
+        self.settings = settings
+        self.data_dir = data_dir
+        self.clock = clock
+        self.core: Core | None = None
+        self.rooms: list[Room] = []
+
+    async def open(self) -> Core:
+        """Open the state database and every room; on a failure what was opened is closed again."""
+        state = await Database.open(
+            self.data_dir / "mamimon.db",
+            synchronous="FULL",
+            readers=self.settings.storage.readers,
+            busy_timeout_s=self.settings.storage.busy_timeout_s,
+        )
+        try:
+            await migrate(state, "state")
+            self.core = Core(self.settings, self.clock, self.data_dir, state)
+            for room in self._build(self.core):
+                await room.open()
+                self.rooms.append(room)
+        except BaseException:
+            await self.close()
+            await state.close()
+            raise
+        return self.core
+
+    def _build(self, core: Core) -> Sequence[Room]:
+        """The rooms in the order they open; a later one may be handed an earlier one."""
+        return []
+
+    def tasks(self) -> list[Task]:
+        """Every room's background tasks."""
+        return [task for room in self.rooms for task in room.tasks()]
+
+    def handlers(self) -> list[ControllerRouterHandler]:
+        """Every room's doors and pages."""
+        return [handler for room in self.rooms for handler in room.handlers()]
+
+    def badges(self) -> dict[str, int]:
+        """Counts shown in the navigation; a room that has one offers `badge() -> (key, count)`."""
+        return dict(room.badge() for room in self.rooms if isinstance(room, Badged))
+
+    async def close(self) -> None:
+        """Close the rooms, last opened first, then the state database; idempotent."""
+        for room in reversed(self.rooms):
+            try:
+                await room.close()
+            except Exception:
+                _log.exception("closing %s failed", room.name)
+        self.rooms.clear()
+        if self.core is not None:
+            await self.core.state.close()
+            self.core = None

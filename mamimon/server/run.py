@@ -1,0 +1,177 @@
+"""The life of a server process: lock, bind, open, serve, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from mamimon.clock import Clock, SystemClock
+from mamimon.config import ConfigError, Settings
+from mamimon.server.app import create_app
+from mamimon.server.house import House
+from mamimon.server.listeners import Listener, bind, by_port
+from mamimon.server.supervisor import Supervisor
+
+_log = logging.getLogger("mamimon.server")
+
+
+class Server:
+    """A mamimon server; `serve` runs it until `stop` is called or a signal arrives.
+
+    Tests run it in a thread with their own clock and wait for `ready`; `stop` is thread-safe.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        data_dir: Path,
+        clock: Clock | None = None,
+        *,
+        on_ready: Callable[[Server], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.data_dir = data_dir
+        self.clock = clock or SystemClock()
+        self.house = House(settings, data_dir, self.clock)
+        self.listeners: list[Listener] = []
+        self.warnings: list[str] = []
+        self.ready = threading.Event()
+        self.failure: BaseException | None = None
+        self._on_ready = on_ready
+        self._uvicorn: uvicorn.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """The main listener's address."""
+        return f"http://{_shown(self.settings.server.host)}:{self.listeners[0].port}"
+
+    def ports(self) -> dict[str, int]:
+        """Every listener's port by name."""
+        return {listener.name: listener.port for listener in self.listeners}
+
+    async def serve(self) -> None:
+        """Run until stopped. Raises `ConfigError` where the start is refused."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with _Lock(self.data_dir / "mamimon.lock"):
+            try:
+                self.listeners, self.warnings = bind(self.settings.server)
+                await self._run()
+            except BaseException as error:
+                self.failure = error
+                raise
+            finally:
+                self.ready.set()
+                for listener in self.listeners:
+                    listener.sock.close()
+                await self.house.close()
+
+    async def _run(self) -> None:
+        core = await self.house.open()
+        core.base_url = self.settings.server.public_url.rstrip("/") or self.url
+        app = create_app(self.house, core)
+        supervisor = Supervisor(self.clock, core.registry)
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                by_port(app, self.listeners),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=65,
+                timeout_graceful_shutdown=int(self.settings.server.stop_grace_s) or 1,
+                h11_max_incomplete_event_size=64 * 1024,
+                ws="none",
+            )
+        )
+        for task in self.house.tasks():
+            supervisor.start(task)
+        watcher = asyncio.create_task(self._announce())
+        self._handle_signals()
+        try:
+            await self._uvicorn.serve([listener.sock for listener in self.listeners])
+        finally:
+            watcher.cancel()
+            await supervisor.stop()
+
+    async def _announce(self) -> None:
+        assert self._uvicorn is not None
+        while not self._uvicorn.started:  # noqa: ASYNC110 - uvicorn offers a flag, not an event
+            await asyncio.sleep(0.005)
+        (self.data_dir / "server.json").write_text(
+            json.dumps({"url": self.url, "pid": os.getpid(), "ports": self.ports()})
+        )
+        self.ready.set()
+        for warning in self.warnings:
+            _log.warning(warning)
+        if self._on_ready is not None:
+            self._on_ready(self)
+
+    def _handle_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop_or_hurry)
+
+    def _stop_or_hurry(self) -> None:
+        assert self._uvicorn is not None
+        self._uvicorn.force_exit = self._uvicorn.should_exit
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask the server to stop gracefully; returns at once."""
+        if self._uvicorn is not None:
+            self._uvicorn.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handling, which would end the process by the signal, not by 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Lock:
+    """One server a data directory: an advisory lock that dies with the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1
+
+    def __enter__(self) -> None:
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise ConfigError(
+                f"{self._path.parent} is in use by another mamimon; stop it or pass --data-dir"
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+
+def default_data_dir() -> Path:
+    """`./mamimon-data` if it is there, else the platform's data directory."""
+    here = Path("mamimon-data")
+    if here.is_dir():
+        return here
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/mamimon"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "mamimon"
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

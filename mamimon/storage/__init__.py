@@ -1,0 +1,7 @@
+"""SQLite files: one writer each, query-only readers, migrations, and the disk they live on."""
+
+from mamimon.storage.core import Core
+from mamimon.storage.database import Database, Work
+from mamimon.storage.migrate import MigrationError, migrate
+
+__all__ = ["Core", "Database", "MigrationError", "Work", "migrate"]

@@ -1,0 +1,34 @@
+"""What every room is handed when it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from mamimon.clock import Clock
+from mamimon.config import Settings
+from mamimon.storage.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Core:
+    """Settings, time, the data directory, the relational state and the self-metrics registry.
+
+    `state` is `mamimon.db`, open and migrated before any room's `open`. `base_url` is the main
+    listener's address as people reach it; it is known once the server is bound.
+    """
+
+    settings: Settings
+    clock: Clock
+    data_dir: Path
+    state: Database
+    registry: CollectorRegistry = field(default_factory=lambda: CollectorRegistry(auto_describe=True))
+    base_url: str = ""
+    writable: Callable[[], bool] = lambda: True
+    """False while the disk is (nearly) full: doors answer 503, queries and pages go on."""

@@ -1,0 +1,72 @@
+"""Liveness, readiness, own metrics and the protections in front of every request."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_health_and_readiness(server: Any) -> None:
+    """A started server is alive and ready."""
+    assert server.client.get("/healthz").json()["status"] == "pass"
+    assert server.client.get("/readyz").json()["status"] == "pass"
+
+
+@pytest.mark.feature("M5")
+def test_own_metrics_have_the_six_of_the_mission(server: Any) -> None:
+    """mamimon's own exposition has the mission's six metrics."""
+    server.client.get("/healthz")
+    text = server.client.get("/metrics").text
+    for name in (
+        'http_requests_total{method="GET",path="/healthz",status="200"} 1.0',
+        "http_request_duration_seconds_bucket",
+        "# TYPE http_requests_errors_total counter",
+        "system_cpu_usage_percent",
+        "system_memory_usage_percent",
+        "system_disk_usage_percent",
+    ):
+        assert name in text
+
+
+def test_unknown_paths_are_not_found(server: Any) -> None:
+    """No catch-all answers 200: JSON for programs, a page for browsers."""
+    assert server.client.get("/no/such").json() == {"error": "Not Found", "status": 404}
+    page = server.client.get("/no/such", headers={"Accept": "text/html"})
+    assert page.status_code == 404
+    assert "<h1>404</h1>" in page.text
+
+
+@pytest.mark.feature("S3")
+def test_foreign_hosts_and_cross_site_posts_are_refused(server: Any) -> None:
+    """A rebound host name and a cross-site POST are turned away with 403."""
+    assert server.client.get("/healthz", headers={"Host": "evil.example"}).status_code == 403
+    cross = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    assert server.client.post("/healthz", headers=cross).status_code == 403
+
+
+def test_graceful_stop_and_ready_line(process: Callable[..., Any]) -> None:
+    """SIGTERM stops the process with exit code 0."""
+    one = process()
+    assert one.terminate() == 0
+
+
+@pytest.mark.feature("O1")
+def test_configuration_error_exits_2_with_the_place(tmp_path: Path) -> None:
+    """An unknown setting stops the start with file, line and a suggestion."""
+    (tmp_path / "mamimon.toml").write_text("[server]\nport = 0\n\n[logs]\nretention_day = 3\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mamimon", "serve"], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2
+    assert "mamimon.toml:5: unknown setting logs.retention_day; did you mean retention_days?" in done.stderr
+
+
+def test_a_second_server_on_the_same_data_is_refused(server: Any, start: Callable[..., Any]) -> None:
+    """One server a data directory."""
+    with pytest.raises(Exception, match="in use by another mamimon"):
+        start()

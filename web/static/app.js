@@ -1,0 +1,62 @@
+// Small things every page needs: local times, keyboard, theme, confirmation, live-connection state.
+(() => {
+  "use strict";
+  const lang = document.documentElement.lang || "en";
+  const full = new Intl.DateTimeFormat(lang, { dateStyle: "short", timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
+
+  // <time data-t="epoch seconds"> is UTC text without JavaScript and local time with it.
+  function localTimes(root) {
+    for (const node of root.querySelectorAll("time[data-t]:not([data-done])")) {
+      const at = new Date(Number(node.dataset.t) * 1000);
+      node.textContent = (node.dataset.form === "clock" ? clock : full).format(at);
+      node.title = at.toISOString();
+      node.dataset.done = "1";
+    }
+  }
+
+  const go = { o: "/", i: "/incidents", a: "/alerts", l: "/logs", m: "/graph", e: "/errors", v: "/events", c: "/checks", d: "/dashboards", x: "/explore", s: "/settings" };
+  let pending = "";
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.isContentEditable) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (pending === "g" && go[event.key]) { pending = ""; location.href = go[event.key]; return; }
+    pending = event.key === "g" ? "g" : "";
+    if (event.key === "/") {
+      const box = document.querySelector("input.q, input[type=search]");
+      if (box) { event.preventDefault(); box.focus(); box.select(); }
+    } else if (event.key === "?") {
+      const help = document.getElementById("keys");
+      if (help) { if (help.open) help.close(); else help.showModal(); }
+    } else if (event.key === "t") {
+      const pick = document.querySelector("select[name=since]");
+      if (pick) { event.preventDefault(); pick.focus(); }
+    }
+  });
+
+  document.addEventListener("submit", (event) => {
+    const ask = event.target.dataset.confirm;
+    if (ask && !window.confirm(ask)) event.preventDefault();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+  });
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (!copy) return;
+    await navigator.clipboard.writeText(copy.dataset.copy);
+    copy.setAttribute("data-copied", "");
+  });
+
+  const state = document.getElementById("live-state");
+  const mark = (value) => { if (state) state.dataset.state = value; };
+  document.addEventListener("htmx:sseOpen", () => mark("live"));
+  document.addEventListener("htmx:sseError", () => mark("lost"));
+  document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
+  document.addEventListener("htmx:sseMessage", (event) => localTimes(event.target));
+  document.addEventListener("mamimon:rows", (event) => localTimes(event.target));
+  localTimes(document);
+})();

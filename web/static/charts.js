@@ -1,0 +1,184 @@
+// Draws every <figure class="chart" data-src="…">: one JSON answer a chart, drawn by uPlot.
+// Answer: {times:[epoch s], series:[{name, values:[number|null]}], marks:[{time,label,kind}], threshold:{value,label}, error}
+// data-kind: line (default) | bars | stack. data-unit: "", s, bytes, percent, ratio, rate. data-refresh: seconds.
+(() => {
+  "use strict";
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const lang = document.documentElement.lang || "en";
+  const plain = new Intl.NumberFormat(lang, { maximumSignificantDigits: 4 });
+  const short = new Intl.NumberFormat(lang, { notation: "compact", maximumSignificantDigits: 3 });
+
+  function show(value, unit) {
+    if (value == null) return "–";
+    if (unit === "bytes") {
+      const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+      let i = 0;
+      while (Math.abs(value) >= 1024 && i < units.length - 1) { value /= 1024; i += 1; }
+      return plain.format(Number(value.toPrecision(3))) + " " + units[i];
+    }
+    if (unit === "s") return Math.abs(value) < 1 && value !== 0 ? plain.format(Number((value * 1000).toPrecision(3))) + " ms" : plain.format(Number(value.toPrecision(3))) + " s";
+    if (unit === "percent") return plain.format(Number(value.toPrecision(3))) + " %";
+    if (unit === "ratio") return plain.format(Number((value * 100).toPrecision(3))) + " %";
+    if (unit === "rate") return short.format(value) + " /s";
+    return Math.abs(value) >= 10000 ? short.format(value) : plain.format(Number(value.toPrecision(4)));
+  }
+
+  function stacked(columns) {
+    const sums = new Float64Array(columns[0] ? columns[0].length : 0);
+    return columns.map((column) => Array.from(column, (value, i) => { sums[i] += value == null ? 0 : value; return sums[i]; }));
+  }
+
+  class Chart {
+    constructor(figure) {
+      this.figure = figure;
+      this.plot = null;
+      this.size = new ResizeObserver(() => this.fit());
+      this.size.observe(figure);
+      this.load();
+      const every = Number(figure.dataset.refresh || 0);
+      if (every > 0) this.timer = setInterval(() => { if (!figure.isConnected) this.end(); else if (!document.hidden) this.load(); }, every * 1000);
+    }
+    end() { clearInterval(this.timer); this.size.disconnect(); if (this.plot) this.plot.destroy(); }
+    fit() { if (this.plot) this.plot.setSize({ width: this.figure.clientWidth, height: this.figure.clientHeight }); }
+    async load() {
+      if (!this.plot) this.figure.classList.add("loading");
+      try {
+        const answer = await fetch(this.figure.dataset.src, { headers: { Accept: "application/json" } });
+        const data = await answer.json();
+        if (!answer.ok || data.error) throw new Error(data.error || answer.statusText);
+        this.draw(data);
+      } catch (error) {
+        this.say(error.message || String(error));
+      } finally { this.figure.classList.remove("loading"); }
+    }
+    say(text) {
+      if (this.plot) { this.plot.destroy(); this.plot = null; }
+      let box = this.figure.querySelector(".message");
+      if (!box) { box = document.createElement("div"); box.className = "message"; this.figure.append(box); }
+      box.textContent = text;
+    }
+    draw(data) {
+      if (!data.series || !data.series.length || !data.times.length) { this.say(this.figure.dataset.empty || "No data"); this.legend([]); return; }
+      const old = this.figure.querySelector(".message");
+      if (old) old.remove();
+      const kind = this.figure.dataset.kind || "line", unit = this.figure.dataset.unit || "";
+      const names = data.series.map((one) => one.name);
+      let columns = data.series.map((one) => one.values);
+      if (kind === "stack") columns = stacked(columns);
+      const shape = kind + names.length;
+      const table = [data.times, ...columns];
+      this.extra = data;
+      if (this.plot && this.shape === shape) { this.plot.setData(table); }
+      else { if (this.plot) this.plot.destroy(); this.shape = shape; this.plot = this.make(table, names, kind, unit); }
+      this.legend(names);
+      this.figure.dataset.points = String(data.times.length);
+      this.alternative(data, unit);
+    }
+    make(table, names, kind, unit) {
+      const colour = (i) => css("--c" + (i % 6 + 1));
+      const bars = kind === "bars" || kind === "stack";
+      const order = names.map((_, i) => i);
+      const series = [{}, ...order.map((i) => {
+        const stroke = /error|5xx|crit/i.test(names[i]) && bars ? css("--crit") : colour(i);
+        return bars
+          ? { label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40] }), value: (u, v) => show(v, unit) }
+          : { label: names[i], stroke, width: 1.5, points: { show: table[0].length < 2 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
+      })];
+      if (kind === "stack") { series.splice(1, order.length, ...series.slice(1).reverse()); const cols = table.splice(1); table.push(...cols.reverse()); }
+      const axis = { stroke: css("--text-3"), grid: { stroke: css("--line-2"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+      const figure = this.figure;
+      return new uPlot({
+        width: figure.clientWidth || 300, height: figure.clientHeight || 160,
+        cursor: { sync: { key: figure.closest("[data-sync]") ? "page" : undefined }, drag: { x: true, y: false, setScale: false } },
+        legend: { show: false }, padding: [8, 8, 0, 0],
+        scales: { y: { range: (u, min, max) => { const limit = this.extra.threshold ? this.extra.threshold.value : max; const top = Math.max(max, limit); const low = Math.min(0, min); return [low, top === low ? low + 1 : top * 1.1]; } } },
+        axes: [{ ...axis, size: 28 }, { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
+        series,
+        hooks: {
+          draw: [(u) => this.marks(u)],
+          setSelect: [(u) => { if (u.select.width > 4) this.zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); }],
+        },
+        plugins: [this.tip(unit)],
+      }, table, figure);
+    }
+    tip(unit) {
+      let box;
+      return { hooks: {
+        init: (u) => { box = document.createElement("div"); box.className = "tip"; box.hidden = true; u.over.append(box); },
+        setCursor: (u) => {
+          const i = u.cursor.idx;
+          if (i == null || u.cursor.left < 0) { box.hidden = true; return; }
+          const when = new Date(u.data[0][i] * 1000).toLocaleTimeString(lang);
+          const rows = u.series.slice(1).map((one, k) => [one.label, u.data[k + 1][i]]).filter((row) => row[1] != null).sort((a, b) => b[1] - a[1]).slice(0, 8);
+          box.textContent = [when, ...rows.map((row) => row[0] + "  " + show(row[1], unit))].join("\n");
+          box.hidden = false;
+          const right = u.cursor.left > u.over.clientWidth / 2;
+          box.style.left = right ? "" : u.cursor.left + 12 + "px";
+          box.style.right = right ? u.over.clientWidth - u.cursor.left + 12 + "px" : "";
+        },
+      } };
+    }
+    marks(u) {
+      const { ctx } = u, ratio = devicePixelRatio, box = u.bbox;
+      ctx.save();
+      ctx.font = 11 * ratio + "px system-ui";
+      ctx.lineWidth = ratio;
+      for (const mark of this.extra.marks || []) {
+        const x = u.valToPos(mark.time, "x", true);
+        if (x < box.left || x > box.left + box.width) continue;
+        ctx.strokeStyle = ctx.fillStyle = css(mark.kind === "alert" ? "--crit" : "--accent");
+        ctx.setLineDash([3 * ratio, 3 * ratio]);
+        ctx.beginPath(); ctx.moveTo(x, box.top); ctx.lineTo(x, box.top + box.height); ctx.stroke();
+        ctx.fillText(mark.label, x + 4 * ratio, box.top + 10 * ratio);
+      }
+      const limit = this.extra.threshold;
+      if (limit) {
+        const y = u.valToPos(limit.value, "y", true);
+        ctx.strokeStyle = ctx.fillStyle = css("--crit");
+        ctx.setLineDash([2 * ratio, 4 * ratio]);
+        ctx.beginPath(); ctx.moveTo(box.left, y); ctx.lineTo(box.left + box.width, y); ctx.stroke();
+        ctx.fillText(limit.label || "", box.left + 2 * ratio, y - 4 * ratio);
+      }
+      ctx.restore();
+    }
+    zoom(from, to) {
+      this.figure.dispatchEvent(new CustomEvent("mamimon:zoom", { bubbles: true, detail: { from, to } }));
+      const page = new URL(location.href);
+      if (!document.querySelector("[data-zoomable]")) return;
+      page.searchParams.set("start", from.toFixed(0));
+      page.searchParams.set("end", to.toFixed(0));
+      page.searchParams.delete("since");
+      location.href = page.href;
+    }
+    legend(names) {
+      let box = this.figure.nextElementSibling;
+      if (!box || !box.classList.contains("legend")) {
+        if (names.length < 2) return;
+        box = document.createElement("div");
+        box.className = "legend";
+        this.figure.after(box);
+      }
+      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = "k" + (i % 6 + 1); item.textContent = name; return item; }));
+      if (names.length > 40) { const more = document.createElement("span"); more.textContent = "+" + (names.length - 40); box.append(more); }
+    }
+    alternative(data, unit) {
+      // For screen readers: the last value of each series, as a table.
+      let table = this.figure.querySelector("table");
+      if (!table) { table = document.createElement("table"); table.className = "visually-hidden"; this.figure.append(table); }
+      table.replaceChildren(...data.series.slice(0, 40).map((one) => {
+        const row = table.ownerDocument.createElement("tr"), name = row.insertCell(), value = row.insertCell();
+        name.textContent = one.name;
+        value.textContent = show(one.values.findLast((v) => v != null), unit);
+        return row;
+      }));
+    }
+  }
+
+  const seen = new WeakSet();
+  const watch = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting && !seen.has(entry.target)) { seen.add(entry.target); watch.unobserve(entry.target); new Chart(entry.target); }
+  }, { rootMargin: "200px" });
+  const find = (root) => { for (const figure of root.querySelectorAll("figure.chart[data-src]")) watch.observe(figure); };
+  document.addEventListener("htmx:afterSwap", (event) => find(event.target));
+  find(document);
+})();
