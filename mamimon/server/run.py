@@ -62,19 +62,21 @@ class Server:
 
     async def serve(self) -> None:
         """Run until stopped. Raises `ConfigError` where the start is refused."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        with _Lock(self.data_dir / "mamimon.lock"):
-            try:
-                self.listeners, self.warnings = bind(self.settings.server)
-                await self._run()
-            except BaseException as error:
-                self.failure = error
-                raise
-            finally:
-                self.ready.set()
-                for listener in self.listeners:
-                    listener.sock.close()
-                await self.house.close()
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            with _Lock(self.data_dir / "mamimon.lock"):
+                try:
+                    self.listeners, self.warnings = bind(self.settings.server)
+                    await self._run()
+                finally:
+                    for listener in self.listeners:
+                        listener.sock.close()
+                    await self.house.close()
+        except BaseException as error:
+            self.failure = error
+            raise
+        finally:
+            self.ready.set()
 
     async def _run(self) -> None:
         core = await self.house.open()
