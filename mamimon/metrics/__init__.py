@@ -1,0 +1,1 @@
+"""Scraping, the series store and PromQL."""
