@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mamimon.alerts.room import AlertRoom
 from mamimon.clock import Clock
 from mamimon.config import Settings
+from mamimon.dashboards.room import DashboardRoom
+from mamimon.errors.room import ErrorRoom
+from mamimon.events.room import EventRoom
+from mamimon.forward.room import ForwardRoom
+from mamimon.health.room import HealthRoom
+from mamimon.logs.room import LogRoom
+from mamimon.metrics.room import MetricRoom
+from mamimon.retention.room import RetentionRoom
 from mamimon.room import Badged, Room, Task
 from mamimon.storage import Core, Database, migrate
 
@@ -50,7 +59,16 @@ class House:
 
     def _build(self, core: Core) -> Sequence[Room]:
         """The rooms in the order they open; a later one may be handed an earlier one."""
-        return []
+        logs = LogRoom(core)
+        metrics = MetricRoom(core)
+        errors = ErrorRoom(core)
+        events = EventRoom(core)
+        health = HealthRoom(core)
+        alerts = AlertRoom(core, logs, metrics, errors, health)
+        dashboards = DashboardRoom(core, logs, metrics, errors, events, health)
+        forward = ForwardRoom(core, logs, metrics)
+        retention = RetentionRoom(core, logs, metrics, errors, events)
+        return [logs, metrics, errors, events, health, alerts, dashboards, forward, retention]
 
     def tasks(self) -> list[Task]:
         """Every room's background tasks."""
