@@ -1,0 +1,77 @@
+"""The rules of the house that no linter knows: sizes, names, places."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests.conftest import ROOT
+
+MAX_LINES = 400
+# A longer module needs its reason here.
+LONGER: dict[str, str] = {}
+
+
+def _tracked(pattern: str) -> list[str]:
+    done = subprocess.run(
+        ["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("path", _tracked("mamimon/*.py"))
+def test_modules_are_small_and_say_what_they_are_for(path: str) -> None:
+    """A module has at most 400 lines and a docstring, unless it is an empty package marker."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    lines = text.count("\n")
+    limit = MAX_LINES if path not in LONGER else 10 * MAX_LINES
+
+    assert lines <= limit, f"{path} has {lines} lines"
+    assert not text.strip() or text.lstrip().startswith('"""'), f"{path} has no docstring"
+
+
+def test_there_is_no_utils_module() -> None:
+    """No module is named after nothing."""
+    assert not [p for p in _tracked("*.py") if re.search(r"(^|/)(utils|helpers|misc|common)\.py$", p)]
+
+
+def test_only_stores_and_storage_speak_sql() -> None:
+    """SQL text stands in a room's store (or the storage room), nowhere else."""
+    spoken = re.compile(r"\"\s*(SELECT |INSERT |DELETE FROM|UPDATE \w+ SET|CREATE TABLE)")
+    allowed = re.compile(r"/store(\.py|/)|_store\.py|mamimon/storage/|/migrate\.py")
+    found = [
+        path
+        for path in _tracked("mamimon/*.py")
+        if not allowed.search(path) and spoken.search((ROOT / path).read_text(encoding="utf-8"))
+    ]
+
+    # The readiness probe asks the state database the shortest question there is.
+    assert set(found) <= {"mamimon/server/system.py"}
+
+
+def test_pages_have_no_inline_script_or_style() -> None:
+    """The content security policy forbids inline script and style, so templates have none."""
+    bad = re.compile(r"<script(?![^>]*\bsrc=)|<style|\son[a-z]+=|\sstyle=|javascript:", re.IGNORECASE)
+    found = {
+        path: bad.search((ROOT / path).read_text(encoding="utf-8"))
+        for path in _tracked("web/templates/*.html")
+    }
+
+    assert not {path for path, hit in found.items() if hit}
+
+
+def test_no_commit_names_a_machine() -> None:
+    """No file names this machine's folders or a registry's host."""
+    bad = re.compile(r"/work/|/root/|pypi\.org|registry\.npmjs|proxy\.golang|repo1?\.maven")
+    files = [
+        p
+        for p in _tracked("*")
+        if not p.endswith((".js", ".css", ".png")) and p != "tests/test_house_rules.py"
+    ]
+    found = [
+        p for p in files if (ROOT / p).is_file() and bad.search((ROOT / p).read_text("utf-8", "replace"))
+    ]
+
+    assert not found
