@@ -1,0 +1,81 @@
+"""Series, samples and query results, as the store, the PromQL engine and the API hand them around.
+
+Arrays stay numpy from the chunk on disk to the JSON encoder, so nothing here is an object a sample.
+Two NaNs carry meaning and are told apart by their bits only (`view(np.int64)`): Prometheus' stale
+marker, and our own mark for "this series has no sample at this timestamp".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+STALE_BITS = 0x7FF0000000000002
+ABSENT_BITS = 0x7FF000000000ACAB
+STALE_NAN: float = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
+ABSENT_NAN: float = struct.unpack("<d", struct.pack("<Q", ABSENT_BITS))[0]
+
+Labels = dict[str, str]
+"""Label names and values of a series, `__name__` among them; never an empty value."""
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """One condition of a selector; an absent label matches as the empty string, regexes are anchored."""
+
+    name: str
+    op: Literal["=", "!=", "=~", "!~"]
+    value: str
+
+
+class Block(msgspec.Struct, eq=False):
+    """Several series that share one timestamp vector: a target's scrapes."""
+
+    times: npt.NDArray[np.int64]
+    """Milliseconds since the epoch, strictly increasing, [n]."""
+    rows: npt.NDArray[np.int64]
+    """Which of `Selection.labels` each row of `values` is, [k]."""
+    values: npt.NDArray[np.float64]
+    """[k, n]; `ABSENT_NAN` where a series has no sample, `STALE_NAN` for a staleness marker."""
+
+
+class Selection(msgspec.Struct, eq=False):
+    """What a selector matched; each series is in exactly one block."""
+
+    labels: list[Labels]
+    blocks: list[Block]
+
+
+class SeriesSource(Protocol):
+    """Where the engine reads samples; called in a worker thread."""
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
+        """Every matching series with its samples, both ends included."""
+        ...
+
+
+class QueryResult(msgspec.Struct, eq=False, kw_only=True):
+    """What an expression evaluates to.
+
+    A raw range vector (`x[5m]` as an instant query) has kind "matrix" and fills `series`; every
+    other result fills `values` and `present` over `times`.
+    """
+
+    kind: Literal["vector", "matrix", "scalar", "string"]
+    times: npt.NDArray[np.int64]
+    """Milliseconds since the epoch; one element for an instant query."""
+    labels: list[Labels]
+    values: npt.NDArray[np.float64]
+    """[series, steps]."""
+    present: npt.NDArray[np.bool_]
+    """[series, steps]; False where the result has no point."""
+    text: str = ""
+    series: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
+    warnings: list[str] = []
+    infos: list[str] = []
