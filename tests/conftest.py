@@ -185,3 +185,32 @@ def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     for one in running:
         if one.popen.poll() is None:
             one.kill()
+
+
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium (playwright's sync `Browser`).
+
+    A module's, not the session's: playwright's loop must be gone before another module's async tests.
+    """
+    path = next((p for p in CHROMIUM if Path(p).exists()), None)
+    if path is None:
+        absent("Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGUMENTS))
+        yield one
+        one.close()
