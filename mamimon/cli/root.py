@@ -10,6 +10,7 @@ import click
 COMMANDS: dict[str, str] = {
     "serve": "mamimon.cli.serve:serve",
     "config": "mamimon.cli.config:config",
+    "doctor": "mamimon.cli.doctor:doctor",
     "version": "mamimon.cli.version:version",
 }
 
