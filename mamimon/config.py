@@ -18,6 +18,9 @@ from typing import Annotated, Any, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from mamimon.config_checks import CheckSettings
+from mamimon.config_lines import line_of, place_in_table, read_env_file, table_lines
+
 MIB = 1024 * 1024
 
 
@@ -151,7 +154,7 @@ class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class HealthSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Checks and heartbeats."""
 
-    checks: Annotated[list[dict[str, Any]], _text("Checks, as [[health.checks]] tables.")] = []
+    checks: Annotated[list[CheckSettings], _text("Checks, as [[health.checks]] tables.")] = []
     interval_s: Annotated[float, _number("Default seconds between checks.", 1)] = 30.0
     timeout_s: Annotated[float, _number("Default seconds a check may take.", 0.1)] = 10.0
     host_checks: Annotated[bool, _text("Watch this machine's disk and memory.")] = True
@@ -283,23 +286,6 @@ def load(
     return _convert(merged, places)
 
 
-def read_env_file(path: Path) -> dict[str, str]:
-    """Read `KEY=value` lines; quotes are stripped, `export` and comments are allowed."""
-    values: dict[str, str] = {}
-    for raw in path.read_text(encoding="utf-8").splitlines():
-        line = raw.strip().removeprefix("export ").strip()
-        if not line or line.startswith("#") or "=" not in line:
-            continue
-        key, _, value = line.partition("=")
-        value = value.strip()
-        if value[:1] in {'"', "'"} and value[-1:] == value[:1]:
-            value = value[1:-1]
-        else:
-            value = value.split(" #")[0].rstrip()
-        values[key.strip()] = value
-    return values
-
-
 def _merge_file(path: Path, merged: dict[str, dict[str, Any]], places: dict[tuple[str, str], str]) -> None:
     try:
         text = path.read_text(encoding="utf-8")
@@ -312,16 +298,19 @@ def _merge_file(path: Path, merged: dict[str, dict[str, Any]], places: dict[tupl
     known = {(row.section, row.key) for row in table()}
     sections = {section for section, _ in known}
     for section, values in raw.items():
-        line = _line_of(text, section, None)
+        line = line_of(text, section, None)
         if section not in sections or not isinstance(values, dict):
             raise ConfigError(f"{path}:{line}: unknown section [{section}]{_suggest(section, sections)}")
         for key, value in values.items():
-            line = _line_of(text, section, key)
+            line = line_of(text, section, key)
             if (section, key) not in known:
                 keys = {k for s, k in known if s == section}
                 raise ConfigError(f"{path}:{line}: unknown setting {section}.{key}{_suggest(key, keys)}")
             merged.setdefault(section, {})[key] = value
             places[section, key] = f"{path}:{line}"
+            if isinstance(value, list):
+                for name, number in table_lines(text, f"{section}.{key}").items():
+                    places[section, f"{key}{name}"] = f"{path}:{number}"
 
 
 def _merge_environment(
@@ -357,8 +346,15 @@ def _convert(merged: dict[str, dict[str, Any]], places: dict[tuple[str, str], st
             try:
                 one = msgspec.convert({key: value}, section.type, strict=False)
             except msgspec.ValidationError as error:
-                place = places[section.name, key]
-                reason = str(error).split(" - at ")[0]
+                reason, _, where = str(error).partition(" - at ")
+                place = (
+                    place_in_table(places, section.name, where.strip("`"), reason)
+                    or places[section.name, key]
+                )
+                unknown = re.search(r"unknown field `([^`]+)`", reason)
+                if unknown:
+                    fields = {field.name for field in msgspec.structs.fields(CheckSettings)}
+                    reason = f"unknown setting {unknown.group(1)}{_suggest(unknown.group(1), fields)}"
                 raise ConfigError(f"{place}: {section.name}.{key}: {reason}") from None
             setattr(getattr(settings, section.name), key, getattr(one, key))
     return settings
@@ -367,19 +363,3 @@ def _convert(merged: dict[str, dict[str, Any]], places: dict[tuple[str, str], st
 def _suggest(name: str, choices: set[str]) -> str:
     close = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def _line_of(text: str, section: str, key: str | None) -> int:
-    current = ""
-    header = re.compile(r"^\s*\[+\s*\"?([\w.\-]+)\"?\s*\]+")
-    for number, line in enumerate(text.splitlines(), 1):
-        found = header.match(line)
-        if found:
-            current = found.group(1)
-            if key is None and current.split(".")[0] == section:
-                return number
-            if key is not None and current == f"{section}.{key}":
-                return number
-        elif key is not None and current == section and re.match(rf"^\s*\"?{re.escape(key)}\"?\s*=", line):
-            return number
-    return 1

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from mamimon.config import ConfigError
+from mamimon.config_checks import CheckSettings
+from mamimon.health.model import CheckStatus
+from mamimon.health.monitor import Monitor
+from mamimon.health.pages import health_pages
+from mamimon.health.store import HealthStore
+from mamimon.problems import Problem
 from mamimon.room import Task
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
+
+_SAVE_S = 60.0
 
 
 class HealthRoom:
@@ -19,17 +31,58 @@ class HealthRoom:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.store = HealthStore(core.state)
+        self.monitor = Monitor(core.clock, self.store)
 
     async def open(self) -> None:
-        """See `Room.open`."""
+        """See `Room.open`. Raises `ConfigError` where two checks have one name."""
+        settings = self._core.settings.health
+        checks = msgspec.convert(settings.checks, list[CheckSettings])
+        names = [check.name for check in checks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"health.checks: two checks are named {name!r}; names must differ")
+        if settings.host_checks:
+            checks += [check for check in self._host_checks() if check.name not in names]
+        await self.monitor.restore(
+            [(c, c.interval_s or settings.interval_s, c.timeout_s or settings.timeout_s) for c in checks]
+        )
+        self._core.registry.register(self.monitor)
+
+    def _host_checks(self) -> list[CheckSettings]:
+        return [
+            CheckSettings(name="disk", kind="disk", target=str(self._core.data_dir)),
+            CheckSettings(name="memory", kind="memory"),
+        ]
 
     async def close(self) -> None:
         """See `Room.close`."""
+        try:
+            await self.monitor.save()
+        except Problem:
+            # A full disk only costs precision: the gap until the next start shows a minute longer.
+            return
+
+    def statuses(self) -> list[CheckStatus]:
+        """Every check as it stands, the worst first; from memory."""
+        return self.monitor.statuses()
+
+    def badge(self) -> tuple[str, int]:
+        """See `mamimon.room.Badged`: how many checks are down."""
+        return "checks", sum(status.state == "down" for status in self.statuses())
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return []
+        return [
+            *(Task(f"check {name}", partial(self.monitor.run, name)) for name in self.monitor.names()),
+            Task("check times", self._keep_saving),
+        ]
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await self._core.clock.sleep(_SAVE_S)
+            await self.monitor.save()
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return []
+        return health_pages(self._core, self.monitor, self.store)

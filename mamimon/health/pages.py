@@ -1,0 +1,68 @@
+"""The checks page, the status page and the checks' small API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar import get, post
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+from litestar.response import Redirect, Template
+
+from mamimon.health.model import CheckStatus, Slot, history, uptime
+from mamimon.problems import not_found
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from mamimon.health.monitor import Monitor
+    from mamimon.health.store import HealthStore
+    from mamimon.storage import Core
+
+_DAY_S = 86_400.0
+
+
+def health_pages(core: Core, monitor: Monitor, store: HealthStore) -> list[ControllerRouterHandler]:
+    """`/checks`, `/status` and `/api/mamimon/checks`."""
+
+    async def rows(span_s: float, slots: int) -> list[tuple[CheckStatus, list[Slot], float | None]]:
+        end = core.clock.now()
+        changes = await store.changes(end - span_s)
+        found = []
+        for status in monitor.statuses():
+            cut = history(changes.get(status.name, []), end - span_s, end, slots)
+            found.append((status, cut, uptime(cut)))
+        return found
+
+    @get("/checks", include_in_schema=False)
+    async def checks_page() -> Template:
+        return Template("health/checks.html", context={"section": "/checks", "rows": await rows(_DAY_S, 48)})
+
+    @post("/checks/run", include_in_schema=False)
+    async def check_now(
+        data: Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Redirect:
+        await _run(monitor, data.get("name", ""))
+        return Redirect("/checks", status_code=303)
+
+    @get("/status", include_in_schema=False)
+    async def status_page() -> Template:
+        return Template("health/status.html", context={"rows": await rows(90 * _DAY_S, 90)})
+
+    @get("/api/mamimon/checks", sync_to_thread=False)
+    def checks_list() -> list[CheckStatus]:
+        """Every check as it stands, the worst first."""
+        return monitor.statuses()
+
+    @post("/api/mamimon/checks/run", status_code=200)
+    async def run_check(data: Annotated[dict[str, Any], Body()]) -> CheckStatus:
+        """Check `{"name": …}` now and answer its state."""
+        return await _run(monitor, str(data.get("name", "")))
+
+    return [checks_page, check_now, status_page, checks_list, run_check]
+
+
+async def _run(monitor: Monitor, name: str) -> CheckStatus:
+    if name not in monitor.names():
+        raise not_found(f"there is no check named {name[:100]!r}", "GET /api/mamimon/checks lists them")
+    return await monitor.once(name)
