@@ -1,0 +1,72 @@
+"""The time window that a page or an API call asks for: `since=1h`, or `start=` and `end=`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from mamimon.problems import bad_input
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_LONGEST_S = 3700 * 86_400.0
+
+
+class Window(msgspec.Struct, frozen=True):
+    """`[start, end)` in epoch seconds; `since` is the relative form it came from, or empty."""
+
+    start: float
+    end: float
+    since: str = ""
+
+    def step(self, points: int = 120) -> float:
+        """The smallest round number of seconds that cuts the window into at most `points` steps."""
+        raw = (self.end - self.start) / points
+        return float(next((step for step in _STEPS if step >= raw), _STEPS[-1] * (1 + raw // _STEPS[-1])))
+
+    def query(self) -> str:
+        """The window as the query string that reads back as it."""
+        return f"since={self.since}" if self.since else f"start={self.start:.3f}&end={self.end:.3f}"
+
+
+def read_window(query: Mapping[str, str], now: float, default: str = "1h") -> Window:
+    """The window of a query string; a value that cannot be read raises `BAD_INPUT` naming it."""
+    if query.get("start") or query.get("end"):
+        end = instant(query.get("end", ""), now) if query.get("end") else now
+        start = instant(query["start"], now) if query.get("start") else end - seconds(default)
+        if not 0 < end - start <= _LONGEST_S:
+            raise bad_input("start must lie before end, by ten years at most")
+        return Window(start, end)
+    since = query.get("since") or default
+    # The present millisecond belongs to it: what was stored just now must be seen.
+    return Window(now - seconds(since), now + 0.001, since)
+
+
+def seconds(text: str) -> float:
+    """A duration such as `90s`, `15m` or `7d` in seconds."""
+    found = re.fullmatch(r"(\d{1,7})([smhdw])", text.strip())
+    value = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < value <= _LONGEST_S:
+        raise bad_input(f"{text[:40]!r} is not a duration", "write it as 15m, 1h or 7d")
+    return float(value)
+
+
+def instant(text: str, now: float) -> float:
+    """An instant in epoch seconds from `now`, `now-1h`, epoch seconds or ISO 8601 (UTC if it has no zone)."""
+    text = text.strip()
+    if text.startswith("now"):
+        return now - seconds(text[4:]) if text[3:4] == "-" else now
+    try:
+        value = float(text)
+    except ValueError:
+        try:
+            moment = dt.datetime.fromisoformat(text)
+        except ValueError:
+            raise bad_input(f"{text[:40]!r} is not a time", "write epoch seconds or ISO 8601") from None
+        value = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+    if not 0 <= value <= 32_503_680_000:
+        raise bad_input(f"{text[:40]!r} is not a time between 1970 and 3000")
+    return value
