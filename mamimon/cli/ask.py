@@ -35,12 +35,24 @@ def server_url(url: str | None, data_dir: Path | None) -> str:
     """The address of the server to ask."""
     if url or os.environ.get("MAMIMON_URL"):
         return (url or os.environ["MAMIMON_URL"]).rstrip("/")
+    return str(_record(data_dir).get("url", "http://127.0.0.1:7007"))
+
+
+def server_token(url: str | None, token: str | None, data_dir: Path | None) -> str | None:
+    """The token to ask with: the one given, else the local secret of the data directory's own server."""
+    record = _record(data_dir)
+    same = server_url(url, data_dir) == record.get("url")
+    return token or (str(record["secret"]) if same and "secret" in record else None)
+
+
+def _record(data_dir: Path | None) -> dict[str, Any]:
     from mamimon.server.run import default_data_dir
 
     try:
-        return str(json.loads(((data_dir or default_data_dir()) / "server.json").read_text())["url"])
-    except (OSError, ValueError, KeyError):
-        return "http://127.0.0.1:7007"
+        found = json.loads(((data_dir or default_data_dir()) / "server.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def ask(
@@ -60,7 +72,8 @@ def ask(
     import httpx
 
     address = server_url(url, data_dir)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    known = server_token(url, token, data_dir)
+    headers = {"Authorization": f"Bearer {known}"} if known else {}
     try:
         answer = httpx.request(method, address + path, headers=headers, timeout=timeout_s, **parts)
     except httpx.TransportError as error:

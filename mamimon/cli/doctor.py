@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mamimon.cli.ask import server_options, server_url
+from mamimon.cli.ask import server_options, server_token, server_url
 
 _SIGN = {"ok": "✓", "warning": "!", "failing": "✗"}
 _COLOUR = {"ok": "green", "warning": "yellow", "failing": "red"}
@@ -38,7 +38,8 @@ def doctor(
         sys.exit(2)
     folder = data_dir or (Path(settings.server.data_dir) if settings.server.data_dir else default_data_dir())
     address = server_url(url, folder)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    known = server_token(url, token, folder)
+    headers = {"Authorization": f"Bearer {known}"} if known else {}
     with httpx.Client(base_url=address, timeout=10, headers=headers) as client:
         findings = list(examine(Patient(settings, folder, address, client)))
     if as_json:

@@ -10,6 +10,8 @@ import click
 COMMANDS: dict[str, str] = {
     "serve": "mamimon.cli.serve:serve",
     "config": "mamimon.cli.config:config",
+    "users": "mamimon.cli.users:users",
+    "tokens": "mamimon.cli.tokens:tokens",
     "doctor": "mamimon.cli.doctor:doctor",
     "version": "mamimon.cli.version:version",
 }

@@ -13,6 +13,7 @@ from litestar.response import Template
 from litestar.static_files import create_static_files_router
 from litestar_htmx import HTMXPlugin
 
+from mamimon.accounts.gate import gate
 from mamimon.i18n import web_dir
 from mamimon.problems import Problem
 from mamimon.server.pages import page_handlers, template_config
@@ -28,7 +29,7 @@ _log = logging.getLogger("mamimon.server")
 
 
 def create_app(house: House, core: Core) -> AsgiApp:
-    """The ASGI app of one server: every room's handlers behind the protections of `protect`."""
+    """The ASGI app of one server: every room's handlers behind the gate and `protect`."""
     app = Litestar(
         route_handlers=[
             *house.handlers(),
@@ -45,7 +46,8 @@ def create_app(house: House, core: Core) -> AsgiApp:
         request_max_body_size=core.settings.server.max_body_bytes,
         logging_config=None,
     )
-    return protect(cast("AsgiApp", app), core)
+    assert house.people is not None
+    return protect(gate(cast("AsgiApp", app), core, house.people), core)
 
 
 def _problem(request: Request[Any, Any, Any], error: Problem) -> Response[Any]:

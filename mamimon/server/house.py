@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mamimon.accounts.people import People
+from mamimon.accounts.room import AccountRoom
 from mamimon.alerts.room import AlertRoom
 from mamimon.clock import Clock
 from mamimon.config import Settings
@@ -36,6 +38,7 @@ class House:
         self.clock = clock
         self.core: Core | None = None
         self.rooms: list[Room] = []
+        self.people: People | None = None
 
     async def open(self) -> Core:
         """Open the state database and every room; on a failure what was opened is closed again."""
@@ -59,6 +62,8 @@ class House:
 
     def _build(self, core: Core) -> Sequence[Room]:
         """The rooms in the order they open; a later one may be handed an earlier one."""
+        accounts = AccountRoom(core)
+        self.people = accounts.people
         logs = LogRoom(core)
         metrics = MetricRoom(core)
         errors = ErrorRoom(core)
@@ -68,7 +73,7 @@ class House:
         dashboards = DashboardRoom(core, logs, metrics, errors, events, health)
         forward = ForwardRoom(core, logs, metrics)
         retention = RetentionRoom(core, logs, metrics, errors, events)
-        return [logs, metrics, errors, events, health, alerts, dashboards, forward, retention]
+        return [accounts, logs, metrics, errors, events, health, alerts, dashboards, forward, retention]
 
     def tasks(self) -> list[Task]:
         """Every room's background tasks."""

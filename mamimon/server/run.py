@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 
+from mamimon.accounts.people import is_loopback
 from mamimon.clock import Clock, SystemClock
 from mamimon.config import ConfigError, Settings
 from mamimon.server.app import create_app
@@ -80,6 +81,7 @@ class Server:
 
     async def _run(self) -> None:
         core = await self.house.open()
+        self._refuse_to_be_open()
         core.base_url = self.settings.server.public_url.rstrip("/") or self.url
         app = create_app(self.house, core)
         supervisor = Supervisor(self.clock, core.registry)
@@ -106,13 +108,30 @@ class Server:
             watcher.cancel()
             await supervisor.stop()
 
+    def _refuse_to_be_open(self) -> None:
+        assert self.house.people is not None
+        host = self.settings.server.host
+        if not is_loopback(host) and not self.house.people.closed:
+            raise ConfigError(
+                f"refusing to listen on {host} without an account; first run:"
+                f" mamimon users add NAME --role admin --data-dir {self.data_dir}"
+            )
+
     async def _announce(self) -> None:
         assert self._uvicorn is not None
         while not self._uvicorn.started:  # noqa: ASYNC110 - uvicorn offers a flag, not an event
             await asyncio.sleep(0.005)
-        (self.data_dir / "server.json").write_text(
-            json.dumps({"url": self.url, "pid": os.getpid(), "ports": self.ports()})
-        )
+        assert self.house.people is not None
+        record = {
+            "url": self.url,
+            "pid": os.getpid(),
+            "ports": self.ports(),
+            "secret": self.house.people.local_secret,
+        }
+        path = self.data_dir / "server.json"
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
+            json.dump(record, file)
         self.ready.set()
         for warning in self.warnings:
             _log.warning(warning)
@@ -163,6 +182,16 @@ class _Lock:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
+
+
+def data_dir_is_free(folder: Path) -> bool:
+    """Whether no server holds the data directory now; a folder that is not there is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with _Lock(folder / "mamimon.lock"):
+            return True
+    except ConfigError:
+        return False
 
 
 def default_data_dir() -> Path:

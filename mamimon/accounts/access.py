@@ -1,0 +1,42 @@
+"""What a request needs: nothing, or one of the scopes. Pure, so the whole matrix can be asserted."""
+
+from __future__ import annotations
+
+import re
+
+from mamimon.accounts.model import Scope
+
+# Answered to anybody: liveness, what pages are made of, signing in, and doors with a key of their own
+# (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link).
+_PUBLIC = re.compile(
+    r"^/(healthz|readyz|robots\.txt|login|logout)$"
+    r"|^/(static|sdk|ping|ack)/"
+    r"|^/api/\d+/(envelope|store|security|minidump|unreal)/?$"
+    r"|^/(capture|batch|e)/?$"
+)
+_INGEST = re.compile(
+    r"^/es/(.+/)?(_bulk|_doc|_create)(/|$)"
+    r"|^/api/v1/write$|^/api/v2/write$|^/v1/(logs|metrics|traces)$|^/loki/api/v1/push$"
+    r"|^/metrics/job(@base64)?/|^/api/mamimon/(logs|events|deploys)$"
+)
+# Questions that are put by POST because they are long.
+_ASKED_BY_POST = re.compile(
+    r"^/es/(.+/)?(_search|_msearch|_count|_field_caps|_mget|_pit|_validate/query|_search/scroll|_refresh)(/|$)"
+    r"|^/api/v1/(query|query_range|query_exemplars|series|labels|format_query|parse_query|read)$"
+)
+_ADMIN = re.compile(r"^/settings(/|$)|^/api/mamimon/(users|tokens|settings|backup|cleanup)|^/api/v1/admin/")
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+def requirement(method: str, path: str, *, public_status: bool = False) -> Scope | None:
+    """The scope that `method path` needs; None where anybody may."""
+    if _PUBLIC.match(path) or (public_status and path == "/status"):
+        return None
+    if _ADMIN.match(path):
+        return "admin"
+    if method in _SAFE:
+        # A CORS preflight carries no credentials and reveals nothing.
+        return None if method == "OPTIONS" else "read"
+    if _INGEST.match(path):
+        return "ingest"
+    return "read" if _ASKED_BY_POST.match(path) else "write"

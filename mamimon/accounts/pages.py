@@ -1,0 +1,152 @@
+"""Signing in, and the settings page: people, tokens, language and every effective setting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from litestar import MediaType, Request, Response, get, post
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Redirect, Template
+
+from mamimon.accounts.gate import cookie_name, current_actor
+from mamimon.accounts.model import ROLES, SCOPES
+from mamimon.accounts.people import MIN_PASSWORD, People
+from mamimon.config import table
+from mamimon.i18n import LOCALES
+from mamimon.problems import Problem, bad_input
+from mamimon.storage import Core
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+Form = URLEncodedBody[dict[str, str]]
+_YEAR_S = 365 * 86_400
+
+
+def page_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
+    """`/login`, `/logout`, `/settings` and its forms."""
+    return [*_session_handlers(core, people), *_settings_handlers(core, people), language]
+
+
+def _session_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
+    name = cookie_name(core)
+    secure = name.startswith("__Host-")
+
+    @get("/login", include_in_schema=False)
+    async def login_page(next: FromQuery[str] = "/") -> Template:
+        return _login(next, "")
+
+    @post("/login", include_in_schema=False)
+    async def login(data: Form) -> Response[Any]:
+        target = _local(data.get("next", "/"))
+        try:
+            value = await people.sign_in(data.get("name", ""), data.get("password", ""))
+        except Problem as problem:
+            return _login(target, problem.detail, problem.status)
+        answer = Redirect(target, status_code=303)
+        answer.set_cookie(
+            name,
+            value,
+            max_age=core.settings.accounts.session_days * 86_400,
+            httponly=True,
+            secure=secure,
+            samesite="lax",
+        )
+        return answer
+
+    @post("/logout", include_in_schema=False)
+    async def logout(request: Request[Any, Any, Any]) -> Redirect:
+        await people.sign_out(request.cookies.get(name, ""))
+        answer = Redirect("/login", status_code=303)
+        answer.delete_cookie(name)
+        return answer
+
+    return [login_page, login, logout]
+
+
+def _settings_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
+    async def show(message: str = "", secret: str = "", status: int = 200) -> Template:
+        return Template(
+            "accounts/settings.html",
+            status_code=status,
+            context={
+                "section": "/settings",
+                "closed": people.closed,
+                "actor": current_actor.get(),
+                "users": await people.store.users(),
+                "tokens": [token for _, token in await people.store.tokens()],
+                "audit": await people.store.audit(20),
+                "roles": ROLES,
+                "scopes": SCOPES,
+                "min_password": MIN_PASSWORD,
+                "rows": _effective(core),
+                "data_dir": str(core.data_dir),
+                "message": message,
+                "secret": secret,
+            },
+        )
+
+    @get("/settings", include_in_schema=False)
+    async def settings() -> Template:
+        return await show()
+
+    @post("/settings/{what:str}", include_in_schema=False)
+    async def change(what: FromPath[str], data: Form) -> Template | Redirect:
+        actor = current_actor.get().name
+        try:
+            if what == "add-token":
+                secret = await people.add_token(data.get("name", ""), data.get("scope", ""), actor)
+                return await show(secret=secret)
+            await _change(people, what, data, actor)
+        except Problem as problem:
+            return await show(message=problem.detail, status=problem.status)
+        return Redirect("/settings", status_code=303)
+
+    return [settings, change]
+
+
+async def _change(people: People, what: FromPath[str], data: dict[str, str], actor: str) -> None:
+    if what == "add-user":
+        name, role, password = (data.get(key, "") for key in ("name", "role", "password"))
+        await people.add_user(name, role, password, actor)
+    elif what == "remove-user":
+        await people.remove_user(data.get("name", ""), actor)
+    elif what == "remove-token" and data.get("id", "").isdigit():
+        await people.remove_token(int(data["id"]), actor)
+    else:
+        raise bad_input("there is no such change")
+
+
+@get("/language/{locale:str}", include_in_schema=False, media_type=MediaType.TEXT)
+async def language(locale: FromPath[str], request: Request[Any, Any, Any]) -> Redirect:
+    """Remember the language of pages in a cookie and go back to where the person was."""
+    if locale not in LOCALES:
+        raise bad_input(f"a language is one of {', '.join(LOCALES)}")
+    back = urlsplit(request.headers.get("referer", ""))
+    same = back.netloc == request.headers.get("host", "")
+    answer = Redirect(_local(back.path + (f"?{back.query}" if back.query else "")) if same else "/")
+    answer.set_cookie("mamimon_locale", locale, max_age=_YEAR_S, samesite="lax")
+    return answer
+
+
+def _login(target: str, message: str, status: int = 200) -> Template:
+    context = {"section": "", "next": _local(target), "message": message}
+    return Template("accounts/login.html", context=context, status_code=status)
+
+
+def _local(target: str) -> str:
+    """Only a path of this server: an open redirect would help a phisher."""
+    if not target.startswith("/") or target.startswith(("//", "/\\")) or "\n" in target or "\r" in target:
+        return "/"
+    return target
+
+
+def _effective(core: Core) -> list[tuple[str, str, str, bool]]:
+    """Every setting as (name, value, meaning, differs from the default); secrets are not shown."""
+    rows = []
+    for row in table():
+        value = getattr(getattr(core.settings, row.section), row.key)
+        shown = "(set)" if row.secret and value else str(value)
+        rows.append((f"{row.section}.{row.key}", shown, row.about, value != row.default))
+    return rows

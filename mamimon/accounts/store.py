@@ -1,0 +1,148 @@
+"""The tables of accounts in `mamimon.db`."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from mamimon.accounts.model import AuditEntry, Token, User
+from mamimon.problems import Kind, Problem, not_found
+from mamimon.storage import Database
+
+
+class AccountStore:
+    """Reads and writes users, sessions, tokens and the audit log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def users(self) -> list[User]:
+        """Everybody, by name."""
+        return await self._database.read(
+            lambda raw: [
+                User(*row) for row in raw.execute("SELECT id, name, role, created_at FROM user ORDER BY name")
+            ]
+        )
+
+    async def password(self, name: str) -> tuple[User, str] | None:
+        """A user and the hash of the password, by name in any case."""
+
+        def read(raw: sqlite3.Connection) -> tuple[User, str] | None:
+            row = raw.execute(
+                "SELECT id, name, role, created_at, password FROM user WHERE name = ?", (name,)
+            ).fetchone()
+            return None if row is None else (User(*row[:4]), row[4])
+
+        return await self._database.read(read)
+
+    async def add_user(self, name: str, role: str, password: str, now: float, actor: str) -> None:
+        """Add a user; a taken name raises CONFLICT."""
+
+        def write(raw: sqlite3.Connection) -> None:
+            try:
+                raw.execute(
+                    "INSERT INTO user (name, role, password, created_at) VALUES (?, ?, ?, ?)",
+                    (name, role, password, now),
+                )
+            except sqlite3.IntegrityError:
+                raise Problem(Kind.CONFLICT, f"there is a user {name} already") from None
+            _audit(raw, now, actor, f"user.add {role}", name)
+
+        await self._database.write(write)
+
+    async def remove_user(self, name: str, now: float, actor: str) -> None:
+        """Remove a user and the sessions; the last administrator cannot go while others remain."""
+
+        def write(raw: sqlite3.Connection) -> None:
+            row = raw.execute("SELECT id, role FROM user WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                raise not_found(f"there is no user {name}")
+            others = raw.execute("SELECT role FROM user WHERE id != ?", (row[0],)).fetchall()
+            if others and ("admin",) not in others:
+                raise Problem(Kind.CONFLICT, f"{name} is the last administrator")
+            raw.execute("DELETE FROM user WHERE id = ?", (row[0],))
+            _audit(raw, now, actor, "user.remove", name)
+
+        await self._database.write(write)
+
+    async def add_session(self, digest: bytes, user_id: int, now: float, expires_at: float) -> None:
+        """Keep a session, and forget those that are over."""
+
+        def write(raw: sqlite3.Connection) -> None:
+            raw.execute("DELETE FROM session WHERE expires_at <= ?", (now,))
+            raw.execute(
+                "INSERT INTO session (hash, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)",
+                (digest, user_id, now, expires_at),
+            )
+
+        await self._database.write(write)
+
+    async def session_user(self, digest: bytes, now: float) -> User | None:
+        """Whose session it is, while it lasts."""
+
+        def read(raw: sqlite3.Connection) -> User | None:
+            row = raw.execute(
+                "SELECT user.id, name, role, user.created_at FROM session JOIN user ON user.id = user_id"
+                " WHERE hash = ? AND expires_at > ?",
+                (digest, now),
+            ).fetchone()
+            return None if row is None else User(*row)
+
+        return await self._database.read(read)
+
+    async def remove_session(self, digest: bytes) -> None:
+        """End a session."""
+        await self._database.write(
+            lambda raw: raw.execute("DELETE FROM session WHERE hash = ?", (digest,)).rowcount
+        )
+
+    async def tokens(self) -> list[tuple[bytes, Token]]:
+        """Every token with the hash of its secret."""
+        return await self._database.read(
+            lambda raw: [
+                (row[0], Token(*row[1:]))
+                for row in raw.execute(
+                    "SELECT hash, id, name, scope, created_at, created_by FROM token ORDER BY id"
+                )
+            ]
+        )
+
+    async def add_token(self, digest: bytes, name: str, scope: str, now: float, actor: str) -> None:
+        """Keep a new token."""
+
+        def write(raw: sqlite3.Connection) -> None:
+            raw.execute(
+                "INSERT INTO token (hash, name, scope, created_at, created_by) VALUES (?, ?, ?, ?, ?)",
+                (digest, name, scope, now, actor),
+            )
+            _audit(raw, now, actor, f"token.add {scope}", name)
+
+        await self._database.write(write)
+
+    async def remove_token(self, token_id: int, now: float, actor: str) -> None:
+        """Revoke a token."""
+
+        def write(raw: sqlite3.Connection) -> None:
+            row = raw.execute("SELECT name FROM token WHERE id = ?", (token_id,)).fetchone()
+            if row is None:
+                raise not_found(f"there is no token {token_id}")
+            raw.execute("DELETE FROM token WHERE id = ?", (token_id,))
+            _audit(raw, now, actor, "token.remove", row[0])
+
+        await self._database.write(write)
+
+    async def audit(self, limit: int = 50) -> list[AuditEntry]:
+        """The newest changes first."""
+        return await self._database.read(
+            lambda raw: [
+                AuditEntry(*row)
+                for row in raw.execute(
+                    "SELECT at, actor, action, target FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+                )
+            ]
+        )
+
+
+def _audit(raw: sqlite3.Connection, now: float, actor: str, action: str, target: str) -> None:
+    raw.execute(
+        "INSERT INTO audit (at, actor, action, target) VALUES (?, ?, ?, ?)", (now, actor, action, target)
+    )

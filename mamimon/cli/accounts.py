@@ -1,0 +1,83 @@
+"""What `users` and `tokens` share: through the running server, else straight into the data directory.
+
+Before the first start there is no server to ask, and a server on a public address does not start
+without an account; so with nobody holding the data directory's lock the command does the work itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mamimon.cli.ask import ask, server_options
+
+__all__ = ["change", "rows", "server_options"]
+
+
+def change(method: str, path: str, body: dict[str, str] | None, where: dict[str, Any]) -> Any:
+    """Make one change of accounts; a refusal prints the reason and exits 1."""
+    return _call(method, path, body, where)
+
+
+def rows(path: str, columns: tuple[str, ...], as_json: bool, where: dict[str, Any]) -> None:
+    """Print a list of accounts or tokens."""
+    found = _call("GET", path, None, where)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for one in found:
+        click.echo("\t".join(str(one[column]) for column in columns))
+
+
+def _call(method: str, path: str, body: dict[str, str] | None, where: dict[str, Any]) -> Any:
+    from mamimon.server.run import data_dir_is_free, default_data_dir
+
+    folder: Path = where["data_dir"] or default_data_dir()
+    if where["url"] or os.environ.get("MAMIMON_URL") or not data_dir_is_free(folder):
+        extra: dict[str, Any] = {} if body is None else {"json": body}
+        return ask(method, path, **where, **extra)
+    return asyncio.run(_directly(method, path, body, folder))
+
+
+async def _directly(method: str, path: str, body: dict[str, str] | None, folder: Path) -> Any:
+    import msgspec
+
+    from mamimon.accounts.people import People
+    from mamimon.clock import SystemClock
+    from mamimon.config import Settings
+    from mamimon.problems import Problem
+    from mamimon.storage import Core, Database, migrate
+
+    state = await Database.open(folder / "mamimon.db", synchronous="FULL", readers=1)
+    try:
+        await migrate(state, "state")
+        people = People(Core(Settings(), SystemClock(), folder, state))
+        await people.load()
+        return msgspec.to_builtins(await _apply(people, method, path, body))
+    except Problem as problem:
+        click.echo(f"mamimon: {problem.detail}", err=True)
+        sys.exit(1)
+    finally:
+        await state.close()
+
+
+async def _apply(people: Any, method: str, path: str, body: dict[str, str] | None) -> Any:
+    kind, _, name = path.removeprefix("/api/mamimon/").partition("/")
+    who = "local administrator"
+    if kind == "users":
+        if method == "GET":
+            return await people.store.users()
+        if body is None:
+            return await people.remove_user(name, who)
+        return await people.add_user(body["name"], body["role"], body["password"], who)
+    if method == "GET":
+        return [token for _, token in await people.store.tokens()]
+    if body is None:
+        return await people.remove_token(int(name), who)
+    return {"token": await people.add_token(body["name"], body["scope"], who)}
