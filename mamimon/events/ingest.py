@@ -9,9 +9,8 @@ import msgspec
 from prometheus_client import Counter
 
 from mamimon.events.anonymise import Pseudonym, scrub, scrub_text
-from mamimon.events.keys import PseudonymKeys
 from mamimon.events.model import Event, Incoming, Receipt, Refusal
-from mamimon.events.store import EventStore
+from mamimon.events.store import EventStore, PseudonymKeys
 from mamimon.problems import too_many, unavailable
 from mamimon.storage import Core
 

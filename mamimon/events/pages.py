@@ -16,8 +16,7 @@ from mamimon.window import Window, read_window
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
-    from mamimon.events.keys import PseudonymKeys
-    from mamimon.events.store import EventStore
+    from mamimon.events.store import EventStore, PseudonymKeys
     from mamimon.storage import Core
 
 MISSION = ("login", "chat_start", "message_sent", "image_generated")

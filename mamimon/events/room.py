@@ -10,10 +10,9 @@ from litestar import asgi
 
 from mamimon.events import query
 from mamimon.events.ingest import Ingest
-from mamimon.events.keys import PseudonymKeys
 from mamimon.events.pages import page_handlers
 from mamimon.events.routes import api_handlers
-from mamimon.events.store import EventStore
+from mamimon.events.store import EventStore, PseudonymKeys
 from mamimon.events.wire.doors import capture_door
 from mamimon.room import Task
 from mamimon.storage import Core

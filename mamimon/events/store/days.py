@@ -41,11 +41,6 @@ def day_of(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d")
 
 
-def day_start(day: str) -> float:
-    """Epoch seconds at which a UTC day begins."""
-    return dt.datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=dt.UTC).timestamp()
-
-
 class EventStore:
     """The day files of one data directory."""
 
