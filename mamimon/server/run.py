@@ -83,6 +83,7 @@ class Server:
         core = await self.house.open()
         self._refuse_to_be_open()
         core.base_url = self.settings.server.public_url.rstrip("/") or self.url
+        core.ports = frozenset(self.ports().values())
         app = create_app(self.house, core)
         supervisor = Supervisor(self.clock, core.registry)
         self._uvicorn = _Uvicorn(

@@ -30,5 +30,7 @@ class Core:
     state: Database
     registry: CollectorRegistry = field(default_factory=lambda: CollectorRegistry(auto_describe=True))
     base_url: str = ""
+    ports: frozenset[int] = frozenset()
+    """Ports of our own listeners, known with `base_url`; the forwarder must not send to itself."""
     writable: Callable[[], bool] = lambda: True
     """False while the disk is (nearly) full: doors answer 503, queries and pages go on."""
