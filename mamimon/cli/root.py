@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "config": "mamimon.cli.config:config",
     "users": "mamimon.cli.users:users",
     "tokens": "mamimon.cli.tokens:tokens",
+    "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
     "version": "mamimon.cli.version:version",
 }
