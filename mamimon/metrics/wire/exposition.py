@@ -1,0 +1,314 @@
+"""The text that targets expose: Prometheus text 0.0.4 and OpenMetrics 1.0, as Prometheus 3 reads them.
+
+A line's series text (`name{labels}`) is kept as it stands: a target exposes the same series each
+time, so who scrapes keeps a table from that text to its series and `series_labels` runs once a
+series, not once a sample. Sources: prometheus/docs, exposition_formats.md; OpenMetrics 1.0;
+prometheus model/textparse (what is accepted and refused).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mamimon.metrics.model import Labels
+
+KINDS = {
+    "counter",
+    "gauge",
+    "histogram",
+    "gaugehistogram",
+    "summary",
+    "info",
+    "stateset",
+    "unknown",
+    "untyped",
+}
+_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+_QUOTED = r'"(?:[^"\\\n]|\\.)*"'
+_BRACES = rf"\{{(?:[^\"\n}}\x00]|{_QUOTED})*\}}"
+_TEXT_LINE = re.compile(
+    rf"[ \t]*((?:{_NAME}[ \t]*)?(?:{_BRACES}|(?<=[^\s{{])(?=[ \t])))"
+    rf"[ \t]*([^ \t\x00{{]+)(?:[ \t]+(-?[0-9]+))?[ \t]*\Z"
+)
+_OM_LINE = re.compile(
+    rf"((?:{_NAME})?(?:{_BRACES}|(?<=[^\s{{])(?= )))(?: |(?<=\}}) ?)([^ \t\x00#]+)(?: ([^ \t\x00#]+))?"
+    rf"(?: # ({_BRACES}) ([^ \t\x00]+)(?: ([^ \t\x00]+))?)?\Z"
+)
+_LABEL = re.compile(rf"[ \t]*(?:([a-zA-Z_][a-zA-Z0-9_]*)|({_QUOTED}))[ \t]*(?:=[ \t]*({_QUOTED}))?[ \t]*(,)?")
+_META = re.compile(rf"#[ \t]+(HELP|TYPE|UNIT)[ \t]+({_NAME}|{_QUOTED})(?:[ \t](.*))?\Z", re.DOTALL)
+_OM_META = re.compile(rf"# (HELP|TYPE|UNIT) ({_NAME}|{_QUOTED})(?: (.*))?\Z", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class ExpositionError(Exception):
+    """A line that cannot be read; the whole scrape fails, as Prometheus' does."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line = line
+        self.reason = reason
+
+
+class Metadata(msgspec.Struct):
+    """What a family says of itself."""
+
+    kind: str = "unknown"
+    help: str = ""
+    unit: str = ""
+
+
+class Exemplar(msgspec.Struct):
+    """A sample's example: the index of the sample, its labels, value and time (ms) if it has one."""
+
+    sample: int
+    labels: Labels
+    value: float
+    time_ms: int | None
+
+
+class Exposition(msgspec.Struct, eq=False):
+    """A parsed body; `keys`, `values` and `times_ms` (None without any timestamp) go together."""
+
+    keys: list[str]
+    values: npt.NDArray[np.float64]
+    times_ms: list[int | None] | None
+    metadata: dict[str, Metadata]
+    exemplars: list[Exemplar]
+
+
+def parse(body: bytes, content_type: str = "") -> Exposition:
+    """Read a body; OpenMetrics when the content type says so. Raises `ExpositionError`."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ExpositionError(body.count(b"\n", 0, error.start) + 1, "not valid UTF-8") from None
+    if content_type.partition(";")[0].strip().lower() == "application/openmetrics-text":
+        return _Reader().open_metrics(text)
+    return _Reader().text(text)
+
+
+class _Reader:
+    """Collects one body."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.values: list[float] = []
+        self.times: list[int | None] = []
+        self.timed = False
+        self.metadata: dict[str, Metadata] = {}
+        self.exemplars: list[Exemplar] = []
+
+    def text(self, text: str) -> Exposition:
+        match, keys, values, times = _TEXT_LINE.match, self.keys, self.values, self.times
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line or line == "\r" or line.isspace():
+                continue
+            found = match(line)
+            if found is None:
+                stripped = line.lstrip(" \t")
+                if stripped[0] != "#":
+                    raise ExpositionError(number, _why(line))
+                self._comment(number, stripped)
+                continue
+            key, value, at = found.groups()
+            keys.append(key)
+            values.append(_float(number, value))
+            if at is not None:
+                self.timed = True
+            times.append(None if at is None else int(at))
+        return self._done()
+
+    def open_metrics(self, text: str) -> Exposition:
+        lines = text.split("\n")
+        if lines and lines[-1] == "":
+            lines.pop()
+        if not lines or "# EOF" not in lines:
+            if not text or text.endswith("\n") or not text.strip():
+                raise ExpositionError(max(1, len(lines)), _unfinished(lines))
+            raise ExpositionError(len(lines), _unfinished(lines))
+        end = lines.index("# EOF")
+        for number, line in enumerate(lines[:end], 1):
+            self._open_line(number, line)
+        if end != len(lines) - 1:
+            raise ExpositionError(end + 2, "unexpected data after # EOF")
+        return self._done()
+
+    def _open_line(self, number: int, line: str) -> None:
+        found = _OM_LINE.match(line)
+        if found is None:
+            if line[:1] != "#":
+                raise ExpositionError(number, _why(line))
+            self._open_comment(number, line)
+            return
+        key, value, at, labels, example, example_at = found.groups()
+        self.keys.append(key)
+        self.values.append(_float(number, value))
+        time = None if at is None else _seconds(number, at, "timestamp")
+        self.timed = self.timed or time is not None
+        self.times.append(time)
+        if labels is not None:
+            self.exemplars.append(
+                Exemplar(
+                    len(self.keys) - 1,
+                    _exemplar_labels(labels, number),
+                    _float(number, example),
+                    None if example_at is None else _seconds(number, example_at, "exemplar timestamp"),
+                )
+            )
+
+    def _comment(self, number: int, line: str) -> None:
+        found = _META.match(line)
+        if found is None:
+            word = re.match(r"#[ \t]+(HELP|TYPE)[ \t]+", line)
+            if word:
+                raise ExpositionError(number, f"expected metric name after {word.group(1)}")
+            return
+        word_, name, rest = found.groups()
+        if word_ == "TYPE":
+            kind = (rest or "").strip()
+            if kind not in KINDS:
+                raise ExpositionError(number, f"invalid metric type {kind[:40]!r}")
+            self._meta(name).kind = "unknown" if kind == "untyped" else kind
+        elif word_ == "HELP":
+            self._meta(name).help = _unescape_help(rest or "")
+
+    def _open_comment(self, number: int, line: str) -> None:
+        found = _OM_META.match(line)
+        if found is None:
+            word = re.match(r"# (HELP|TYPE|UNIT) ", line)
+            reason = f"expected metric name after {word.group(1)}" if word else _why(line)
+            raise ExpositionError(number, reason)
+        word_, name, rest = found.groups()
+        if rest is None:
+            raise ExpositionError(number, f"expected text in {word_}")
+        meta = self._meta(name)
+        if word_ == "TYPE":
+            if rest not in KINDS - {"untyped"}:
+                raise ExpositionError(number, f"invalid metric type {rest[:40]!r}")
+            meta.kind = rest
+        elif word_ == "HELP":
+            meta.help = _unescape_help(rest)
+        elif rest and not _unquote(name).endswith(f"_{rest}"):
+            raise ExpositionError(number, f"unit {rest[:40]!r} not a suffix of metric {name[:80]!r}")
+        else:
+            meta.unit = rest
+
+    def _meta(self, name: str) -> Metadata:
+        return self.metadata.setdefault(_unquote(name), Metadata())
+
+    def _done(self) -> Exposition:
+        import numpy as np
+
+        times = self.times if self.timed else None
+        values = np.array(self.values, dtype=np.float64)
+        return Exposition(self.keys, values, times, self.metadata, self.exemplars)
+
+
+def series_labels(key: str, *, strict: bool = False) -> Labels:
+    """The labels of a series text, `__name__` among them; raises `ExpositionError` (line 0).
+
+    `strict` is OpenMetrics' way: commas between labels are not optional.
+    """
+    start = key.find("{")
+    if start < 0:
+        return {"__name__": key.strip()}
+    labels = _labels(key[start:], 0, strict=strict, name=key[:start].strip())
+    if not labels.get("__name__"):
+        raise ExpositionError(0, f"metric name not set in {key[:80]!r}")
+    return {name: value for name, value in labels.items() if value}
+
+
+def _exemplar_labels(text: str, line: int) -> Labels:
+    labels = _labels(text, line, strict=True)
+    if "__name__" in labels:
+        raise ExpositionError(line, "expected equal in the labels of an exemplar")
+    return labels
+
+
+def _labels(text: str, line: int, *, strict: bool, name: str = "") -> Labels:
+    labels: Labels = {"__name__": name} if name else {}
+    at, end = 1, len(text) - 1
+    while text[at:end].strip(" \t"):
+        found = _LABEL.match(text, at, end)
+        if found is None:
+            raise ExpositionError(line, f"expected label name, got {text[at : at + 20]!r}")
+        plain, quoted, value, comma = found.groups()
+        label = plain if plain is not None else _unquote(quoted)
+        at = found.end()
+        if value is None:
+            # `{"a metric name", …}`: the quoted first item without a value is the name (UTF-8 names).
+            if quoted is None or "__name__" in labels:
+                raise ExpositionError(line, f"expected equal, got {text[at : at + 20]!r}")
+            labels["__name__"] = label
+        elif label in labels:
+            raise ExpositionError(line, f"label {label[:80]!r} stands twice")
+        else:
+            labels[label] = _unquote(value)
+        if comma is None and strict and text[at:end].strip(" \t"):
+            raise ExpositionError(line, "expected comma or brace close")
+    return labels
+
+
+def _unquote(text: str) -> str:
+    if text[:1] != '"':
+        return text
+    inner = text[1:-1]
+    return inner if "\\" not in inner else _ESCAPE.sub(_escape, inner)
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found.group(1)
+    return {"n": "\n", '"': '"', "\\": "\\"}.get(character, "\\" + character)
+
+
+def _unescape_help(text: str) -> str:
+    return text if "\\" not in text else _ESCAPE.sub(_escape, text)
+
+
+def _float(line: int, text: str) -> float:
+    # Go's ParseFloat takes what Python's float takes, but for the underscores.
+    if "_" in text:
+        raise ExpositionError(line, f"unsupported character in float {text[:40]!r}")
+    try:
+        return float(text)
+    except ValueError:
+        raise ExpositionError(line, f"{text[:40]!r} is not a number") from None
+
+
+def _seconds(line: int, text: str, what: str) -> int:
+    value = _float(line, text)
+    if not math.isfinite(value):
+        raise ExpositionError(line, f"invalid {what} {text[:40]}")
+    return round(value * 1000)
+
+
+def _unfinished(lines: list[str]) -> str:
+    # The first line that cannot be read is a better reason than the missing end.
+    try:
+        reader = _Reader()
+        for number, line in enumerate(lines, 1):
+            reader._open_line(number, line)
+    except ExpositionError as error:
+        return error.reason
+    return "data does not end with # EOF"
+
+
+def _why(line: str) -> str:
+    shown = line.strip()[:80]
+    if not re.match(rf"[ \t]*(?:{_NAME}|\{{)", line):
+        return f"expected a metric name, got {shown!r}"
+    if re.match(rf"[ \t]*(?:{_NAME})?[ \t]*\{{", line) and not re.match(
+        rf"[ \t]*(?:{_NAME})?[ \t]*{_BRACES}", line
+    ):
+        return f"labels are not closed: {shown!r}"
+    if re.match(rf"[ \t]*{_NAME}[ \t]*\Z", line):
+        return f"expected value after metric, got {shown!r}"
+    return f"expected `name{{labels}} value [timestamp]`, got {shown!r}"
