@@ -1,0 +1,6 @@
+"""The series store: one SQLite file a day, matrix chunks a source."""
+
+from mamimon.metrics.store.index import predicate
+from mamimon.metrics.store.series import Scrape, SeriesStore
+
+__all__ = ["Scrape", "SeriesStore", "predicate"]

@@ -1,0 +1,211 @@
+"""One day of series in memory: its index, open heads and the list of sealed chunks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mamimon.metrics.store import codec
+from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile, Sealed
+from mamimon.metrics.store.head import WINDOW_MS, Head
+from mamimon.metrics.store.index import SeriesIndex
+
+DAY_MS = 86_400_000
+
+
+class Segment(msgspec.Struct, eq=False):
+    """Part of a source's samples as a question gets them."""
+
+    source: str
+    ids: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    """[series, scrapes]."""
+
+
+class Day:
+    """See the module; `load` before anything else."""
+
+    def __init__(self, name: str, file: DayFile) -> None:
+        self.name = name
+        self.file = file
+        self.start = day_start(name)
+        self.end = self.start + DAY_MS
+        self.index = SeriesIndex()
+        self.sources: dict[str, int] = {}
+        self.heads: list[Head] = []
+        self.chunks: list[Chunk] = []
+        self.lock = threading.Lock()
+        """Guards heads and chunks between the event loop and readers."""
+        self._load_lock = threading.Lock()
+        self._loaded = False
+        self._next_head = 1
+
+    def load(self) -> None:
+        """Read the day back; does nothing the second time. Blocking."""
+        with self._load_lock:
+            if self._loaded:
+                return
+            self.index.load(self.file.load_series())
+            self.sources = self.file.load_sources()
+            self.chunks = self.file.load_chunks()
+            self.heads = self.file.load_heads()
+            self._next_head = max((head.number for head in self.heads), default=0) + 1
+            self._loaded = True
+
+    def source_id(self, name: str) -> int:
+        """The day's number of a source, given now if it is new."""
+        return self.sources.setdefault(name, len(self.sources) + 1)
+
+    def head(self, source: str, at: int) -> Head:
+        """The open head that takes a sample at `at` (ms); made if there is none."""
+        number, window = self.source_id(source), at - at % WINDOW_MS
+        for head in reversed(self.heads):
+            if head.source == number and head.window == window and not head.sealing:
+                return head
+        head = Head(self._next_head, number, window)
+        self._next_head += 1
+        with self.lock:
+            self.heads.append(head)
+        return head
+
+    def due(self, now_ms: int, most_cells: int) -> list[Head]:
+        """Heads whose window is over by a minute, and those that have grown too large."""
+        return [
+            head
+            for head in self.heads
+            if head.window + WINDOW_MS + 60_000 <= now_ms or head.count * len(head.columns) >= most_cells
+        ]
+
+    async def seal(self, head: Head) -> None:
+        """Compress a head into a chunk; questions see one or the other, never both."""
+        import asyncio
+
+        if not head.count:
+            with self.lock:
+                self.heads.remove(head)
+            return
+        head.sealing = True
+        try:
+            sealed = await asyncio.to_thread(self._compress, head)
+            number = await self.file.seal(sealed)
+        finally:
+            head.sealing = False
+        chunk = Chunk(
+            number, head.source, int(sealed.times[0]), int(sealed.times[-1]), sealed.times, sealed.ids
+        )
+        with self.lock:
+            self.heads.remove(head)
+            self.chunks.append(chunk)
+
+    def _compress(self, head: Head) -> Sealed:
+        with self.lock:
+            columns = np.asarray(head.columns, dtype=np.int32)
+            values = head.values.T.copy()
+            times = head.times.copy()
+        keys = [self.index.key(number) for number in columns.tolist()]
+        order = np.asarray(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+        parts = [codec.encode(values[order[at : at + GROUP]]) for at in range(0, len(order), GROUP)]
+        return Sealed(head.number, head.source, times, columns[order], parts)
+
+    def present(self, start: int, end: int) -> npt.NDArray[np.bool_]:
+        """Mask over ids: which series have samples near `start <= t <= end` (ms)."""
+        mask = np.zeros(len(self.index), dtype=bool)
+        with self.lock:
+            for chunk in self.chunks:
+                if chunk.start <= end and chunk.end >= start:
+                    mask[chunk.ids] = True
+            for head in self.heads:
+                if head.count and head.times[0] <= end and head.times[-1] >= start:
+                    columns = np.asarray(head.columns, dtype=np.int64)
+                    mask[columns[columns < len(mask)]] = True
+        return mask
+
+    def segments(
+        self, ids: npt.NDArray[np.int32], start: int, end: int, cache: PartCache
+    ) -> Iterator[Segment]:
+        """The samples of some series, `start <= t <= end` (ms), by head and chunk."""
+        wanted = np.zeros(int(ids[-1]) + 1 if len(ids) else 1, dtype=bool)
+        wanted[ids] = True
+        names = {number: name for name, number in list(self.sources.items())}
+        with self.lock:
+            chunks = [chunk for chunk in self.chunks if chunk.start <= end and chunk.end >= start]
+            heads = [(head.source, head.read(wanted, start, end)) for head in self.heads if head.count]
+        for chunk in chunks:
+            segment = self._chunk(chunk, wanted, start, end, cache)
+            if segment is not None:
+                segment.source = names[chunk.source]
+                yield segment
+        for source, (found, times, values) in heads:
+            if len(found) and len(times):
+                yield Segment(names[source], found, times, values)
+
+    def _chunk(
+        self, chunk: Chunk, wanted: npt.NDArray[np.bool_], start: int, end: int, cache: PartCache
+    ) -> Segment | None:
+        known = chunk.ids < len(wanted)
+        places = np.flatnonzero(wanted[np.where(known, chunk.ids, 0)] & known)
+        low, high = np.searchsorted(chunk.times, start), np.searchsorted(chunk.times, end, side="right")
+        if not len(places) or low == high:
+            return None
+        parts = places // GROUP
+        rows = []
+        for part in np.unique(parts).tolist():
+            matrix = cache.get(self.file, chunk.id, part)
+            rows.append(matrix[places[parts == part] - part * GROUP, low:high])
+        values = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        return Segment("", chunk.ids[places].astype(np.int64), chunk.times[low:high], values)
+
+
+class PartCache:
+    """Decoded column groups, the least recently used thrown out first; safe for threads."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._held = 0
+        self._parts: dict[tuple[DayFile, int, int], npt.NDArray[np.float64]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, file: DayFile, chunk: int, part: int) -> npt.NDArray[np.float64]:
+        """The group, from memory or from the file."""
+        key = (file, chunk, part)
+        with self._lock:
+            found = self._parts.pop(key, None)
+            if found is not None:
+                self._parts[key] = found
+                return found
+        matrix = file.part(chunk, part)
+        with self._lock:
+            if key not in self._parts:
+                self._parts[key] = matrix
+                self._held += matrix.nbytes
+            while self._held > self._limit and len(self._parts) > 1:
+                oldest = next(iter(self._parts))
+                self._held -= self._parts.pop(oldest).nbytes
+        return matrix
+
+    def forget(self, file: DayFile) -> None:
+        """Drop a deleted day's groups."""
+        with self._lock:
+            for key in [key for key in self._parts if key[0] is file]:
+                self._held -= self._parts.pop(key).nbytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory in use."""
+        return self._held
+
+
+def day_name(at_ms: int) -> str:
+    """The UTC day of an instant, `YYYY-MM-DD`."""
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).strftime("%Y-%m-%d")
+
+
+def day_start(name: str) -> int:
+    """The first millisecond of a UTC day."""
+    return int(dt.datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=dt.UTC).timestamp()) * 1000

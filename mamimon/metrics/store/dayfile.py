@@ -1,0 +1,279 @@
+"""The SQLite file of one UTC day: series, the write-ahead rows of open chunks, sealed chunks.
+
+All SQL of the metric store is here. A day is deleted by unlinking its file, so every file is
+complete in itself: ids are the day's own.
+
+`part.id` = chunk × 65536 + the part's place, so a part is found by its rowid without an index.
+Column groups of 32 series: one series over 24 h then costs twelve blobs of about 6 kB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mamimon.metrics.store import codec
+from mamimon.metrics.store.head import Head, Row
+from mamimon.problems import unavailable
+from mamimon.storage import Database
+
+GROUP = 32
+_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE series (id INTEGER PRIMARY KEY, labels TEXT NOT NULL)",
+    "CREATE TABLE wal (id INTEGER PRIMARY KEY, head INTEGER NOT NULL, source INTEGER NOT NULL,"
+    " window_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL, added BLOB NOT NULL, row BLOB NOT NULL)",
+    "CREATE INDEX wal_head ON wal (head)",
+    "CREATE TABLE chunk (id INTEGER PRIMARY KEY, source INTEGER NOT NULL, start_ms INTEGER NOT NULL,"
+    " end_ms INTEGER NOT NULL, scrapes INTEGER NOT NULL, series INTEGER NOT NULL, times BLOB NOT NULL,"
+    " ids BLOB NOT NULL)",
+    "CREATE TABLE part (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+    f"PRAGMA user_version = {_VERSION}",
+)
+
+
+class Chunk(msgspec.Struct, eq=False):
+    """A sealed chunk's description; its parts stay on disk until asked for."""
+
+    id: int
+    source: int
+    start: int
+    end: int
+    times: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+    """Series ids in the order of the parts, `GROUP` a part."""
+
+
+class Sealed(msgspec.Struct, eq=False):
+    """A chunk ready to be written."""
+
+    head: int
+    source: int
+    times: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+    parts: list[bytes]
+
+
+class DayFile:
+    """One day's file, open; without a database it only answers."""
+
+    def __init__(self, path: Path, database: Database | None) -> None:
+        self.path = path
+        self._writer = database
+        self._saved = 0
+        self._saved_sources = 0
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._dirty = False
+
+    @classmethod
+    async def open(cls, path: Path, busy_timeout_s: float) -> DayFile:
+        """Open or create the file; a file of a newer version raises `UNAVAILABLE`."""
+        database = await Database.open(path, readers=1, busy_timeout_s=busy_timeout_s)
+        try:
+            await database.write(lambda raw: _create(raw, path))
+        except BaseException:
+            await database.close()
+            raise
+        return cls(path, database)
+
+    @property
+    def _database(self) -> Database:
+        if self._writer is None:
+            raise unavailable(f"{self.path.name} is open for reading only")
+        return self._writer
+
+    @property
+    def writable(self) -> bool:
+        """Whether it takes samples."""
+        return self._writer is not None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is something to fsync."""
+        return self._dirty
+
+    async def append(
+        self,
+        heads: Sequence[tuple[Head, Row]],
+        sources: dict[str, int],
+        keys_from: Callable[[int], list[bytes]],
+    ) -> None:
+        """Write rows durably, with the sources and series they need that are not saved yet."""
+        new_sources = list(sources.items())[self._saved_sources :]
+        new_keys = keys_from(self._saved)
+
+        def work(raw: sqlite3.Connection) -> None:
+            raw.executemany("INSERT INTO source (name, id) VALUES (?, ?)", new_sources)
+            new = ((number, key.decode()) for number, key in enumerate(new_keys, self._saved))
+            raw.executemany("INSERT INTO series (id, labels) VALUES (?, ?)", new)
+            before: dict[int, npt.NDArray[np.uint64]] = {}
+            for head, row in heads:
+                bits = row.values.view(np.uint64)
+                blob = codec.encode_row(bits, before.get(id(head), head.last_logged))
+                before[id(head)] = bits
+                added = np.asarray(row.added, dtype=np.int32).tobytes()
+                raw.execute(
+                    "INSERT INTO wal (head, source, window_ms, at_ms, added, row) VALUES (?, ?, ?, ?, ?, ?)",
+                    (head.number, head.source, head.window, row.at, added, blob),
+                )
+
+        await self._database.write(work)
+        self._saved += len(new_keys)
+        self._saved_sources += len(new_sources)
+        self._dirty = True
+        for head, row in heads:
+            head.last_logged = row.values.view(np.uint64)
+
+    async def seal(self, sealed: Sealed) -> int:
+        """Write a chunk in place of its write-ahead rows; returns its id."""
+
+        def work(raw: sqlite3.Connection) -> int:
+            cursor = raw.execute(
+                "INSERT INTO chunk (source, start_ms, end_ms, scrapes, series, times, ids)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    sealed.source,
+                    int(sealed.times[0]),
+                    int(sealed.times[-1]),
+                    len(sealed.times),
+                    len(sealed.ids),
+                    codec.encode_times(sealed.times),
+                    codec.encode_times(sealed.ids.astype(np.int64)),
+                ),
+            )
+            number = int(cursor.lastrowid or 0)
+            raw.executemany(
+                "INSERT INTO part (id, data) VALUES (?, ?)",
+                [(number * 65536 + place, part) for place, part in enumerate(sealed.parts)],
+            )
+            raw.execute("DELETE FROM wal WHERE head = ?", (sealed.head,))
+            return number
+
+        number = await self._database.write(work)
+        self._dirty = True
+        return number
+
+    async def compact(self) -> None:
+        """Give the space of deleted write-ahead rows back; for a day that is over."""
+        await self._database.manage(lambda raw: raw.execute("VACUUM"))
+        await self._database.sync()
+
+    def load_series(self) -> list[bytes]:
+        """The canonical label texts in the order of their ids. Blocking."""
+        with self.reader() as raw:
+            rows = raw.execute("SELECT CAST(labels AS BLOB) FROM series ORDER BY id").fetchall()
+        self._saved = len(rows)
+        return [row[0] for row in rows]
+
+    def load_sources(self) -> dict[str, int]:
+        """Source name → id. Blocking."""
+        with self.reader() as raw:
+            sources = dict(raw.execute("SELECT name, id FROM source ORDER BY id"))
+        self._saved_sources = len(sources)
+        return sources
+
+    def load_chunks(self) -> list[Chunk]:
+        """Every sealed chunk's description. Blocking."""
+        with self.reader() as raw:
+            rows = raw.execute("SELECT id, source, start_ms, end_ms, times, ids FROM chunk ORDER BY id")
+            return [
+                Chunk(
+                    number,
+                    source,
+                    start,
+                    end,
+                    codec.decode_times(times),
+                    codec.decode_times(ids).astype(np.int32),
+                )
+                for number, source, start, end, times, ids in rows
+            ]
+
+    def load_heads(self) -> list[Head]:
+        """Replay the write-ahead rows. Blocking."""
+        heads: dict[int, Head] = {}
+        with self.reader() as raw:
+            for number, source, window, at, added, blob in raw.execute(
+                "SELECT head, source, window_ms, at_ms, added, row FROM wal ORDER BY id"
+            ):
+                head = heads.get(number)
+                if head is None:
+                    head = heads[number] = Head(number, source, window)
+                bits = codec.decode_row(blob, head.last_logged)
+                head.apply(Row(at, np.frombuffer(added, np.int32).tolist(), bits.view(np.float64)))
+                head.last_logged = bits
+        return list(heads.values())
+
+    def part(self, chunk: int, place: int) -> npt.NDArray[np.float64]:
+        """One column group, decoded. Blocking."""
+        with self.reader() as raw:
+            found = raw.execute("SELECT data FROM part WHERE id = ?", (chunk * 65536 + place,)).fetchone()
+        if found is None:
+            raise unavailable(f"{self.path.name} is damaged: part {place} of chunk {chunk} is missing")
+        return codec.decode(found[0])
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """A query-only connection for the calling thread; raises `UNAVAILABLE` once closed."""
+        with self._lock:
+            if self._closed:
+                raise unavailable(f"{self.path.name} was deleted while it was read")
+            raw = self._idle.pop() if self._idle else None
+        if raw is None:
+            raw = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            raw.execute("PRAGMA query_only=ON")
+        try:
+            yield raw
+        finally:
+            with self._lock:
+                if self._closed or len(self._idle) >= 4:
+                    raw.close()
+                else:
+                    self._idle.append(raw)
+
+    def fsync(self) -> None:
+        """Bring what was committed since the last call to the disk. Blocking."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        # SQLite keeps its locks on the database file, never on the WAL, so a second descriptor of
+        # the WAL may be closed without losing them.
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(f"{self.path}-wal", os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    async def snapshot(self, target: Path) -> None:
+        """A consistent, compact copy of the day."""
+        await self._database.manage(lambda raw: raw.execute("VACUUM INTO ?", (str(target),)))
+
+    async def close(self) -> None:
+        """Close every connection; idempotent."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for raw in idle:
+            raw.close()
+        if self._writer is not None:
+            await self._writer.close()
+
+
+def _create(raw: sqlite3.Connection, path: Path) -> None:
+    version = raw.execute("PRAGMA user_version").fetchone()[0]
+    if version > _VERSION:
+        raise unavailable(f"{path.name} was written by a newer mamimon")
+    if version == 0:
+        for statement in _SCHEMA:
+            raw.execute(statement)

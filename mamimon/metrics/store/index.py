@@ -1,0 +1,184 @@
+"""The series of one day: label pair → ids, and the matching of selectors.
+
+Ids are dense and grow by one, so every posting list is sorted by itself and a selector is a few
+boolean masks over all ids. Labels are kept as the JSON text that the day file holds and decoded
+only for what matched; 100,000 series cost about 60 MB as dicts and 25 MB so.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mamimon.metrics.model import Labels, Matcher
+from mamimon.problems import bad_input
+
+Ids = npt.NDArray[np.int32]
+_META = frozenset("\\.+*?()|[]{}^$")
+_decode = msgspec.json.Decoder(dict[str, str]).decode
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def key_of(labels: Labels) -> bytes:
+    """The canonical text of a label set: JSON with sorted names and no empty values."""
+    return _encode({name: value for name, value in labels.items() if value})
+
+
+class SeriesIndex:
+    """Grows on the event loop, is read by worker threads."""
+
+    def __init__(self) -> None:
+        self._keys: list[bytes] = []
+        self._ids: dict[bytes, int] = {}
+        self._postings: dict[str, dict[str, array[int]]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def id_of(self, labels: Labels) -> int:
+        """The id of a series, given now if it is new."""
+        key = key_of(labels)
+        known = self._ids.get(key)
+        return self._add(key, labels) if known is None else known
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Add the series of a day file in the order of their ids."""
+        for key in keys:
+            self._add(key, _decode(key))
+
+    def _add(self, key: bytes, labels: Labels) -> int:
+        with self._lock:
+            number = len(self._keys)
+            self._keys.append(key)
+            self._ids[key] = number
+            for name, value in labels.items():
+                if value:
+                    values = self._postings.setdefault(name, {})
+                    ids = values.get(value)
+                    if ids is None:
+                        values[value] = array("i", (number,))
+                    else:
+                        ids.append(number)
+            return number
+
+    def key(self, number: int) -> bytes:
+        """The canonical text of a series."""
+        return self._keys[number]
+
+    def keys_from(self, start: int) -> list[bytes]:
+        """The canonical texts of the ids from `start` on."""
+        return self._keys[start:]
+
+    def names_of(self, numbers: Iterable[int]) -> list[str]:
+        """The metric names of some series, for ordering."""
+        return [_decode(self._keys[number]).get("__name__", "") for number in numbers]
+
+    def match(self, matchers: Sequence[Matcher]) -> Ids:
+        """Sorted ids of the series that fulfil every matcher; raises `BAD_INPUT` for a bad regex."""
+        with self._lock:
+            size = len(self._keys)
+        mask = np.ones(size, dtype=bool)
+        for matcher in matchers:
+            accepts, literals = predicate(matcher)
+            keeps_absent = accepts("")
+            if literals is not None and not keeps_absent:
+                mask &= self._union(matcher.name, literals, size)
+                continue
+            with self._lock:
+                values = list(self._postings.get(matcher.name, ()))
+            if keeps_absent:
+                mask &= ~self._union(matcher.name, [value for value in values if not accepts(value)], size)
+            else:
+                mask &= self._union(matcher.name, [value for value in values if accepts(value)], size)
+            if not mask.any():
+                break
+        return np.flatnonzero(mask).astype(np.int32)
+
+    def _union(self, name: str, values: Iterable[str], size: int) -> npt.NDArray[np.bool_]:
+        mask = np.zeros(size, dtype=bool)
+        with self._lock:
+            postings = self._postings.get(name, {})
+            for value in values:
+                ids = postings.get(value)
+                if ids is not None:
+                    found = np.frombuffer(ids, dtype=np.int32)
+                    mask[found[found < size]] = True
+                    # An exported buffer would forbid the next append.
+                    del found
+        return mask
+
+    def label_names(self) -> list[str]:
+        """Every label name of the day."""
+        with self._lock:
+            return list(self._postings)
+
+    def label_values(self, name: str) -> list[str]:
+        """Every value of a label on the day."""
+        with self._lock:
+            return list(self._postings.get(name, ()))
+
+    def cardinality(self) -> dict[str, dict[str, int]]:
+        """Label name → value → number of series, for the status pages."""
+        with self._lock:
+            return {
+                name: {value: len(ids) for value, ids in values.items()}
+                for name, values in self._postings.items()
+            }
+
+
+def predicate(matcher: Matcher) -> tuple[Callable[[str], bool], list[str] | None]:
+    """What a matcher accepts, and the values it can only accept where a literal says so."""
+    value = matcher.value
+    if matcher.op == "=":
+        return (lambda text: text == value), [value]
+    if matcher.op == "!=":
+        return (lambda text: text != value), None
+    literals = _alternatives(value)
+    if literals is not None:
+        wanted = frozenset(literals)
+        if matcher.op == "=~":
+            return (lambda text: text in wanted), literals
+        return (lambda text: text not in wanted), None
+    matches = _regex(value)
+    if matcher.op == "=~":
+        return matches, None
+    return (lambda text: not matches(text)), None
+
+
+def _alternatives(pattern: str) -> list[str] | None:
+    parts = pattern.split("|")
+    return None if any(_META & set(part) for part in parts) else parts
+
+
+def _regex(pattern: str) -> Callable[[str], bool]:
+    if pattern == ".*":
+        return lambda _: True
+    if pattern == ".+":
+        return bool
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True
+    try:
+        compiled = re2.compile(f"^(?:{pattern})$", options)
+    except re2.error as error:
+        raise bad_input(f"error parsing regexp: {_text(error)}: `{pattern}`") from None
+    search = compiled.fullmatch
+    return lambda text: search(text) is not None
+
+
+def _text(error: Exception) -> str:
+    reason = error.args[0] if error.args else error
+    return reason.decode() if isinstance(reason, bytes) else str(reason)
+
+
+def decode_labels(key: bytes) -> Labels:
+    """The labels of a canonical text."""
+    return _decode(key)

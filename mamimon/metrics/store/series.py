@@ -1,0 +1,280 @@
+"""The series store: appends in, chunks sealed every two hours, days dropped by unlink.
+
+One file a UTC day (design §6): a file is what retention, backup and a person with `sqlite3` handle,
+and a two-hour window never crosses midnight. The two newest files are read back at start (open
+chunks are there), older ones on the first question that reaches them.
+
+Durability: an append returns after its commit, so a kill loses nothing that returned; a power cut
+loses at most the last second (`keep` fsyncs each second).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mamimon.clock import Clock
+from mamimon.config import Settings
+from mamimon.metrics.model import Labels, Matcher
+from mamimon.metrics.store.day import Day, PartCache, day_name, day_start
+from mamimon.metrics.store.dayfile import DayFile
+from mamimon.metrics.store.head import Head, Row
+from mamimon.metrics.store.index import decode_labels
+from mamimon.metrics.store.select import LocalSource
+from mamimon.problems import bad_input
+
+_log = logging.getLogger("mamimon.metrics")
+_FILE = re.compile(r"\d{4}-\d{2}-\d{2}\.db")
+_FUTURE_MS = 600_000
+
+
+class Scrape(msgspec.Struct, eq=False):
+    """Samples of one source at one instant."""
+
+    source: str
+    at: int
+    """Milliseconds since the epoch."""
+    ids: npt.NDArray[np.int64]
+    """Series ids of the day that `SeriesStore.day_of(at)` answers."""
+    values: npt.NDArray[np.float64]
+    whole: bool = True
+    """The source's whole state: a series of its last scrape that is not here has ended."""
+
+
+class SeriesStore:
+    """See the module. Changes come from the event loop, questions from any thread."""
+
+    def __init__(self, directory: Path, settings: Settings, clock: Clock) -> None:
+        self.directory = directory
+        self._settings = settings
+        self._clock = clock
+        self._days: dict[str, Day] = {}
+        self._turn = asyncio.Lock()
+        self._live: dict[str, tuple[Day, npt.NDArray[np.int64]]] = {}
+        self._newest: dict[str, int] = {}
+        half = settings.metrics.head_bytes // 2
+        self._cache = PartCache(half)
+        self._most_cells = max(half // 16, 1 << 16)
+        self.samples = 0
+        """Samples taken in since the start."""
+
+    async def open(self) -> None:
+        """Find the day files and read the newest two back."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        names = sorted(path.stem for path in self.directory.glob("*.db") if _FILE.fullmatch(path.name))
+        for name in names[:-2]:
+            self._days[name] = Day(name, DayFile(self._path(name), None))
+        for name in names[-2:]:
+            day = await self._open_day(name)
+            self._resume(day)
+
+    def _resume(self, day: Day) -> None:
+        """Know each source's live series and newest sample again."""
+        names = {number: name for name, number in day.sources.items()}
+        for head in sorted(day.heads, key=lambda head: head.last_at or 0):
+            if head.last_at is not None:
+                source = names[head.source]
+                live = np.asarray(head.columns, dtype=np.int64)[head.live()]
+                self._live[source] = (day, live)
+                self._newest[source] = max(head.last_at, self._newest.get(source, 0))
+
+    async def _open_day(self, name: str) -> Day:
+        path = self._path(name)
+        day = Day(name, await DayFile.open(path, self._settings.storage.busy_timeout_s))
+        await asyncio.to_thread(day.load)
+        self._days[name] = day
+        return day
+
+    async def close(self) -> None:
+        """Wait for the append under way and close every file; idempotent."""
+        async with self._turn:
+            for day in self._days.values():
+                await day.file.close()
+            self._days.clear()
+
+    async def day_of(self, at: int) -> Day:
+        """The day that takes samples at `at` (ms), opened for writing."""
+        name = day_name(at)
+        day = self._days.get(name)
+        if day is None or not day.file.writable:
+            async with self._turn:
+                day = self._days.get(name)
+                if day is None or not day.file.writable:
+                    day = await self._open_day(name)
+        return day
+
+    async def append(self, source: str, at: int, samples: Sequence[tuple[Labels, float]]) -> int:
+        """Take in a source's whole state at `at` (ms); returns the number of samples stored."""
+        day = await self.day_of(at)
+        ids = np.asarray([day.index.id_of(labels) for labels, _ in samples], dtype=np.int64)
+        values = np.asarray([value for _, value in samples], dtype=np.float64)
+        return await self.write([Scrape(source, at, ids, values)])
+
+    async def write(self, scrapes: Sequence[Scrape]) -> int:
+        """Take in scrapes of one day, durable on return; raises `BAD_INPUT` for an instant out of bounds."""
+        # A cancelled caller must not leave the file ahead of the head in memory.
+        return await asyncio.shield(asyncio.ensure_future(self._write(scrapes)))
+
+    async def _write(self, scrapes: Sequence[Scrape]) -> int:
+        day = await self.day_of(scrapes[0].at)
+        async with self._turn:
+            rows: dict[int, tuple[Head, Row]] = {}
+            count = 0
+            for scrape in scrapes:
+                self._check(scrape)
+                head = day.head(scrape.source, scrape.at)
+                if head.number in rows:
+                    # A row is laid out on the columns that the one before it added.
+                    await self._commit(day, list(rows.values()))
+                    rows.clear()
+                row = head.row(scrape.at, scrape.ids, scrape.values, self._gone(day, scrape))
+                rows[head.number] = (head, row)
+                count += len(scrape.ids)
+            await self._commit(day, list(rows.values()))
+            for scrape in scrapes:
+                if scrape.whole:
+                    self._live[scrape.source] = (day, scrape.ids)
+                self._newest[scrape.source] = max(scrape.at, self._newest.get(scrape.source, 0))
+            self.samples += count
+            return count
+
+    async def _commit(self, day: Day, rows: list[tuple[Head, Row]]) -> None:
+        if not rows:
+            return
+        await day.file.append(rows, day.sources, day.index.keys_from)
+        with day.lock:
+            for head, row in rows:
+                head.apply(row)
+
+    def _check(self, scrape: Scrape) -> None:
+        newest = self._newest.get(scrape.source, 0)
+        if scrape.at > self._clock.now() * 1000 + _FUTURE_MS:
+            raise bad_input(f"timestamp {scrape.at} ms is more than 10 min in the future")
+        if scrape.at < newest - self._settings.metrics.out_of_order_s * 1000:
+            raise bad_input(f"timestamp {scrape.at} ms is too far behind the newest sample of its source")
+
+    def _gone(self, day: Day, scrape: Scrape) -> list[int]:
+        known = self._live.get(scrape.source)
+        if not scrape.whole or known is None:
+            return []
+        before, ids = known
+        if before is day:
+            if ids is scrape.ids or np.array_equal(ids, scrape.ids):
+                return []
+            return [int(number) for number in np.setdiff1d(ids, scrape.ids)]
+        now = set(scrape.ids.tolist())
+        moved = (day.index.id_of(decode_labels(before.index.key(number))) for number in ids.tolist())
+        return [number for number in moved if number not in now]
+
+    async def end(self, source: str, at: int) -> None:
+        """The source is gone for good: mark each of its live series as ended at `at` (ms)."""
+        known = self._live.get(source)
+        if known is not None and len(known[1]):
+            none = np.empty(0, dtype=np.int64)
+            await self.write([Scrape(source, at, none, none.astype(np.float64))])
+        self._live.pop(source, None)
+
+    async def keep(self) -> None:
+        """Background task: fsync each second, seal what is due, compact days that are over."""
+        sealed_at = 0.0
+        compacted: set[str] = set()
+        while True:
+            await self._clock.sleep(1.0)
+            writable = [day for day in self._days.values() if day.file.writable]
+            for day in writable:
+                if day.file.dirty:
+                    await asyncio.to_thread(day.file.fsync)
+            if self._clock.monotonic() - sealed_at < 10:
+                continue
+            sealed_at = self._clock.monotonic()
+            await self.seal_due()
+            for day in writable:
+                over = day.end + 3_600_000 < self._clock.now() * 1000
+                if over and not day.heads and day.name not in compacted:
+                    compacted.add(day.name)
+                    await day.file.compact()
+
+    async def seal_due(self) -> int:
+        """Seal every head that is due now; returns how many."""
+        count = 0
+        for day in list(self._days.values()):
+            for head in day.due(int(self._clock.now() * 1000), self._most_cells):
+                await day.seal(head)
+                count += 1
+        return count
+
+    def source(
+        self, *, max_samples: int, deadline: float, stopped: Callable[[], bool] = lambda: False
+    ) -> LocalSource:
+        """What the engine reads for one question."""
+        return LocalSource(
+            self.days_between, self._cache, max_samples=max_samples, deadline=deadline, stopped=stopped
+        )
+
+    def days_between(self, start: int, end: int) -> list[Day]:
+        """The days that overlap `start <= t <= end` (ms), loaded, oldest first. Blocking."""
+        found = [day for _, day in sorted(self._days.copy().items()) if day.start <= end and day.end > start]
+        for day in found:
+            day.load()
+        return found
+
+    def series(self, matchers: Iterable[Sequence[Matcher]], start: int, end: int) -> list[Labels]:
+        """The label sets of series that match one of the selectors in the range (ms). Blocking."""
+        keys: dict[bytes, None] = {}
+        selectors = list(matchers)
+        for day in self.days_between(start, end):
+            present = day.present(start, end)
+            for selector in selectors:
+                for number in day.index.match(selector).tolist():
+                    if number < len(present) and present[number]:
+                        keys[day.index.key(number)] = None
+        return [decode_labels(key) for key in keys]
+
+    def days(self) -> list[str]:
+        """The days there are files of, oldest first."""
+        return sorted(self._days)
+
+    def day_path(self, day: str) -> Path:
+        """The file of a day."""
+        return self._path(day)
+
+    async def drop_day(self, name: str) -> None:
+        """Delete a day's samples; questions under way on it fail, new ones do not see it."""
+        async with self._turn:
+            day = self._days.pop(name, None)
+            if day is None:
+                return
+            self._live = {source: known for source, known in self._live.items() if known[0] is not day}
+            await day.file.close()
+            self._cache.forget(day.file)
+            await asyncio.to_thread(_unlink, day.file.path)
+
+    async def snapshot_day(self, name: str, target: Path) -> None:
+        """A consistent copy of a day's file."""
+        day = await self.day_of(day_start(name))
+        await day.file.snapshot(target)
+
+    def figures(self) -> dict[str, int]:
+        """Numbers for the status page and self-metrics."""
+        newest = self._days[max(self._days)] if self._days else None
+        return {
+            "series": len(newest.index) if newest else 0,
+            "chunks": sum(len(day.chunks) for day in self._days.values()),
+            "head_bytes": sum(head.bytes() for day in self._days.values() for head in day.heads),
+            "cache_bytes": self._cache.held_bytes,
+        }
+
+    def _path(self, name: str) -> Path:
+        return self.directory / f"{name}.db"
+
+
+def _unlink(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,198 @@
+"""The series store on its own: what goes in comes out, over chunks, days, restarts and gaps."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mamimon.clock import ManualClock
+from mamimon.config import Settings
+from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, STALE_NAN, Matcher, Selection
+from mamimon.metrics.store import SeriesStore, codec
+from mamimon.problems import Problem
+
+START = 1_767_225_600  # 2026-01-01 00:00:00 UTC
+
+Opener = Callable[[], Awaitable[SeriesStore]]
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[tuple[Opener, ManualClock]]:
+    """Open a store over one directory; again = a restart."""
+    clock = ManualClock(float(START))
+    stores: list[SeriesStore] = []
+
+    async def run() -> SeriesStore:
+        for store in stores:
+            await store.close()
+        store = SeriesStore(tmp_path / "metrics", Settings(), clock)
+        await store.open()
+        stores.append(store)
+        return store
+
+    yield run, clock
+    for store in stores:
+        await store.close()
+
+
+def select(store: SeriesStore, *matchers: Matcher, start: int = 0, end: int = 1 << 50) -> Selection:
+    source = store.source(max_samples=10_000_000, deadline=time.monotonic() + 30)
+    return source.select(matchers, start, end)
+
+
+def by_name(selection: Selection) -> dict[str, list[tuple[int, int]]]:
+    """Metric name → (ms, bits of the value), without absent samples."""
+    out = {}
+    for block in selection.blocks:
+        for row, values in zip(block.rows.tolist(), block.values, strict=True):
+            bits = values.view(np.int64)
+            out[selection.labels[row]["__name__"]] = [
+                (int(t), int(b)) for t, b in zip(block.times, bits, strict=True) if b != ABSENT_BITS
+            ]
+    return out
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize("shape", [(1, 1), (3, 480), (32, 7), (33, 500)])
+def test_codec_gives_back_every_bit(shape: tuple[int, int]) -> None:
+    """Compression is lossless for numbers, NaN, infinities, gaps and staleness markers."""
+    random = np.random.default_rng(shape[1])
+    matrix = np.cumsum(random.integers(0, 9, shape), axis=1).astype(float)
+    for special in (np.nan, np.inf, -np.inf, -0.0, ABSENT_NAN, STALE_NAN, 5e-324):
+        matrix[random.random(shape) < 0.05] = special
+    matrix[0] = ABSENT_NAN
+    back = codec.decode(codec.encode(matrix))
+    assert (back.view(np.int64) == matrix.view(np.int64)).all()
+
+
+@pytest.mark.feature("M3")
+async def test_samples_survive_sealing_restart_and_midnight(opened: tuple[Opener, ManualClock]) -> None:
+    """A series over 26 hours is one block whose samples are those that went in."""
+    run, clock = opened
+    store = await run()
+    sent = []
+    for i in range(26 * 60):
+        at = (START + i * 60) * 1000
+        clock.advance(60)
+        await store.append("t", at, [({"__name__": "a"}, float(i)), ({"__name__": "b", "x": "1"}, i % 7)])
+        sent.append((at, int(np.float64(i).view(np.int64))))
+        if i % 30 == 0:
+            await store.seal_due()
+    assert by_name(select(store, Matcher("__name__", "=", "a")))["a"] == sent
+    store = await run()
+    selection = select(store, Matcher("__name__", "=~", "a|b"))
+    assert len(selection.blocks) == 1
+    assert by_name(selection)["a"] == sent
+    part = select(store, Matcher("__name__", "=", "a"), start=sent[100][0], end=sent[200][0])
+    assert by_name(part)["a"] == sent[100:201]
+    assert store.days() == ["2026-01-01", "2026-01-02"]
+    await store.drop_day("2026-01-01")
+    assert by_name(select(store, Matcher("__name__", "=", "a")))["a"] == sent[24 * 60 :]
+    assert not store.day_path("2026-01-01").exists()
+
+
+@pytest.mark.feature("M3")
+async def test_vanished_series_are_marked_stale(opened: tuple[Opener, ManualClock]) -> None:
+    """A series that a scrape lacks gets one staleness marker, also across midnight and a restart."""
+    run, clock = opened
+    store = await run()
+    clock.advance(2 * 86_400)
+    last = (START + 86_400 - 15) * 1000
+    await store.append("t", last, [({"__name__": "a"}, 1.0), ({"__name__": "b"}, 2.0)])
+    store = await run()
+    for i in (1, 2):
+        await store.append("t", last + i * 15_000, [({"__name__": "a"}, 1.0)])
+    bits = [value for _, value in by_name(select(store, Matcher("__name__", "=", "b")))["b"]]
+    assert bits == [int(np.float64(2.0).view(np.int64)), STALE_BITS]
+    await store.end("t", last + 60_000)
+    assert by_name(select(store, Matcher("__name__", "=", "a")))["a"][-1][1] == STALE_BITS
+
+
+@pytest.mark.feature("M3")
+async def test_late_and_doubled_samples(opened: tuple[Opener, ManualClock]) -> None:
+    """A late sample takes its place in time, a second value for an instant is ignored, the rest refused."""
+    run, clock = opened
+    store = await run()
+    clock.advance(7300)
+    at = (START + 7200 - 30) * 1000
+    for offset, value in ((0, 1.0), (60_000, 3.0), (30_000, 2.0), (30_000, 9.0)):
+        await store.append("t", at + offset, [({"__name__": "a"}, value)])
+    await store.seal_due()
+    await store.append("t", at - 1000, [({"__name__": "a"}, 0.5)])
+    found = by_name(select(store, Matcher("__name__", "=", "a")))["a"]
+    values = np.asarray([bits for _, bits in found]).view(np.float64)
+    assert values.tolist() == [0.5, 1.0, 2.0, 3.0]
+    with pytest.raises(Problem, match="too far behind"):
+        await store.append("t", at - 3_600_000, [({"__name__": "a"}, 0.0)])
+    with pytest.raises(Problem, match="in the future"):
+        await store.append("t", at + 3_600_000, [({"__name__": "a"}, 0.0)])
+
+
+@pytest.mark.feature("M3")
+async def test_one_series_from_two_sources_is_one_block(opened: tuple[Opener, ManualClock]) -> None:
+    """A series that two sources feed is merged into a single block."""
+    run, clock = opened
+    store = await run()
+    at = START * 1000
+    await store.append("one", at, [({"__name__": "a"}, 1.0), ({"__name__": "b"}, 1.0)])
+    await store.append("two", at + 1000, [({"__name__": "a"}, 2.0)])
+    selection = select(store)
+    rows = np.concatenate([block.rows for block in selection.blocks]).tolist()
+    assert sorted(rows) == [0, 1]
+    assert [t for t, _ in by_name(selection)["a"]] == [at, at + 1000]
+
+
+@pytest.mark.feature("M3")
+async def test_matchers_agree_with_a_plain_reading(opened: tuple[Opener, ManualClock]) -> None:
+    """Every operator, the empty value and anchored regexes select what their definition says."""
+    run, clock = opened
+    store = await run()
+    labels = [{"__name__": "m", "job": job, "x": x} for job in ("api", "web", "") for x in ("1", "2", "a.b")]
+    await store.append("t", START * 1000, [(one, 0.0) for one in labels])
+    cases = {
+        Matcher("job", "=", "api"): lambda one: one["job"] == "api",
+        Matcher("job", "=", ""): lambda one: one["job"] == "",
+        Matcher("job", "!=", ""): lambda one: one["job"] != "",
+        Matcher("job", "!=", "api"): lambda one: one["job"] != "api",
+        Matcher("job", "=~", "api|web"): lambda one: one["job"] in ("api", "web"),
+        Matcher("job", "=~", "a.*"): lambda one: one["job"].startswith("a"),
+        Matcher("job", "=~", "a"): lambda one: False,
+        Matcher("job", "=~", ".*"): lambda one: True,
+        Matcher("job", "=~", ".+"): lambda one: one["job"] != "",
+        Matcher("job", "=~", "|web"): lambda one: one["job"] in ("", "web"),
+        Matcher("job", "!~", "w.*"): lambda one: not one["job"].startswith("w"),
+        Matcher("x", "=~", "a\\.b"): lambda one: one["x"] == "a.b",
+        Matcher("none", "=~", "x?"): lambda one: True,
+    }
+    for matcher, plain in cases.items():
+        wanted = [{k: v for k, v in one.items() if v} for one in labels if plain(one)]
+        assert select(store, matcher).labels == wanted, matcher
+    with pytest.raises(Problem, match="error parsing regexp"):
+        select(store, Matcher("job", "=~", "("))
+
+
+@pytest.mark.feature("M3")
+async def test_a_sealed_day_is_small_and_plain_sqlite(opened: tuple[Opener, ManualClock]) -> None:
+    """A sealed day of mixed counters and gauges takes under one byte a sample, series readable in SQL."""
+    run, clock = opened
+    store = await run()
+    random = np.random.default_rng(3)
+    counters = np.cumsum(random.poisson(3, (480, 150)), axis=0)
+    clock.advance(14_500)
+    for i in range(480):
+        samples = [({"__name__": "requests_total", "n": str(j)}, float(counters[i, j])) for j in range(150)]
+        samples += [({"__name__": "limit", "n": str(j)}, 5.0) for j in range(150)]
+        await store.append("t", (START + i * 15) * 1000, samples)
+    assert await store.seal_due() == 1
+    raw = sqlite3.connect(store.day_path("2026-01-01"))
+    size = raw.execute("SELECT sum(length(data)) FROM part").fetchone()[0]
+    assert size / (480 * 300) < 0.5
+    assert raw.execute("SELECT count(*) FROM wal").fetchone()[0] == 0
+    label = raw.execute("SELECT json_extract(labels, '$.__name__') FROM series WHERE id = 0").fetchone()[0]
+    assert label == "requests_total"
+    raw.close()
