@@ -136,7 +136,7 @@ async def test_late_and_doubled_samples(opened: tuple[Opener, ManualClock]) -> N
 @pytest.mark.feature("M3")
 async def test_one_series_from_two_sources_is_one_block(opened: tuple[Opener, ManualClock]) -> None:
     """A series that two sources feed is merged into a single block."""
-    run, clock = opened
+    run, _clock = opened
     store = await run()
     at = START * 1000
     await store.append("one", at, [({"__name__": "a"}, 1.0), ({"__name__": "b"}, 1.0)])
@@ -150,7 +150,7 @@ async def test_one_series_from_two_sources_is_one_block(opened: tuple[Opener, Ma
 @pytest.mark.feature("M3")
 async def test_matchers_agree_with_a_plain_reading(opened: tuple[Opener, ManualClock]) -> None:
     """Every operator, the empty value and anchored regexes select what their definition says."""
-    run, clock = opened
+    run, _clock = opened
     store = await run()
     labels = [{"__name__": "m", "job": job, "x": x} for job in ("api", "web", "") for x in ("1", "2", "a.b")]
     await store.append("t", START * 1000, [(one, 0.0) for one in labels])

@@ -48,11 +48,11 @@ def encode(matrix: Matrix) -> bytes:
     gaps = np.zeros(moving.shape, dtype=np.uint8)
     gaps[moving == ABSENT_BITS] = 1
     gaps[moving == STALE_BITS] = 2
-    gap_map = b""
+    gap_map: bytes = b""
     if gaps.any():
         gap_map = zstandard.ZstdCompressor(level=6).compress(gaps.tobytes())
         moving = _fill(moving, gaps)
-    constants = np.packbits(constant).tobytes() + bits[constant, 0].tobytes()
+    constants: bytes = np.packbits(constant).tobytes() + bits[constant, 0].tobytes()
     head = _HEAD.pack(_VERSION, series, scrapes, len(constants), len(gap_map))
     body = b""
     if moving.size:
