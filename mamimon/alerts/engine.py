@@ -1,0 +1,322 @@
+"""Evaluates rule groups on their interval and keeps every alert's state in a row.
+
+An evaluation asks the series back end, advances the states (`states`), writes what changed in one
+transaction (synchronous=FULL) and only then hands firing and resolved alerts on and appends
+`ALERTS`, `ALERTS_FOR_STATE` and recording results to the series. When the back end fails, states
+stay as they are: a broken query never says that all is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+
+from mamimon.alerts import states, store
+from mamimon.alerts.model import ActiveAlert, Alert, Labels, Rule, RuleGroup, fingerprint
+from mamimon.alerts.states import Found
+from mamimon.alerts.templates import Sample, TemplateError, expand
+
+if TYPE_CHECKING:
+    from mamimon.metrics.model import QueryResult
+    from mamimon.storage import Core
+
+_log = logging.getLogger("mamimon.alerts")
+MAX_ALERTS = 10_000
+HOLD_S = 60.0
+
+
+class Backend(Protocol):
+    """What the engine needs of `metrics.query.SeriesBackend`."""
+
+    async def instant(
+        self, expr: str, at: float | None = None, *, timeout_s: float | None = None
+    ) -> QueryResult:
+        """Evaluate an expression at an instant."""
+        ...
+
+
+Append = Callable[[str, float, Sequence[tuple[Labels, float]]], Awaitable[None]]
+Deliver = Callable[[Sequence[Alert]], Awaitable[None]]
+
+
+class Engine:
+    """The rule groups, their states and the tasks that evaluate them."""
+
+    def __init__(
+        self,
+        core: Core,
+        backend: Callable[[], Backend],
+        append: Append,
+        deliver: Deliver,
+        external_labels: Callable[[], Labels],
+    ) -> None:
+        self._core = core
+        self._clock = core.clock
+        self._backend = backend
+        self._append = append
+        self._deliver = deliver
+        self._external = external_labels
+        self.groups: list[RuleGroup] = []
+        self.states: dict[str, dict[str, ActiveAlert]] = {}
+        self._written: dict[str, set[str]] = {}
+        self._series: dict[str, dict[str, Labels]] = {}
+        self._hold_until = 0.0
+        self._changed = asyncio.Event()
+        self._skew = 0.0
+
+    async def open(self, groups: list[RuleGroup]) -> None:
+        """Take the groups and read the states back; alerts of rules that are gone are over."""
+        loaded = await self._core.state.read(store.load_rule_alerts)
+        self.states = loaded
+        self._written = {rule: set(alerts) for rule, alerts in loaded.items()}
+        self._skew = self._clock.now() - self._clock.monotonic()
+        self._hold()
+        self.groups = groups
+
+    def _hold(self) -> None:
+        self._hold_until = self._clock.now() + HOLD_S
+
+    async def replace(self, groups: list[RuleGroup]) -> None:
+        """Use other rules from now on."""
+        old = {group.key: group for group in self.groups}
+        for group in groups:
+            before = old.get(group.key)
+            for rule in group.rules if before else []:
+                for other in before.rules if before else []:
+                    if (other.name, other.expr, other.labels) == (rule.name, rule.expr, rule.labels):
+                        rule.health, rule.error = other.health, other.error
+                        rule.evaluated_at, rule.took_s = other.evaluated_at, other.took_s
+        self.groups = groups
+        await self.retire()
+        self._changed.set()
+
+    async def retire(self) -> None:
+        """End the alerts of rules that no file has any more."""
+        known = {group.rule_key(rule) for group in self.groups for rule in group.rules}
+        orphans = [rule for rule in self.states if rule not in known]
+        ended: list[Alert] = []
+        gone: list[tuple[str, str]] = []
+        now = self._clock.now()
+        for rule in orphans:
+            for one in self.states[rule].values():
+                gone.append((rule, one.fingerprint))
+                if one.state == "firing":
+                    ended.append(self._alert(one, "", ends_at=now))
+        if gone:
+            await self._core.state.write(lambda raw: store.put_rule_alerts(raw, [], gone))
+        for rule in orphans:
+            del self.states[rule]
+            self._written.pop(rule, None)
+        if ended:
+            await self._deliver(ended)
+
+    async def run(self) -> None:
+        """Evaluate every group on its interval until cancelled; a change of rules starts over."""
+        await self.retire()
+        while True:
+            self._changed.clear()
+            async with asyncio.TaskGroup() as tasks:
+                loops = [tasks.create_task(self._keep(group)) for group in self.groups]
+                await self._changed.wait()
+                for loop in loops:
+                    loop.cancel()
+
+    async def _keep(self, group: RuleGroup) -> None:
+        # Groups are spread over their interval, the same way at every start.
+        spread = zlib.crc32(group.key.encode()) % 1000 / 1000
+        await self._clock.sleep(group.interval_s * (0.2 + 0.6 * spread))
+        following = self._clock.monotonic()
+        while True:
+            self._notice_jumps()
+            try:
+                await self.evaluate(group, self._clock.now())
+            except Exception:
+                _log.exception("evaluating group %s failed", group.name)
+            following += group.interval_s
+            behind = self._clock.monotonic() - following
+            if behind > 0:
+                following += (behind // group.interval_s + 1) * group.interval_s
+            await self._clock.sleep(following - self._clock.monotonic())
+
+    def _notice_jumps(self) -> None:
+        """After a sleep or a clock correction, pending alerts keep the time they had already waited."""
+        skew = self._clock.now() - self._clock.monotonic()
+        jump, self._skew = skew - self._skew, skew
+        if abs(jump) < 5.0:
+            return
+        _log.warning("the wall clock moved by %.0f s; alerts are held for %.0f s", jump, HOLD_S)
+        self._hold()
+        for alerts in self.states.values():
+            for one in alerts.values():
+                if one.state == "pending" or jump < 0:
+                    one.active_at += jump
+
+    async def evaluate(self, group: RuleGroup, now: float) -> None:
+        """Evaluate every rule of a group at one instant."""
+        began = self._clock.monotonic()
+        at = now - group.query_offset_s
+        changed: list[tuple[str, ActiveAlert]] = []
+        gone: list[tuple[str, str]] = []
+        told: list[Alert] = []
+        samples: list[tuple[Labels, float]] = []
+        for rule in group.rules:
+            start = self._clock.monotonic()
+            try:
+                if rule.alerting:
+                    key = group.rule_key(rule)
+                    new, ended = await self._alerting(group, rule, at, now)
+                    changed.extend((key, one) for one in new)
+                    gone.extend((key, one) for one in ended)
+                    told.extend(self._told(rule, new))
+                else:
+                    samples.extend(await self._recording(group, rule, at))
+                rule.health, rule.error = "ok", ""
+            except Exception as error:
+                rule.health, rule.error = "err", str(error)[:500] or type(error).__name__
+            rule.evaluated_at, rule.took_s = now, self._clock.monotonic() - start
+        await self._keep_states(changed, gone)
+        if told:
+            await self._deliver(told)
+        group.evaluated_at, group.took_s = now, self._clock.monotonic() - began
+        await self._write_series(group, now, samples)
+
+    async def _alerting(
+        self, group: RuleGroup, rule: Rule, at: float, now: float
+    ) -> tuple[list[ActiveAlert], list[str]]:
+        result = await self._backend().instant(rule.expr, at, timeout_s=group.interval_s)
+        found: dict[str, Found] = {}
+        for labels, value in vector(result):
+            one = await self._found(group, rule, labels, value, at)
+            key = fingerprint(one.labels)
+            if key in found:
+                raise ValueError("vector contains metrics with the same labelset after applying alert labels")
+            found[key] = one
+        if len(found) > (group.limit or MAX_ALERTS):
+            raise ValueError(f"exceeded limit of {group.limit or MAX_ALERTS} with {len(found)} alerts")
+        had = self.states.get(group.rule_key(rule), {})
+        return states.advance(rule, had, found, now, hold=now < self._hold_until)
+
+    async def _found(self, group: RuleGroup, rule: Rule, labels: Labels, value: float, at: float) -> Found:
+        own = {k: v for k, v in labels.items() if k != "__name__"}
+
+        async def query(expr: str) -> list[Sample]:
+            result = await self._backend().instant(expr, at, timeout_s=group.interval_s)
+            return [Sample(*pair) for pair in vector(result)]
+
+        async def text(source: str) -> str:
+            try:
+                return await expand(
+                    source,
+                    own,
+                    value,
+                    query=query,
+                    external_labels=self._external(),
+                    external_url=self._core.base_url,
+                )
+            except TemplateError as error:
+                return f"<error expanding template: {error}>"
+
+        extra = {k: await text(v) for k, v in {**group.labels, **rule.labels}.items()}
+        final = {k: v for k, v in {**own, **extra, "alertname": rule.name}.items() if v}
+        return Found(final, {k: await text(v) for k, v in rule.annotations.items()}, value)
+
+    async def _recording(self, group: RuleGroup, rule: Rule, at: float) -> list[tuple[Labels, float]]:
+        result = await self._backend().instant(rule.expr, at, timeout_s=group.interval_s)
+        out: dict[str, tuple[Labels, float]] = {}
+        for labels, value in vector(result):
+            named = {**labels, **group.labels, **rule.labels, "__name__": rule.name}
+            final = {k: v for k, v in named.items() if v}
+            key = fingerprint(final)
+            if key in out:
+                raise ValueError("vector contains metrics with the same labelset after applying rule labels")
+            out[key] = (final, value)
+        if group.limit and len(out) > group.limit:
+            raise ValueError(f"exceeded limit of {group.limit} with {len(out)} series")
+        return list(out.values())
+
+    async def _keep_states(
+        self, changed: list[tuple[str, ActiveAlert]], gone: list[tuple[str, str]]
+    ) -> None:
+        # A value that moved is not worth an fsync; a state, a start or an end is.
+        worth = [
+            (rule, one) for rule, one in changed if _fixed(self.states.get(rule, {}).get(one.fingerprint)) != _fixed(one)
+        ]
+        if worth or gone:
+            await self._core.state.write(lambda raw: store.put_rule_alerts(raw, worth, gone))
+        for rule, one in changed:
+            self.states.setdefault(rule, {})[one.fingerprint] = one
+        for rule, key in gone:
+            self.states[rule].pop(key, None)
+
+    def _told(self, rule: Rule, changed: Sequence[ActiveAlert]) -> list[Alert]:
+        return [
+            self._alert(one, rule.expr, ends_at=one.resolved_at or None)
+            for one in changed
+            if one.state == "firing" or one.resolved_at
+        ]
+
+    def _alert(self, one: ActiveAlert, expr: str, ends_at: float | None) -> Alert:
+        labels = {**self._external(), **one.labels}
+        return Alert(
+            fingerprint=fingerprint(labels),
+            labels=labels,
+            annotations=one.annotations,
+            starts_at=one.fired_at,
+            ends_at=ends_at,
+            updated_at=self._clock.now(),
+            generator_url=f"{self._core.base_url}/graph?query={quote(expr)}",
+            source=expr,
+        )
+
+    async def _write_series(self, group: RuleGroup, now: float, recorded: list[tuple[Labels, float]]) -> None:
+        """ALERTS, ALERTS_FOR_STATE and recordings; a series that ended gets a staleness marker."""
+        from mamimon.metrics.model import STALE_NAN
+
+        samples = list(recorded)
+        for rule in group.rules:
+            for one in self.states.get(group.rule_key(rule), {}).values():
+                if one.state == "inactive":
+                    continue
+                samples.append(({**one.labels, "__name__": "ALERTS", "alertstate": one.state}, 1.0))
+                samples.append(({**one.labels, "__name__": "ALERTS_FOR_STATE"}, one.active_at))
+        current = {fingerprint(labels): labels for labels, _ in samples}
+        for key, labels in self._series.get(group.key, {}).items():
+            if key not in current:
+                samples.append((labels, STALE_NAN))
+        self._series[group.key] = current
+        if samples:
+            await self._append(f"rules:{group.key}", now, samples)
+
+    def firing(self) -> list[tuple[Rule, RuleGroup, ActiveAlert]]:
+        """Every pending or firing alert with its rule."""
+        return [
+            (rule, group, one)
+            for group in self.groups
+            for rule in group.rules
+            for one in self.states.get(group.rule_key(rule), {}).values()
+            if one.state != "inactive"
+        ]
+
+
+def _fixed(one: ActiveAlert | None) -> tuple[object, ...]:
+    if one is None:
+        return ()
+    return (one.state, one.active_at, one.fired_at, one.resolved_at, one.keep_since)
+
+
+def vector(result: QueryResult) -> list[tuple[Labels, float]]:
+    """Labels and value of every element of an instant vector; a scalar is one element without labels."""
+    if result.kind not in {"vector", "scalar"}:
+        raise ValueError(f"rule result is a {result.kind}, not a vector or scalar")
+    out: list[tuple[Labels, float]] = []
+    for number, labels in enumerate(result.labels or ([{}] if result.kind == "scalar" else [])):
+        if result.present[number, -1]:
+            out.append((labels, float(result.values[number, -1])))
+    return out
+
+

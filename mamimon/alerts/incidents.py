@@ -1,0 +1,174 @@
+"""Incidents: opened by an alert group, acknowledged by a person, escalated while nobody answers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from mamimon.alerts import store
+from mamimon.alerts.model import Alert, Incident, Labels, Message, Policy
+from mamimon.alerts.routing import Routing
+from mamimon.alerts.wording import common
+from mamimon.problems import Kind, Problem, bad_input, not_found
+
+_SUBJECT = ("path", "endpoint", "route", "name", "service", "mountpoint", "instance", "job")
+_RANK = {"critical": 0, "page": 0, "error": 1, "warning": 2, "info": 3}
+
+
+def headline(alerts: Sequence[Alert], group_labels: Labels) -> tuple[str, str]:
+    """Title and one-sentence summary of alerts that are told together."""
+    shared = common([one.labels for one in alerts])
+    names = sorted({one.name for one in alerts if one.name})
+    title = ", ".join(names[:3]) or "Alert"
+    if len(names) > 3:
+        title += f" +{len(names) - 3}"
+    where = next((shared[name] for name in _SUBJECT if shared.get(name)), "")
+    if where:
+        title += f" on {where}"
+    elif len(alerts) > 1:
+        title += f" ({len(alerts)})"
+    first = alerts[0].annotations if alerts else {}
+    summary = first.get("summary") or first.get("description") or first.get("message") or ""
+    if not summary:
+        summary = ", ".join(f"{k}={v}" for k, v in sorted((shared or group_labels).items()))
+    if len(alerts) > 1:
+        summary = f"{summary} (+{len(alerts) - 1})" if where or summary else summary
+    return title[:200], " ".join(summary.split())[:1000]
+
+
+def severity(alerts: Sequence[Alert]) -> str:
+    """The worst `severity` label."""
+    found = [one.labels.get("severity", "warning") for one in alerts]
+    return min(found, key=lambda one: _RANK.get(one, 2), default="warning")
+
+
+def key_of(labels: Labels) -> str:
+    """What makes two groups the same incident: their labels, whichever route they took."""
+    return ",".join(f"{name}={labels[name]}" for name in sorted(labels))
+
+
+def ensure(
+    raw: sqlite3.Connection, labels: Labels, message: Message, policy: Policy, now: float
+) -> tuple[Incident, bool]:
+    """The group's open incident, opened where there is none; and whether it was opened now."""
+    key = key_of(labels)
+    found = store.open_by_key(raw, key)
+    if found is not None:
+        worse = severity(message.alerts)
+        if _RANK.get(worse, 2) < _RANK.get(found.severity, 2):
+            found.severity = worse
+        found.title, found.summary = message.title, message.summary
+        store.save_incident(raw, found)
+        store.add_event(raw, found.id, now, "alert", message.summary)
+        return found, False
+    wait_s = policy.steps[0].wait_s if policy.steps else 0.0
+    started = min((one.starts_at for one in message.alerts), default=now)
+    fresh = store.open_incident(
+        raw,
+        Incident(
+            id=0,
+            key=key,
+            title=message.title,
+            state="open",
+            severity=severity(message.alerts),
+            labels=common([one.labels for one in message.alerts]) or labels,
+            summary=message.summary,
+            expr=next((one.source for one in message.alerts if one.source), ""),
+            started_at=started,
+            policy=policy,
+            step=1,
+            due_at=now + wait_s if policy.steps else None,
+        ),
+    )
+    store.add_event(raw, fresh.id, started, "firing", message.summary)
+    if not policy.steps:
+        store.add_event(raw, fresh.id, now, "untold", "nobody is configured to be told; see /settings/alerts")
+    return fresh, True
+
+
+def get(raw: sqlite3.Connection, incident_id: int) -> Incident:
+    """One by id; raises `Problem(NOT_FOUND)`."""
+    found = store.incident(raw, incident_id)
+    if found is None:
+        raise not_found(f"there is no incident {incident_id}")
+    return found
+
+
+def acknowledge(
+    raw: sqlite3.Connection, incident_id: int, person: str, now: float, note: str = "", how: str = "page"
+) -> Incident:
+    """Somebody answers: nobody else is woken. Again by somebody else only adds to the timeline."""
+    one = get(raw, incident_id)
+    if one.state == "resolved":
+        raise Problem(Kind.CONFLICT, f"incident {incident_id} is already resolved")
+    said = f": “{note[:500]}”" if note else ""
+    if one.state == "open":
+        one.state, one.acknowledged_at, one.acknowledged_by, one.due_at = "acknowledged", now, person, None
+        if not one.assigned_to:
+            one.assigned_to = person
+        store.save_incident(raw, one)
+    store.add_event(raw, one.id, now, "acknowledged", f"acknowledged by {how}{said}", person)
+    return one
+
+
+def assign(raw: sqlite3.Connection, incident_id: int, person: str, by: str, now: float) -> Incident:
+    """Somebody takes or is given the incident."""
+    one = get(raw, incident_id)
+    one.assigned_to = person[:200]
+    store.save_incident(raw, one)
+    store.add_event(raw, one.id, now, "assigned", f"assigned to {one.assigned_to}", by)
+    return one
+
+
+def comment(raw: sqlite3.Connection, incident_id: int, text: str, by: str, now: float) -> Incident:
+    """Add to the timeline."""
+    if not text.strip():
+        raise bad_input("a comment needs text")
+    one = get(raw, incident_id)
+    store.add_event(raw, one.id, now, "comment", text.strip(), by)
+    return one
+
+
+def resolve(raw: sqlite3.Connection, one: Incident, now: float, person: str) -> None:
+    """It is over, by itself (`person` empty) or because somebody says so."""
+    one.state, one.resolved_at, one.due_at = "resolved", now, None
+    store.save_incident(raw, one)
+    how = "closed by hand" if person else "all alerts are resolved"
+    store.add_event(raw, one.id, now, "resolved", how, person)
+
+
+def escalate(raw: sqlite3.Connection, one: Incident, routing: Routing, now: float, by: str = "") -> list[str]:
+    """Run the next step of the policy: intents to its targets, the following timer. Returns who is told."""
+    steps = one.policy.steps
+    if one.state != "open" or not steps:
+        return []
+    rounds = one.policy.repeats + 1
+    late_s = now - one.due_at if one.due_at is not None and not by else 0.0
+    if one.step >= len(steps) * rounds:
+        one.due_at = None
+        store.save_incident(raw, one)
+        store.add_event(raw, one.id, now, "exhausted", f"everybody was told {rounds} times; nobody answered")
+        return []
+    step = steps[one.step % len(steps)]
+    targets = [found for ref in step.targets if (found := routing.target(ref)) is not None]
+    names = [target.to for target in targets]
+    minutes = max(1, round((now - one.started_at) / 60))
+    message = Message(
+        kind="escalation",
+        title=one.title,
+        summary=one.summary,
+        incident=one.id,
+        group_labels=one.labels,
+        note=f"Nobody has acknowledged this for {minutes} min." if not by else f"{by} asks you to look.",
+        late_s=late_s,
+        at=now,
+    )
+    for target in targets:
+        store.add_notification(raw, target.ref, target.to, message, now)
+    one.step += 1
+    one.due_at = now + step.wait_s
+    store.save_incident(raw, one)
+    why = f"{by} escalated to" if by else "no answer: escalated to"
+    late = f" ({round(late_s / 60)} min late)" if late_s >= 60 else ""
+    store.add_event(raw, one.id, now, "escalated", f"{why} {', '.join(names) or 'nobody'}{late}", by)
+    return names
