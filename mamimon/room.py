@@ -42,8 +42,8 @@ class Room(Protocol):
 
 @runtime_checkable
 class Badged(Protocol):
-    """A room with a count in the navigation; must answer from memory."""
+    """A room with counts in the navigation; must answer from memory."""
 
-    def badge(self) -> tuple[str, int]:
-        """The navigation key (`alerts`, `errors`, …) and the count to show; 0 shows nothing."""
+    def badge(self) -> dict[str, int]:
+        """Counts by navigation key (`alerts`, `errors`, …); 0 shows nothing."""
         ...

@@ -89,9 +89,9 @@ def read(text: str, settings: AlertSettings, name: str = "alertmanager.yml", bas
         raise ConfigError(f"{name}:{at.line}: {at}") from None
 
 
-def _guard(where: Any, work: Callable[[], Any]) -> Any:
+def _guard(where: Any, work: Callable[..., Any], *args: Any) -> Any:
     try:
-        return work()
+        return work(*args)
     except Problem as problem:
         raise _At(where, problem.detail) from None
     except (TypeError, AttributeError, ValueError) as error:
@@ -120,7 +120,7 @@ class _Reader:
         self._global = top.get("global") or {}
         receivers: dict[str, Receiver] = {}
         for one in top.get("receivers") or []:
-            receiver = _guard(one, lambda one=one: self._receiver(one))
+            receiver = _guard(one, self._receiver, one)
             if receiver.name in receivers:
                 raise _At(one, f"notification config name {receiver.name!r} is not unique")
             receivers[receiver.name] = receiver
@@ -129,7 +129,7 @@ class _Reader:
             if not isinstance(one, dict) or not one.get("name"):
                 raise _At(one, "missing name in time interval")
             times[str(one["name"])] = [
-                _guard(one, lambda part=part: intervals.read(part)) for part in one.get("time_intervals") or []
+                _guard(one, intervals.read, part) for part in one.get("time_intervals") or []
             ]
         if not isinstance(top.get("route"), dict):
             raise _At(top, "no routes provided")
@@ -147,13 +147,9 @@ class _Reader:
         return Routing(
             route=root,
             receivers=receivers,
-            inhibitions=[
-                _guard(one, lambda one=one: self._inhibition(one)) for one in top.get("inhibit_rules") or []
-            ],
+            inhibitions=[_guard(one, self._inhibition, one) for one in top.get("inhibit_rules") or []],
             intervals=times,
-            resolve_timeout_s=_guard(
-                self._global, lambda: duration(self._global.get("resolve_timeout") or "5m")
-            ),
+            resolve_timeout_s=_guard(self._global, duration, self._global.get("resolve_timeout") or "5m"),
             original=hide_secrets(text),
             templates=self._templates(top),
             people=settings_people(self._settings),
@@ -184,13 +180,13 @@ class _Reader:
 
     def _route(self, raw: Any, parent: Route | None, path: str) -> Route:
         fields = _known(raw, _ROUTE, "route")
-        matchers: list[Matcher] = _guard(raw, lambda: self._matchers(fields))
+        matchers: list[Matcher] = _guard(raw, self._matchers, fields)
         if parent is not None:
             path = f"{path}/{{{','.join(str(m) for m in sorted(matchers, key=str))}}}"
 
         def seconds(key: str, inherited: float) -> float:
             value = fields.get(key)
-            return inherited if value is None else float(_guard(raw, lambda: duration(value)))
+            return inherited if value is None else float(_guard(raw, duration, value))
 
         by = fields.get("group_by")
         route = Route(
@@ -211,10 +207,7 @@ class _Reader:
             raise _At(raw, "group_interval and repeat_interval cannot be zero")
         if path.count("/") > 50:
             raise _At(raw, "routes are nested too deeply")
-        route.routes = [
-            self._route(child, route, path)
-            for child in fields.get("routes") or []
-        ]
+        route.routes = [self._route(child, route, path) for child in fields.get("routes") or []]
         for number, child in enumerate(route.routes):
             child.id = f"{child.id}/{number}"
         return route
@@ -243,7 +236,7 @@ class _Reader:
                 if make_target is None:
                     receiver.unsupported.append(kind)
                     continue
-                for target in _guard(one, lambda one=one, ref=ref: make_target(self, ref, one or {})):
+                for target in _guard(one, make_target, self, ref, one or {}):
                     resolved = one.get("send_resolved") if isinstance(one, dict) else None
                     target.send_resolved = bool(_RESOLVED.get(kind, True) if resolved is None else resolved)
                     receiver.targets.append(target)
@@ -367,5 +360,3 @@ def hide_secrets(text: str) -> str:
         return "<secret>" if secret and value and not key.endswith("_file") else value
 
     return str(yaml.safe_dump(hide(raw), sort_keys=False, allow_unicode=True))
-
-

@@ -118,7 +118,9 @@ class Delivery:
         if outcome.ok:
             store.add_event(raw, one.incident, now, "sent", f"{one.to} {word[one.message.kind]}")
         elif one.attempts == 0 or next_at is None:
-            store.add_event(raw, one.incident, now, "failed", f"{one.to} was not told: {outcome.answer[:300]}")
+            store.add_event(
+                raw, one.incident, now, "failed", f"{one.to} was not told: {outcome.answer[:300]}"
+            )
         if not outcome.ok and next_at is None and one.message.kind != "resolved":
             # Whoever was to be told cannot be: the next step of the policy need not wait.
             incident = store.incident(raw, one.incident)
@@ -153,7 +155,7 @@ class Delivery:
                 severity = incident.severity
                 if message.kind != "resolved" and incident.state == "open":
                     link = links.Link(number, target.to, self._clock.now() + links.LIFE_S)
-                    ack_url = f"{base}/incidents/acknowledge/{links.sign(self.key, link)}"
+                    ack_url = f"{base}/ack/{links.sign(self.key, link)}"
         return Context(base, ack_url, severity, TIMEOUT_S, self._routing().templates)
 
     async def close(self) -> None:

@@ -84,7 +84,9 @@ class Dispatcher:
             now = self._clock.now()
             fresh: dict[str, Alert] = {}
             for alert in alerts:
-                merged = self._merge(fresh.get(alert.fingerprint) or self.alerts.get(alert.fingerprint), alert, now)
+                merged = self._merge(
+                    fresh.get(alert.fingerprint) or self.alerts.get(alert.fingerprint), alert, now
+                )
                 if merged is not None:
                     fresh[alert.fingerprint] = merged
             if not fresh:
@@ -211,19 +213,21 @@ class Dispatcher:
         resolved_keys = {one.fingerprint for one in resolved}
         fresh = firing_keys - set(group.firing)
         over = resolved_keys & set(group.firing)
+        due = group.notified_at is not None and now - group.notified_at >= route.repeat_interval_s
+        some_over = bool(firing and over) and bool(self._routing().original)
         kind = ""
-        if fresh:
+        if fresh or some_over or (firing and due):
             kind = "firing"
         elif not firing and group.firing and over:
             kind = "resolved"
-        elif firing and over and self._routing().original:
-            kind = "firing"
-        elif firing and group.notified_at is not None and now - group.notified_at >= route.repeat_interval_s:
-            kind = "firing"
         if not kind:
             return None
-        shown = (firing + [one for one in resolved if one.fingerprint in over]) if kind == "firing" else resolved
-        group.firing = sorted(firing_keys | (set(group.firing) - resolved_keys if kind == "firing" else set()))
+        shown = (
+            (firing + [one for one in resolved if one.fingerprint in over]) if kind == "firing" else resolved
+        )
+        group.firing = sorted(
+            firing_keys | (set(group.firing) - resolved_keys if kind == "firing" else set())
+        )
         group.resolved = sorted(resolved_keys)
         group.notified_at = now
         title, summary = incidents.headline(shown, group.labels)
@@ -248,8 +252,10 @@ class Dispatcher:
         policy = routing.policy(group.receiver, self._core.settings.alerts)
         incident, opened = incidents.ensure(raw, group.labels, message, policy, now)
         message.incident = incident.id
-        repeat = not opened and group.notified_at is not None and set(group.firing) == set(
-            self.groups[group.key].firing if group.key in self.groups else []
+        repeat = (
+            not opened
+            and group.notified_at is not None
+            and set(group.firing) == set(self.groups[group.key].firing if group.key in self.groups else [])
         )
         if repeat and incident.state == "acknowledged":
             return incident.id

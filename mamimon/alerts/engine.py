@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-
 from mamimon.alerts import states, store
 from mamimon.alerts.model import ActiveAlert, Alert, Labels, Rule, RuleGroup, fingerprint
 from mamimon.alerts.states import Found
@@ -239,12 +238,12 @@ class Engine:
             raise ValueError(f"exceeded limit of {group.limit} with {len(out)} series")
         return list(out.values())
 
-    async def _keep_states(
-        self, changed: list[tuple[str, ActiveAlert]], gone: list[tuple[str, str]]
-    ) -> None:
+    async def _keep_states(self, changed: list[tuple[str, ActiveAlert]], gone: list[tuple[str, str]]) -> None:
         # A value that moved is not worth an fsync; a state, a start or an end is.
         worth = [
-            (rule, one) for rule, one in changed if _fixed(self.states.get(rule, {}).get(one.fingerprint)) != _fixed(one)
+            (rule, one)
+            for rule, one in changed
+            if _fixed(self.states.get(rule, {}).get(one.fingerprint)) != _fixed(one)
         ]
         if worth or gone:
             await self._core.state.write(lambda raw: store.put_rule_alerts(raw, worth, gone))
@@ -318,5 +317,3 @@ def vector(result: QueryResult) -> list[tuple[Labels, float]]:
         if result.present[number, -1]:
             out.append((labels, float(result.values[number, -1])))
     return out
-
-

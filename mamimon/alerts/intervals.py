@@ -91,7 +91,7 @@ def _range(text: Any, names: Sequence[str], low: int, high: int) -> Range:
     for part in parts:
         if part in names:
             values.append(names.index(part) + (1 if low == 1 else 0))
-        elif re.fullmatch(r"-?\d+", part) and not (names is _DAYS):
+        elif re.fullmatch(r"-?\d+", part) and names is not _DAYS:
             values.append(int(part))
         else:
             raise bad_input(f"not a range: {str(text)[:40]!r}")

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mamimon.alerts import store
+from mamimon.alerts.model import AlertSummary, IncidentSummary, Labels
+from mamimon.alerts.pages import page_handlers
+from mamimon.alerts.routes import api_handlers
+from mamimon.alerts.service import Alerting
+from mamimon.alerts.wire.alertmanager import alertmanager_handlers
+from mamimon.alerts.wire.prometheus import prometheus_handlers
 from mamimon.room import Task
 from mamimon.storage import Core
 
@@ -27,20 +38,110 @@ class AlertRoom:
     ) -> None:
         self._core = core
         self._logs = logs
-        self._metrics = metrics
+        self._metrics: Any = metrics
         self._errors = errors
         self._health = health
+        self.service = Alerting(
+            core,
+            lambda: self._metrics.backend,
+            self._append,
+            self._rule_files,
+            self._external_labels,
+            _check,
+        )
+
+    async def _append(self, source: str, at: float, samples: Sequence[tuple[Labels, float]]) -> None:
+        await self._metrics.append(source, at, samples)
+
+    def _rule_files(self) -> Sequence[Path]:
+        config = getattr(self._metrics, "config", None)
+        return cast("Sequence[Path]", config.rule_files) if config is not None else []
+
+    def _external_labels(self) -> Labels:
+        config = getattr(self._metrics, "config", None)
+        return dict(config.external_labels) if config is not None else {}
 
     async def open(self) -> None:
-        """See `Room.open`."""
+        """See `Room.open`; a broken alertmanager.yml refuses the start."""
+        await self.service.open()
+        self._core.registry.register(_Gauges(self))
 
     async def close(self) -> None:
         """See `Room.close`."""
+        await self.service.close()
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return []
+        return [
+            Task("alerts.rules", self.service.engine.run),
+            Task("alerts.notify", self.service.notify),
+            Task("alerts.files", self.service.watch_files),
+        ]
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
+        return [
+            *alertmanager_handlers(self.service),
+            *prometheus_handlers(self.service),
+            *api_handlers(self.service),
+            *page_handlers(self.service, self._logs, self._errors),
+        ]
+
+    def firing(self) -> list[AlertSummary]:
+        """Pending and firing alerts, from memory: firing first, then the longest."""
+        found = [
+            AlertSummary(
+                rule.name,
+                one.labels,
+                one.annotations,
+                one.state,
+                one.fired_at if one.state == "firing" else one.active_at,
+                one.value,
+                "/alerts",
+            )
+            for rule, _, one in self.service.engine.firing()
+        ]
+        own = {tuple(sorted(one.labels.items())) for one in found}
+        found.extend(
+            AlertSummary(one.name, one.labels, one.annotations, "firing", one.starts_at, 0.0, "/alerts")
+            for one in self.service.dispatcher.firing()
+            if not one.source and tuple(sorted(one.labels.items())) not in own
+        )
+        return sorted(found, key=lambda one: (one.state != "firing", one.since))
+
+    async def incidents(self, limit: int = 20) -> list[IncidentSummary]:
+        """Incidents that are not resolved, then the latest resolved ones."""
+        found = await self._core.state.read(lambda raw: store.incidents(raw, limit))
+        return [one.short() for one in found]
+
+    def badge(self) -> dict[str, int]:
+        """See `mamimon.room.Badged`: firing alerts and incidents nobody has answered."""
+        firing = sum(1 for one in self.firing() if one.state == "firing")
+        return {"alerts": firing, "incidents": len(self.service.unresolved)}
+
+
+class _Gauges(Collector):
+    """What a scrape sees of the room."""
+
+    def __init__(self, room: AlertRoom) -> None:
+        self._room = room
+
+    def describe(self) -> Iterable[Metric]:
         return []
+
+    def collect(self) -> Iterable[Metric]:
+        states = GaugeMetricFamily("mamimon_alerts", "Alerts by state.", labels=["state"])
+        firing = self._room.firing()
+        for state in ("pending", "firing"):
+            states.add_metric([state], sum(1 for one in firing if one.state == state))
+        yield states
+        service = self._room.service
+        broken = sum(1 for g in service.engine.groups for rule in g.rules if rule.health == "err")
+        yield GaugeMetricFamily("mamimon_rules_failing", "Rules whose last evaluation failed.", broken)
+        yield GaugeMetricFamily("mamimon_incidents_open", "Incidents not resolved.", len(service.unresolved))
+
+
+def _check(expr: str) -> None:
+    import promql_parser
+
+    promql_parser.parse(expr)

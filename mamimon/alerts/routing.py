@@ -118,9 +118,7 @@ class Routing(msgspec.Struct, kw_only=True):
         first = [one.ref for one in self.receivers[receiver].targets]
         steps = [first] if first else []
         told = set(first)
-        for ref in self.people:
-            if ref not in told:
-                steps.append([ref])
+        steps.extend([ref] for ref in self.people if ref not in told)
         wait_s = settings.unacknowledged_timeout_s
         return Policy([Step(targets, wait_s) for targets in steps], settings.repeat_limit)
 

@@ -75,7 +75,9 @@ def load_text(text: str, file: str, interval_s: float, check: Check) -> Loaded:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        return Loaded([], [FileError(file, line, f"not valid YAML: {error.problem or error.context}")], [file])
+        return Loaded(
+            [], [FileError(file, line, f"not valid YAML: {error.problem or error.context}")], [file]
+        )
     except yaml.YAMLError as error:
         return Loaded([], [FileError(file, 1, f"not valid YAML: {str(error)[:200]}")], [file])
     if root is not None:

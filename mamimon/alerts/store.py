@@ -33,7 +33,9 @@ def load_rule_alerts(raw: Raw) -> dict[str, dict[str, ActiveAlert]]:
     return out
 
 
-def put_rule_alerts(raw: Raw, changed: Sequence[tuple[str, ActiveAlert]], gone: Sequence[tuple[str, str]]) -> None:
+def put_rule_alerts(
+    raw: Raw, changed: Sequence[tuple[str, ActiveAlert]], gone: Sequence[tuple[str, str]]
+) -> None:
     """Write what an evaluation changed."""
     raw.executemany(
         "INSERT INTO rule_alert (rule, fingerprint, body_json) VALUES (?, ?, ?)"
@@ -323,6 +325,25 @@ def attempts(raw: Raw, notification_id: int) -> list[dict[str, Any]]:
         (notification_id,),
     )
     return [dict(zip(("at", "took_s", "ok", "answer", "next_at"), row, strict=True)) for row in rows]
+
+
+def add_deploy(raw: Raw, at: float, version: str, service: str, actor: str, note: str) -> int:
+    """Remember that a version went live; returns its id."""
+    cursor = raw.execute(
+        "INSERT INTO deploy (at, version, service, actor, note) VALUES (?, ?, ?, ?, ?)",
+        (at, version, service, actor, note),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def deploys(raw: Raw, start: float, end: float, limit: int = 100) -> list[dict[str, Any]]:
+    """Deploys between two instants, newest first."""
+    rows = raw.execute(
+        "SELECT id, at, version, service, actor, note FROM deploy WHERE at >= ? AND at <= ?"
+        " ORDER BY at DESC LIMIT ?",
+        (start, end, limit),
+    )
+    return [dict(zip(("id", "at", "version", "service", "actor", "note"), row, strict=True)) for row in rows]
 
 
 def link_key(raw: Raw) -> bytes:

@@ -53,7 +53,9 @@ def subject(message: Message) -> str:
 def alert_line(alert: Alert) -> str:
     """What an alert says about itself."""
     said = alert.annotations.get("summary") or alert.annotations.get("description") or alert.name
-    named = ", ".join(f"{k}={v}" for k, v in sorted(alert.labels.items()) if k not in {"alertname", "severity"})
+    named = ", ".join(
+        f"{k}={v}" for k, v in sorted(alert.labels.items()) if k not in {"alertname", "severity"}
+    )
     return f"{said} ({named})" if named else said
 
 
@@ -75,7 +77,7 @@ def text(message: Message, context: Context) -> str:
 
 def html(message: Message, context: Context) -> str:
     """The HTML form of mail."""
-    template = _environment().get_template("alerts/mail.html")
+    template = _environment().get_template("alerts/mail.jinja")
     return template.render(
         message=message,
         subject=subject(message),

@@ -67,9 +67,9 @@ class HealthRoom:
         """Every check as it stands, the worst first; from memory."""
         return self.monitor.statuses()
 
-    def badge(self) -> tuple[str, int]:
+    def badge(self) -> dict[str, int]:
         """See `mamimon.room.Badged`: how many checks are down."""
-        return "checks", sum(status.state == "down" for status in self.statuses())
+        return {"checks": sum(status.state == "down" for status in self.statuses())}
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""

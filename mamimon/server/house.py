@@ -84,8 +84,8 @@ class House:
         return [handler for room in self.rooms for handler in room.handlers()]
 
     def badges(self) -> dict[str, int]:
-        """Counts shown in the navigation; a room that has one offers `badge() -> (key, count)`."""
-        return dict(room.badge() for room in self.rooms if isinstance(room, Badged))
+        """Counts shown in the navigation; a room that has some offers `badge() -> {key: count}`."""
+        return {k: n for room in self.rooms if isinstance(room, Badged) for k, n in room.badge().items()}
 
     async def close(self) -> None:
         """Close the rooms, last opened first, then the state database; idempotent."""

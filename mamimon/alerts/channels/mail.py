@@ -34,10 +34,7 @@ _ear = _Ear()
 def security(setting: str, server: str, port: int) -> str:
     """apprise's name for how the connection is secured."""
     if setting == "auto":
-        if port == 465:
-            setting = "ssl"
-        else:
-            setting = "none" if server in _LOOPBACK else "starttls"
+        setting = "ssl" if port == 465 else "none" if server in _LOOPBACK else "starttls"
     return {"ssl": "ssl", "starttls": "starttls"}.get(setting, "insecure")
 
 
@@ -45,7 +42,7 @@ async def send(target: Target, message: Message, context: Context) -> Outcome:
     """Send HTML and text to one address by SMTP."""
     options = target.options
     mode = security(options["security"], options["server"], int(options["port"]))
-    headers = {"X-Mamimon": message.kind}
+    headers: dict[str, str] = {"X-Mamimon": message.kind}
     if message.incident is not None:
         # All messages of an incident refer to one that was never sent: mail programs thread by it.
         thread = f"<incident-{message.incident}@mamimon>"
@@ -99,7 +96,8 @@ async def _notify(recipe: Any, title: str, body: str, form: str, message: Messag
     lines: list[str] = []
     token = _heard.set(lines)
     try:
-        kind = {"resolved": "success", "test": "info"}.get(message.kind, "failure")
+        kinds: dict[str, str] = {"resolved": "success", "test": "info"}
+        kind = kinds.get(message.kind, "failure")
         done = await service.async_notify(body=body, title=title, notify_type=kind, body_format=form)
     finally:
         _heard.reset(token)

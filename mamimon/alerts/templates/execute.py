@@ -74,7 +74,9 @@ def render(
 class _Run:
     """One execution: output, variables and what is left of the budget."""
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]], defines: dict[str, Tree], data: Any) -> None:
+    def __init__(
+        self, functions: Mapping[str, Callable[..., Any]], defines: dict[str, Tree], data: Any
+    ) -> None:
         self.functions = functions
         self.defines = defines
         self.scopes: list[dict[str, Any]] = [{"$": data}]

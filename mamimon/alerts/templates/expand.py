@@ -60,7 +60,7 @@ async def expand(
             raise NeedQuery(str(expr))
         return answers[str(expr)]
 
-    functions = {
+    functions: dict[str, Callable[..., Any]] = {
         "query": ask,
         "externalURL": lambda: external_url,
         "pathPrefix": lambda: "",

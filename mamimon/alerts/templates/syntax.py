@@ -16,6 +16,8 @@ class TemplateError(Exception):
 
 
 class Text(msgspec.Struct, frozen=True):
+    """What is copied as it is."""
+
     text: str
 
 
@@ -27,6 +29,8 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Literal(msgspec.Struct, frozen=True):
+    """A constant."""
+
     value: Any
 
 
@@ -46,6 +50,8 @@ class Pipe(msgspec.Struct, frozen=True):
 
 
 class Action(msgspec.Struct, frozen=True):
+    """A pipeline whose result is printed."""
+
     pipe: Pipe
 
 
@@ -59,11 +65,15 @@ class Branch(msgspec.Struct, frozen=True):
 
 
 class Include(msgspec.Struct, frozen=True):
+    """`template` or `block`: another template by its name."""
+
     name: str
     pipe: Pipe | None
 
 
 class Jump(msgspec.Struct, frozen=True):
+    """`break` or `continue`."""
+
     kind: str
 
 
@@ -73,7 +83,9 @@ _TOKEN = re.compile(
     r"""|(?P<var>\$\w*)|(?P<field>(?:\.[^\W\d]\w*)+)|(?P<dot>\.)|(?P<name>[^\W\d]\w*)"""
     r"""|(?P<op>:=|[=|(),])""",
 )
-_ACTION = re.compile(r"\{\{(-(?=\s))?(\s*/\*.*?\*/\s*|(?:\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|.)*?)((?<=\s)-)?\}\}", re.S)
+_ACTION = re.compile(
+    r"\{\{(-(?=\s))?(\s*/\*.*?\*/\s*|(?:\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|.)*?)((?<=\s)-)?\}\}", re.S
+)
 _BLOCKS = {"if", "with", "range"}
 
 Tree = tuple[Any, ...]

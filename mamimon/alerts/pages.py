@@ -1,0 +1,333 @@
+"""Pages: alerts, incidents, one incident, and the page behind an acknowledge link."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote, urlencode
+
+from litestar import get, post
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+from litestar.response import Redirect, Template
+
+from mamimon.accounts.gate import current_actor
+from mamimon.alerts import incidents, links, store
+from mamimon.alerts.matchers import parse
+from mamimon.alerts.model import Incident, duration, show_duration
+from mamimon.alerts.routes import Who, perform, person
+from mamimon.alerts.silences import Silence
+from mamimon.problems import Problem
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from mamimon.alerts.service import Alerting
+
+_log = logging.getLogger("mamimon.alerts")
+Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+_DOTS = {
+    "firing": "crit",
+    "alert": "crit",
+    "escalated": "warn",
+    "failed": "warn",
+    "untold": "warn",
+    "exhausted": "crit",
+    "acknowledged": "ok",
+    "resolved": "ok",
+    "deploy": "accent",
+}
+_COMPARISON = re.compile(
+    r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<value>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*$", re.S
+)
+
+
+def page_handlers(service: Alerting, logs: Any, errors: Any) -> list[ControllerRouterHandler]:
+    """The pages and the forms on them."""
+    return [
+        *_alert_pages(service),
+        *_incident_pages(service, logs, errors),
+        *_link_pages(service),
+    ]
+
+
+def _alert_pages(service: Alerting) -> list[ControllerRouterHandler]:
+    @get("/alerts", include_in_schema=False)
+    async def alerts(matchers: str = "") -> Template:
+        return Template("alerts/alerts.html", context=alerts_context(service, matchers))
+
+    @get("/settings/alerts", include_in_schema=False, sync_to_thread=False)
+    def receivers() -> Template:
+        return Template("alerts/receivers.html", context=_receivers_context(service))
+
+    @post("/alerts/silence", include_in_schema=False, status_code=303)
+    async def silence(data: Form) -> Redirect:
+        now = service.core.clock.now()
+        await service.silence(
+            Silence(
+                id="",
+                matchers=parse(data.get("matchers", "")),
+                starts_at=now,
+                ends_at=now + duration(data.get("duration", "1h")),
+                created_by=person(data.get("by", "")),
+                comment=data.get("comment", ""),
+                updated_at=now,
+            )
+        )
+        return Redirect("/alerts", status_code=303)
+
+    @post("/alerts/silence/{silence_id:str}/expire", include_in_schema=False, status_code=303)
+    async def expire(silence_id: str) -> Redirect:
+        await service.expire(silence_id)
+        return Redirect("/alerts", status_code=303)
+
+    @post("/settings/alerts/test", include_in_schema=False, status_code=200)
+    async def test(data: Form) -> Template:
+        ref = data.get("target", "")
+        outcome = await service.test(ref)
+        return Template(
+            "alerts/receivers.html",
+            context={**_receivers_context(service), "tested": ref, "outcome": outcome},
+        )
+
+    return [alerts, receivers, silence, expire, test]
+
+
+def alerts_context(service: Alerting, matchers: str) -> dict[str, Any]:
+    """What the alerts page shows."""
+    now = service.core.clock.now()
+    firing: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
+    quiet: list[dict[str, Any]] = []
+    own: set[str] = set()
+    by_print = {group_key: g for g in service.dispatcher.groups.values() for group_key in g.members}
+    for rule, _, one in service.engine.firing():
+        alert = service.dispatcher.alerts.get(one.fingerprint)
+        status = service.dispatcher.status(alert) if alert is not None else None
+        own.add(one.fingerprint)
+        row = _row(service, rule.name, one.labels, one.annotations, one.fired_at or one.active_at, one.value)
+        group = by_print.get(one.fingerprint)
+        row["incident"] = group.incident if group else None
+        row["why"] = status
+        if one.state == "pending":
+            row["fires_in"] = show_duration(max(0.0, round(one.active_at + rule.for_s - now)))
+            pending.append(row)
+        else:
+            (quiet if status and status.suppressed else firing).append(row)
+    for alert in service.dispatcher.firing():
+        if alert.source or alert.fingerprint in own:
+            continue
+        status = service.dispatcher.status(alert)
+        row = _row(service, alert.name, alert.labels, alert.annotations, alert.starts_at, None)
+        group = by_print.get(alert.fingerprint)
+        row |= {"incident": group.incident if group else None, "why": status}
+        (quiet if status.suppressed else firing).append(row)
+    preview = []
+    problem = ""
+    if matchers:
+        try:
+            wanted = parse(matchers)
+            preview = [
+                a.labels for a in service.dispatcher.firing() if all(m.matches(a.labels) for m in wanted)
+            ]
+        except Problem as error:
+            problem = error.detail
+    return {
+        "section": "/alerts",
+        "firing": sorted(firing, key=lambda row: row["since"]),
+        "pending": pending,
+        "quiet": quiet,
+        "silences": [
+            {"one": one, "state": one.state(now), "matchers": ", ".join(map(str, one.matchers))}
+            for one in service.dispatcher.silences.all(now)
+            if one.state(now) != "expired"
+        ],
+        "groups": service.engine.groups,
+        "states": {
+            rule_key: {one.state for one in alerts.values()}
+            for rule_key, alerts in service.engine.states.items()
+        },
+        "rule_errors": service.rule_errors,
+        "config_error": service.config_error,
+        "show_duration": show_duration,
+        "matchers": matchers,
+        "preview": preview,
+        "problem": problem,
+        "actor": current_actor.get(),
+    }
+
+
+def _row(
+    service: Alerting,
+    name: str,
+    labels: dict[str, str],
+    annotations: dict[str, str],
+    since: float,
+    value: Any,
+) -> dict[str, Any]:
+    matchers = ", ".join(f'{k}="{v}"' for k, v in sorted(labels.items()))
+    return {
+        "name": name,
+        "labels": {k: v for k, v in sorted(labels.items()) if k not in {"alertname", "severity"}},
+        "severity": labels.get("severity", "warning"),
+        "summary": annotations.get("summary") or annotations.get("description") or "",
+        "since": since,
+        "value": value,
+        "incident": None,
+        "why": None,
+        "silence_url": "/alerts?" + urlencode({"matchers": matchers}) + "#silence",
+    }
+
+
+def _receivers_context(service: Alerting) -> dict[str, Any]:
+    return {
+        "section": "/settings",
+        "targets": service.targets(),
+        "receivers": list(service.routing.receivers.values()),
+        "routes": list(service.routing.route.walk()),
+        "path": service.settings.alertmanager_config,
+        "settings": service.settings,
+        "show_duration": show_duration,
+        "tested": "",
+        "outcome": None,
+    }
+
+
+def _incident_pages(service: Alerting, logs: Any, errors: Any) -> list[ControllerRouterHandler]:
+    @get("/incidents", include_in_schema=False)
+    async def many() -> Template:
+        found = await service.core.state.read(lambda raw: store.incidents(raw, 200))
+        return Template("alerts/incidents.html", context={"section": "/incidents", "incidents": found})
+
+    @get("/incidents/{incident_id:int}", include_in_schema=False)
+    async def one(incident_id: int) -> Template:
+        context = await incident_context(service, logs, errors, incident_id)
+        return Template("alerts/incident.html", context=context)
+
+    @post("/incidents/{incident_id:int}/{action:str}", include_in_schema=False, status_code=303)
+    async def act(incident_id: int, action: str, data: Form) -> Redirect:
+        who = Who(data.get("by", ""), data.get("note", ""), data.get("to", ""))
+        await perform(service, incident_id, action, who, "page")
+        return Redirect(f"/incidents/{incident_id}", status_code=303)
+
+    return [many, one, act]
+
+
+async def incident_context(service: Alerting, logs: Any, errors: Any, incident_id: int) -> dict[str, Any]:
+    """What an incident's page shows; what another room cannot answer is left out and said."""
+    now = service.core.clock.now()
+
+    def read(raw: Any) -> Any:
+        one = incidents.get(raw, incident_id)
+        until = one.resolved_at or now
+        return (
+            one,
+            store.events(raw, incident_id),
+            store.notifications(raw, incident_id),
+            store.deploys(raw, one.started_at - 3600, until),
+        )
+
+    incident, events, notifications, deploys = await service.core.state.read(read)
+    start, end = incident.started_at - 1800, min(now, (incident.resolved_at or now) + 600)
+    lines, issues = await asyncio.gather(_lines(logs, incident, end), _issues(errors, incident))
+    timeline = [
+        *({"at": e.at, "dot": _DOTS.get(e.kind, ""), "text": e.text, "actor": e.actor} for e in events),
+        *(
+            {
+                "at": d["at"],
+                "dot": "accent",
+                "text": f"deploy {d['version']} {d['service']}".strip(),
+                "actor": d["actor"],
+            }
+            for d in deploys
+        ),
+    ]
+    expr, threshold = split_comparison(incident.expr)
+    query = {"query": expr, "start": f"{start:.0f}", "end": f"{end:.0f}"}
+    if threshold is not None:
+        query["threshold"] = threshold
+    return {
+        "section": "/incidents",
+        "incident": incident,
+        "timeline": sorted(timeline, key=lambda entry: entry["at"]),
+        "notifications": notifications,
+        "deploys": deploys,
+        "chart_url": "/api/mamimon/chart?" + urlencode(query) if expr else "",
+        "expr": incident.expr,
+        "lines": lines,
+        "issues": issues,
+        "log_url": f"/logs?q={quote('level:ERROR')}&start={start:.0f}&end={end:.0f}",
+        "silence_url": "/alerts?"
+        + urlencode({"matchers": ", ".join(f'{k}="{v}"' for k, v in sorted(incident.labels.items()))})
+        + "#silence",
+        "actor": current_actor.get(),
+        "next": _next(incident),
+    }
+
+
+def split_comparison(expr: str) -> tuple[str, str | None]:
+    """The part of a rule that is drawn and the number it is compared with, where it has that form."""
+    found = _COMPARISON.match(expr.strip())
+    if found is None or found["left"].count("(") != found["left"].count(")"):
+        return expr.strip(), None
+    return found["left"].strip(), found["value"]
+
+
+def _next(incident: Incident) -> list[str]:
+    """Who is told next, by address."""
+    steps = incident.policy.steps
+    if incident.due_at is None or not steps:
+        return []
+    return [ref.rsplit("/", 1)[-1] for ref in steps[incident.step % len(steps)].targets]
+
+
+async def _lines(logs: Any, incident: Incident, end: float) -> list[Any]:
+    if not hasattr(logs, "backend"):
+        return []
+    try:
+        from mamimon.logs.query import LogQuery  # type: ignore[import-untyped,unused-ignore]
+
+        query = LogQuery(text="level:(ERROR OR CRITICAL)", start=incident.started_at - 600, end=end, size=20)
+        return list((await logs.backend.search(query)).hits)
+    except Problem as problem:
+        _log.warning("no log lines for incident %s: %s", incident.id, problem)
+        return []
+
+
+async def _issues(errors: Any, incident: Incident) -> list[Any]:
+    if not hasattr(errors, "top"):
+        return []
+    try:
+        return list(await errors.top(incident.started_at - 1800, 5))
+    except Problem as problem:
+        _log.warning("no errors for incident %s: %s", incident.id, problem)
+        return []
+
+
+def _link_pages(service: Alerting) -> list[ControllerRouterHandler]:
+    def read(token: str) -> links.Link:
+        return links.read(service.delivery.key, token, service.core.clock.now())
+
+    @get("/ack/{token:str}", include_in_schema=False)
+    async def show(token: str) -> Template:
+        link = read(token)
+        one = await service.core.state.read(lambda raw: incidents.get(raw, link.incident))
+        return Template(
+            "alerts/acknowledge.html",
+            context={"incident": one, "person": link.person, "done": False, "token": token},
+        )
+
+    @post("/ack/{token:str}", include_in_schema=False, status_code=200)
+    async def act(token: str, data: Form) -> Template:
+        link = read(token)
+        one = await service.core.state.read(lambda raw: incidents.get(raw, link.incident))
+        if one.state != "resolved":
+            one = await service.acknowledge(link.incident, link.person, data.get("note", ""), "link")
+        return Template(
+            "alerts/acknowledge.html",
+            context={"incident": one, "person": link.person, "done": True, "token": token},
+        )
+
+    return [show, act]
