@@ -1,15 +1,32 @@
-"""The metrics room: its life, tasks and doors."""
+"""The metrics room: the series store, the scraper, PromQL and their doors."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mamimon.metrics.pages import page_handlers
+from mamimon.metrics.query import LocalBackend, SeriesBackend
+from mamimon.metrics.routes import api_handlers
+from mamimon.metrics.scrape.config import PrometheusConfig, read
+from mamimon.metrics.scrape.loop import Scraper
+from mamimon.metrics.store import SeriesStore
 from mamimon.room import Task
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from litestar.types import ControllerRouterHandler
+
+    from mamimon.metrics.model import Labels
+
+_log = logging.getLogger("mamimon.metrics")
 
 
 class MetricRoom:
@@ -19,17 +36,90 @@ class MetricRoom:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.store = SeriesStore(core.data_dir / "metrics", core.settings, core.clock)
+        self._local = LocalBackend(core, self.store)
+        self.scraper = Scraper(core, self.store, None)
+
+    @property
+    def backend(self) -> SeriesBackend:
+        """What answers PromQL."""
+        return self._local
+
+    @property
+    def config(self) -> PrometheusConfig | None:
+        """The `prometheus.yml` in force."""
+        return self.scraper.config
 
     async def open(self) -> None:
-        """See `Room.open`."""
+        """See `Room.open`. Raises `ConfigError` for a `prometheus.yml` that cannot be used."""
+        path = self._core.settings.metrics.prometheus_config
+        if path:
+            self.scraper.config = read(Path(path), self._core.settings.metrics)
+            for warning in self.scraper.config.warnings:
+                _log.warning(warning)
+        await self.store.open()
+        self._core.registry.register(_Figures(self))
 
     async def close(self) -> None:
         """See `Room.close`."""
+        self._local.close()
+        await self.store.close()
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return []
+        return [Task("metrics-store", self.store.keep), Task("scraper", self.scraper.run)]
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
+        return [
+            *api_handlers(self._core, self.store, self._local, self.scraper),
+            *page_handlers(self._core, self.scraper, self._local),
+        ]
+
+    async def append(self, source: str, at: float, samples: Sequence[tuple[Labels, float]]) -> None:
+        """Take in the whole state of `source` at `at` (epoch seconds), durable on return.
+
+        A series of the source's last state that is not among `samples` has ended.
+        """
+        await self.store.append(f"append\0{source}", round(at * 1000), samples)
+
+    def days(self) -> list[str]:
+        """The UTC days there are samples of, oldest first."""
+        return self.store.days()
+
+    def day_path(self, day: str) -> Path:
+        """The file of a day."""
+        return self.store.day_path(day)
+
+    async def drop_day(self, day: str) -> None:
+        """Delete a day."""
+        await self.store.drop_day(day)
+
+    async def snapshot_day(self, day: str, target: Path) -> None:
+        """A consistent copy of a day's file."""
+        await self.store.snapshot_day(day, target)
+
+
+class _Figures(Collector):
+    """The store's own numbers, read when scraped."""
+
+    def __init__(self, room: MetricRoom) -> None:
+        self._room = room
+
+    def describe(self) -> Iterable[Metric]:
         return []
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._room.store.figures()
+        yield GaugeMetricFamily("mamimon_series", "Series of today.", figures["series"])
+        yield GaugeMetricFamily("mamimon_series_chunks", "Sealed chunks known.", figures["chunks"])
+        yield GaugeMetricFamily(
+            "mamimon_series_head_bytes", "Memory of the open chunks.", figures["head_bytes"]
+        )
+        yield GaugeMetricFamily(
+            "mamimon_series_cache_bytes", "Memory of decoded chunks.", figures["cache_bytes"]
+        )
+        targets = self._room.scraper.targets
+        down = sum(one.status.health == "down" for one in targets)
+        yield GaugeMetricFamily("mamimon_targets", "Scrape targets.", len(targets))
+        yield GaugeMetricFamily("mamimon_targets_down", "Scrape targets that are down.", down)

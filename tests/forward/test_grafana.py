@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import promql_parser
 import pytest
 import yaml
 
 from mamimon.forward.grafana_dashboards import dashboards, queries
+from mamimon.metrics.promql import parse
 
 
 def provision(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -84,7 +84,7 @@ def test_every_query_is_promql(dashboard: dict[str, Any]) -> None:
     found = queries(dashboard)
     assert found
     for expr in found:
-        promql_parser.parse(expr)
+        parse(expr)
 
 
 @pytest.mark.feature("F4")

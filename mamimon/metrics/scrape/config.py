@@ -120,11 +120,11 @@ class FileDiscovery(msgspec.Struct, frozen=True):
 
 
 class DnsDiscovery(msgspec.Struct, frozen=True):
-    """`dns_sd_configs`: names of one record type, the port for A and AAAA, the refresh interval."""
+    """`dns_sd_configs`: names of one record type (A or AAAA), the port, the refresh interval."""
 
     names: list[str]
-    type: str = "SRV"
-    port: int = 0
+    type: str
+    port: int
     refresh_s: float = 30.0
 
 
@@ -304,8 +304,10 @@ def _files(node: Node) -> FileDiscovery:
 def _dns(node: Node) -> DnsDiscovery:
     node.only({"names", "type", "port", "refresh_interval"})
     kind = node.get("type").choice(("SRV", "A", "AAAA"), "SRV")
+    if kind == "SRV":
+        node.fail("dns_sd_configs of type SRV are not supported; use type A or AAAA with a port")
     port = node.get("port").number(0)
-    if kind != "SRV" and not port:
+    if not port:
         node.fail(f"dns_sd_configs of type {kind} need a port")
     return DnsDiscovery(
         node.get("names").text_list(), kind, port, node.get("refresh_interval").duration(30.0)

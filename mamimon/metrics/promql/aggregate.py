@@ -1,0 +1,236 @@
+"""The aggregation operators: sum, avg, count, min, max, group, stddev, quantile, count_values, topk, …
+
+Every group over every step at once; only `quantile` and the k-functions go group by group, because
+they sort.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+
+import numpy as np
+
+from mamimon.metrics.model import Labels
+from mamimon.metrics.promql.grouping import Groups, group_labels, key_function, number_keys
+from mamimon.metrics.promql.kernels import two_sum_error
+from mamimon.metrics.promql.overtime import sorted_quantile
+from mamimon.metrics.promql.text import format_float
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty
+
+
+def _ordered(groups: Groups, array: Floats) -> Floats:
+    return array if groups.identity else array[groups.order]
+
+
+def _filled(vector: Vector, value: float) -> Floats:
+    return vector.values if vector.present is None else np.where(vector.present, vector.values, value)
+
+
+def group_counts(groups: Groups, vector: Vector) -> Floats:
+    """Samples of each group at each step."""
+    if vector.present is None:
+        return np.repeat(groups.sizes[:, None].astype(np.float64), vector.steps, axis=1)
+    present = vector.present if groups.identity else vector.present[groups.order]
+    return np.add.reduceat(present, groups.starts, axis=0, dtype=np.float64)
+
+
+def group_sums(groups: Groups, values: Floats) -> Floats:
+    """Sums of the rows of each group; `values` holds 0 where there is no sample.
+
+    Numbers of one sign cannot cancel, so a plain sum is exact to the last digits; others are added in
+    pairs, level by level, with the rounding error of every addition kept (as exact as Kahan's).
+    """
+    if not values.size:
+        return np.zeros((groups.count, values.shape[1]))
+    ordered = _ordered(groups, values)
+    low, high = values.min(), values.max()
+    if low >= 0 or high <= 0 or groups.sizes.max() < 2:
+        return np.add.reduceat(ordered, groups.starts, axis=0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return _sums_with_infinities(groups, ordered)
+    total, lost, sizes = ordered, np.zeros_like(ordered), groups.sizes
+    while sizes.max() > 1:
+        starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
+        halves = (sizes + 1) // 2
+        base = np.repeat(starts, halves)
+        inside = np.arange(halves.sum()) - np.repeat(np.cumsum(halves) - halves, halves)
+        left = base + 2 * inside
+        paired = np.flatnonzero(2 * inside + 1 < np.repeat(sizes, halves))
+        right = left[paired] + 1
+        new_total, new_lost = total[left], lost[left]
+        addend = total[right]
+        before = new_total[paired]
+        both = before + addend
+        new_lost[paired] += lost[right] + two_sum_error(before, addend, both)
+        new_total[paired] = both
+        total, lost, sizes = new_total, new_lost, halves
+    # Sums that overflowed have lost NaN; they are what they are.
+    return np.where(np.isfinite(total), total + lost, total)
+
+
+def _sums_with_infinities(groups: Groups, ordered: Floats) -> Floats:
+    plain = np.add.reduceat(ordered, groups.starts, axis=0)
+    columns = np.isfinite(ordered).all(axis=0)
+    if columns.any():
+        sorted_groups = Groups(np.repeat(np.arange(groups.count), groups.sizes), groups.count)
+        plain[:, columns] = group_sums(sorted_groups, np.ascontiguousarray(ordered[:, columns]))
+    return plain
+
+
+def _sum(groups: Groups, vector: Vector) -> Floats:
+    return group_sums(groups, _filled(vector, 0.0))
+
+
+def _avg(groups: Groups, vector: Vector) -> Floats:
+    values = _filled(vector, 0.0)
+    counts = group_counts(groups, vector)
+    sums = group_sums(groups, values)
+    means = sums / counts
+    if np.isinf(sums).any():
+        # An overflow of finite numbers: divide first. A real infinity stays one.
+        share = values / counts[groups.group_of]
+        scaled = group_sums(groups, share)
+        means = np.where(np.isinf(sums), scaled, means)
+    return np.asarray(means)
+
+
+def _extremum(groups: Groups, vector: Vector, pick: np.ufunc) -> Floats:
+    return np.asarray(pick.reduceat(_ordered(groups, _filled(vector, math.nan)), groups.starts, axis=0))
+
+
+def _variance(groups: Groups, vector: Vector) -> Floats:
+    values = _filled(vector, 0.0)
+    counts = group_counts(groups, vector)
+    mean = _avg(groups, vector)
+    delta = values - mean[groups.group_of]
+    if vector.present is not None:
+        delta[~vector.present] = 0.0
+    return group_sums(groups, delta * delta) / counts
+
+
+def quantile_by_group(groups: Groups, vector: Vector, quantile: Floats) -> Floats:
+    """The φ-quantile, φ a step."""
+    out = np.empty((groups.count, vector.steps))
+    whole = vector.present is None and not np.isnan(vector.values).any()
+    for group in range(groups.count):
+        rows = groups.rows(group)
+        values = vector.values[rows].T
+        if whole:
+            count = np.full(vector.steps, len(rows))
+            out[group] = sorted_quantile(np.sort(values, axis=1), count, np.zeros_like(count), quantile)
+            continue
+        present = vector.mask()[rows].T
+        kept = np.where(present, values, math.nan)
+        count = present.sum(axis=1)
+        nans = count - (~np.isnan(kept)).sum(axis=1)
+        out[group] = sorted_quantile(np.sort(kept, axis=1), count, nans, quantile)
+    return out
+
+
+_REDUCTIONS: dict[str, Callable[[Groups, Vector], Floats]] = {
+    "sum": _sum,
+    "avg": _avg,
+    "count": group_counts,
+    "group": lambda groups, vector: np.ones((groups.count, vector.steps)),
+    "min": lambda groups, vector: _extremum(groups, vector, np.fmin),
+    "max": lambda groups, vector: _extremum(groups, vector, np.fmax),
+    "stdvar": _variance,
+    "stddev": lambda groups, vector: np.sqrt(_variance(groups, vector)),
+}
+
+
+def make_groups(vector: Vector, names: list[str], *, without_names: bool) -> tuple[Groups, list[Labels]]:
+    """The groups of a vector and their labels."""
+    if not names and not without_names:
+        return Groups(np.zeros(len(vector.labels), dtype=np.int64), 1), [{}]
+    key = key_function(names, on=not without_names)
+    known: dict[Hashable, int] = {}
+    group_of = number_keys((key(labels) for labels in vector.labels), known)
+    first = np.zeros(len(known), dtype=np.int64)
+    first[group_of[::-1]] = np.arange(len(group_of))[::-1]
+    labels = [group_labels(vector.labels[row], names, without_names=without_names) for row in first]
+    return Groups(group_of, len(known)), labels
+
+
+def aggregate(
+    op: str, vector: Vector, names: list[str], *, without_names: bool, param: Floats | None
+) -> Vector:
+    """Any of the aggregators that make one series a group."""
+    if not vector.labels:
+        return empty(vector.steps)
+    groups, labels = make_groups(vector, names, without_names=without_names)
+    if op == "quantile":
+        assert param is not None
+        values = quantile_by_group(groups, vector, param)
+    else:
+        values = _REDUCTIONS[op](groups, vector)
+    present: Bools | None = None
+    if vector.present is not None:
+        present = group_counts(groups, vector) > 0
+    drops = None
+    if vector.drop_name is not None:
+        dropped = np.bincount(groups.group_of, weights=np.array(vector.drop_name, dtype=np.float64))
+        drops = [bool(drop) for drop in dropped > 0]
+    return Vector(labels=labels, values=values, present=present, drop_name=drops)
+
+
+def count_values(vector: Vector, label: str, names: list[str], *, without_names: bool) -> Vector:
+    """One series for each group and value, the value in `label`."""
+    if not vector.labels:
+        return empty(vector.steps)
+    mask = vector.mask()
+    found, inverse = np.unique(vector.values[mask], return_inverse=True)
+    texts = [format_float(float(value)) for value in found]
+    rows, steps = np.nonzero(mask)
+    grouping = names if without_names else [*names, label]
+    key = key_function(grouping, on=not without_names)
+    known: dict[Hashable, int] = {}
+    labels: list[Labels] = []
+    pairs, pair_of = np.unique(rows * len(found) + inverse, return_inverse=True)
+    series = np.empty(len(pairs), dtype=np.int64)
+    for number, pair in enumerate(pairs):
+        row, value = divmod(int(pair), len(found))
+        whole = {**vector.labels[row], label: texts[value]}
+        series[number] = known.setdefault(key(whole), len(known))
+        if len(known) > len(labels):
+            labels.append(group_labels(whole, grouping, without_names=without_names))
+    counts = np.zeros((len(known), vector.steps))
+    np.add.at(counts, (series[pair_of], steps), 1)
+    return Vector(labels=labels, values=counts, present=counts > 0)
+
+
+def choose(op: str, vector: Vector, names: list[str], *, without_names: bool, param: Floats) -> Vector:
+    """topk, bottomk and limitk: some series of each group, unchanged, chosen anew at every step."""
+    if not vector.labels:
+        return vector
+    wanted = np.where(np.isnan(param), 0, np.clip(param, 0, len(vector.labels))).astype(np.int64)
+    groups, _ = make_groups(vector, names, without_names=without_names)
+    mask = vector.mask()
+    chosen = np.zeros(mask.shape, dtype=np.bool_)
+    for group in range(groups.count):
+        rows = groups.rows(group)
+        present = mask[rows]
+        if op == "limitk":
+            chosen[rows] = present & (np.cumsum(present, axis=0) <= wanted)
+            continue
+        # Sort key: best first, then NaN, then what is not there; the sort is stable, as ties keep order.
+        values = vector.values[rows]
+        key = np.where(present, -values if op == "topk" else values, math.nan)
+        kind = np.where(present, np.isnan(values), 2)
+        order = np.lexsort((key, kind), axis=0)
+        rank = np.empty_like(order)
+        np.put_along_axis(rank, order, np.arange(len(rows))[:, None], axis=0)
+        chosen[rows] = present & (rank < wanted)
+    kept = np.flatnonzero(chosen.any(axis=1))
+    out = vector.take(kept)
+    out.present = chosen[kept]
+    if vector.steps == 1 and op != "limitk":
+        return _sorted_in_groups(out, groups.group_of[kept], descending=op == "topk")
+    return out
+
+
+def _sorted_in_groups(vector: Vector, group_of: Ints, *, descending: bool) -> Vector:
+    values = vector.values[:, 0]
+    order = np.lexsort((-values if descending else values, np.isnan(values), group_of))
+    return vector.take(order)

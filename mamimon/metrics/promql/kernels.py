@@ -1,0 +1,115 @@
+"""Sums and extrema over many windows at once.
+
+Sums are differences of prefix sums. A plain prefix sum over a day loses the small window in the large
+total, so each step's rounding error is recovered exactly (Knuth's TwoSum, over the whole array at once,
+because `np.add.accumulate` adds strictly from left to right) and summed beside it. That equals the
+compensated sums of Prometheus without a loop. Rows whose sums are not finite take the gathering path.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mamimon.metrics.promql.values import Bools, Floats, Ints
+
+GATHER_CELLS = 1 << 21
+"""How many samples the gathering path holds at once (16 MiB)."""
+
+
+def two_sum_error(left: Floats, right: Floats, total: Floats) -> Floats:
+    """What `total = left + right` lost to rounding, exactly."""
+    shadow = total - left
+    return np.asarray((left - (total - shadow)) + (right - shadow))
+
+
+class Prefix:
+    """Compensated prefix sums of rows [k, n]; `window` gives sums of [low, high)."""
+
+    def __init__(self, rows: Floats) -> None:
+        count, length = rows.shape
+        self._sums = np.zeros((count, length + 1))
+        np.add.accumulate(rows, axis=1, out=self._sums[:, 1:])
+        lost = two_sum_error(self._sums[:, :-1], rows, self._sums[:, 1:])
+        self._lost: Floats | None = None
+        if lost.any():  # whole numbers, the usual case of counters, lose nothing
+            self._lost = np.zeros((count, length + 1))
+            np.add.accumulate(lost, axis=1, out=self._lost[:, 1:])
+
+    def window(self, low: Ints, high: Ints) -> Floats:
+        """Sums of [low, high) at each step; [k, steps]."""
+        upper, lower = np.take(self._sums, high, axis=1), np.take(self._sums, low, axis=1)
+        total = upper - lower
+        if self._lost is None:
+            return np.asarray(total)
+        rest = two_sum_error(upper, -lower, total)
+        rest += np.take(self._lost, high, axis=1)
+        rest -= np.take(self._lost, low, axis=1)
+        return np.asarray(total + rest)
+
+
+def window_sums(rows: Floats, low: Ints, high: Ints) -> Floats:
+    """Sum of rows[:, low:high] at each step; rows hold 0 where there is no sample."""
+    sums = Prefix(rows).window(low, high)
+    odd = ~np.isfinite(sums).all(axis=1)
+    if odd.any():  # infinities and NaN poison every later prefix: sum those rows window by window
+        sums[odd] = gathered_sums(rows[odd], low, high)
+    return sums
+
+
+def gathered_sums(rows: Floats, low: Ints, high: Ints) -> Floats:
+    """As `window_sums`, one window after another in the order of time (Neumaier's summation)."""
+    out = np.zeros((rows.shape[0], len(low)))
+    for first, last in gather_spans(rows.shape[0], low, high):
+        index, inside = gather_index(low[first:last], high[first:last])
+        total = np.zeros((rows.shape[0], last - first))
+        lost = np.zeros_like(total)
+        for column in range(index.shape[1]):
+            value = np.where(inside[:, column], rows[:, index[:, column]], 0.0)
+            total, lost = kahan_step(value, total, lost)
+        out[:, first:last] = np.where(np.isinf(total), total, total + lost)
+    return out
+
+
+def kahan_step(value: Floats, total: Floats, lost: Floats) -> tuple[Floats, Floats]:
+    """One step of Neumaier's compensated sum, element by element."""
+    new = total + value
+    larger = np.abs(total) >= np.abs(value)
+    error = np.where(larger, (total - new) + value, (value - new) + total)
+    return new, np.where(np.isinf(new), 0.0, lost + error)
+
+
+def gather_spans(rows: int, low: Ints, high: Ints) -> list[tuple[int, int]]:
+    """Ranges of steps whose windows together fit `GATHER_CELLS`."""
+    width = max(1, int((high - low).max(initial=1))) * max(1, rows)
+    size = max(1, GATHER_CELLS // width)
+    return [(first, min(first + size, len(low))) for first in range(0, len(low), size)]
+
+
+def gather_index(low: Ints, high: Ints) -> tuple[Ints, Bools]:
+    """Column numbers [steps, width] of each window, and which of them are inside it."""
+    width = max(1, int((high - low).max(initial=1)))
+    index = low[:, None] + np.arange(width, dtype=np.int64)[None, :]
+    inside = index < high[:, None]
+    return np.where(inside, index, 0), inside
+
+
+def sliding(rows: Floats, low: Ints, high: Ints, pick: np.ufunc) -> Floats:
+    """`pick` (maximum, fmax, …) over rows[:, low:high]; windows must not be empty.
+
+    By doubling: tables of 1, 2, 4, … samples, and every window is two overlapping entries of one.
+    """
+    out = np.empty((rows.shape[0], len(low)))
+    width = high - low
+    level_of = np.frexp(np.maximum(width, 1).astype(np.float64))[1] - 1  # floor(log2(width))
+    table = rows
+    for level in range(int(level_of.max(initial=0)) + 1):
+        if level:
+            half = 1 << (level - 1)
+            table = pick(table[:, :-half], table[:, half:])
+        steps = np.flatnonzero(level_of == level)
+        if len(steps) == len(low):
+            return np.asarray(pick(np.take(table, low, axis=1), np.take(table, high - (1 << level), axis=1)))
+        if len(steps):
+            ends = high[steps] - (1 << level)
+            out[:, steps] = pick(np.take(table, low[steps], axis=1), np.take(table, ends, axis=1))
+    return out

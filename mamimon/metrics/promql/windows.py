@@ -1,0 +1,144 @@
+"""The windows of a range vector: which samples each step sees.
+
+Series of one block share their timestamps, so the bounds are searched once a block, not once a series.
+A window is left-open: a sample exactly `range` old is outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from mamimon.metrics.model import ABSENT_BITS, STALE_BITS
+from mamimon.metrics.promql.values import Bools, Floats, Ints
+
+TILE_CELLS = 1 << 18
+"""Samples worked on at once (2 MiB), so that intermediate arrays stay in the cache."""
+
+
+class Windows:
+    """Some rows of one block, and the window of every step.
+
+    `valid` is None when every cell is a sample: then the window's first and last sample are the same
+    for all rows, and index arrays have one dimension instead of two.
+    """
+
+    def __init__(
+        self, times: Ints, rows: Floats, valid: Bools | None, low: Ints, high: Ints, start: Ints, end: Ints
+    ) -> None:
+        self.times = times
+        self.rows = rows
+        self.valid = valid
+        self.low = low
+        self.high = high
+        self.start = start
+        """Exclusive, ms."""
+        self.end = end
+        """Inclusive, ms."""
+
+    @cached_property
+    def columns(self) -> Ints:
+        """0, 1, 2, … one a timestamp."""
+        return np.arange(len(self.times), dtype=np.int64)
+
+    @cached_property
+    def count(self) -> Ints:
+        """Samples in each window: [steps], or [rows, steps] with holes."""
+        if self.valid is None:
+            return self.high - self.low
+        sums = np.zeros((self.rows.shape[0], len(self.times) + 1), dtype=np.int64)
+        np.add.accumulate(self.valid, axis=1, dtype=np.int64, out=sums[:, 1:])
+        return np.asarray(np.take(sums, self.high, axis=1) - np.take(sums, self.low, axis=1))
+
+    @cached_property
+    def previous(self) -> Ints:
+        """With holes: at column j the last sample before j; -1 if there is none. [rows, n + 1]."""
+        assert self.valid is not None
+        out = np.full((self.rows.shape[0], len(self.times) + 1), -1, dtype=np.int64)
+        np.maximum.accumulate(np.where(self.valid, self.columns, -1), axis=1, out=out[:, 1:])
+        return out
+
+    @cached_property
+    def first(self) -> Ints:
+        """Column of each window's first sample; meaningless where `count` is 0."""
+        if self.valid is None:
+            return np.minimum(self.low, len(self.times) - 1)
+        length = len(self.times)
+        following = np.full((self.rows.shape[0], length + 1), length - 1, dtype=np.int64)
+        flipped = np.where(self.valid, self.columns, length - 1)[:, ::-1]
+        following[:, :-1] = np.minimum.accumulate(flipped, axis=1)[:, ::-1]
+        return np.asarray(np.take(following, self.low, axis=1))
+
+    @cached_property
+    def last(self) -> Ints:
+        """Column of each window's last sample; meaningless where `count` is 0."""
+        if self.valid is None:
+            return np.maximum(self.high - 1, 0)
+        return np.maximum(np.take(self.previous, self.high, axis=1), 0)
+
+    def at(self, column: Ints) -> Floats:
+        """The samples at the given columns, [rows, steps]."""
+        if column.ndim == 1:
+            return np.asarray(np.take(self.rows, column, axis=1))
+        return np.asarray(np.take_along_axis(self.rows, column, axis=1))
+
+    def filled(self, value: float) -> Floats:
+        """The rows with `value` where there is no sample."""
+        return self.rows if self.valid is None else np.where(self.valid, self.rows, value)
+
+    @cached_property
+    def before(self) -> Floats:
+        """At each column the sample before it; NaN if there is none. [rows, n]."""
+        out = np.full(self.rows.shape, np.nan)
+        if self.valid is None:
+            out[:, 1:] = self.rows[:, :-1]
+            return out
+        column = self.previous[:, :-1]
+        found = np.take_along_axis(self.rows, np.maximum(column, 0), axis=1)
+        return np.where(column >= 0, found, np.nan)
+
+    @cached_property
+    def has_nan(self) -> bool:
+        """Whether any sample is NaN."""
+        return bool(np.isnan(self.filled(0.0)).any())
+
+    def tiles(self) -> Iterator[tuple[slice, Windows]]:
+        """Parts of the rows small enough for the cache."""
+        size = max(1, TILE_CELLS // max(1, len(self.times)))
+        for first in range(0, self.rows.shape[0], size):
+            part = slice(first, first + size)
+            valid = None if self.valid is None else self.valid[part]
+            if valid is not None and valid.all():
+                valid = None
+            yield part, Windows(self.times, self.rows[part], valid, self.low, self.high, self.start, self.end)
+
+
+def sample_mask(values: Floats) -> tuple[Bools | None, Bools | None]:
+    """Where samples are, and where staleness markers are; None = everywhere, nowhere."""
+    if not np.isnan(values).any():
+        return None, None
+    bits = values.view(np.uint64)
+    stale = bits == STALE_BITS
+    valid = ~stale
+    valid &= bits != ABSENT_BITS
+    return (None if valid.all() else valid), (stale if stale.any() else None)
+
+
+def build(times: Ints, values: Floats, ends: Ints, length_ms: int) -> Windows:
+    """The windows of `length_ms` that end at `ends`."""
+    starts = ends - length_ms
+    low = np.searchsorted(times, starts, side="right")
+    high = np.searchsorted(times, ends, side="right")
+    if int((high - low).sum()) * 2 < len(times):  # most samples are in no window: leave them out
+        bounds = np.zeros(len(times) + 1, dtype=np.int64)
+        np.add.at(bounds, low, 1)
+        np.add.at(bounds, high, -1)
+        inside = np.add.accumulate(bounds[:-1]) > 0
+        position = np.zeros(len(times) + 1, dtype=np.int64)
+        np.add.accumulate(inside, dtype=np.int64, out=position[1:])
+        times, values = times[inside], values[:, inside]
+        low, high = position[low], position[high]
+    valid, _ = sample_mask(values)
+    return Windows(times, values, valid, low.astype(np.int64), high.astype(np.int64), starts, ends)

@@ -1,0 +1,101 @@
+"""Questions to series: the interface that pages, rules and the API see, and our own store behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+from mamimon.metrics.store import SeriesStore
+from mamimon.problems import Kind, Problem
+from mamimon.storage import Core
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mamimon.metrics.model import Labels, Matcher, QueryResult
+
+
+class SeriesBackend(Protocol):
+    """Answers PromQL; times in epoch seconds, steps and time-outs in seconds."""
+
+    async def instant(
+        self, expr: str, at: float | None = None, *, timeout_s: float | None = None
+    ) -> QueryResult:
+        """Evaluate at one instant, now by default. Raises `Problem` (BAD_INPUT, UNPROCESSABLE, TIMEOUT)."""
+        ...
+
+    async def range(
+        self, expr: str, start: float, end: float, step_s: float, *, timeout_s: float | None = None
+    ) -> QueryResult:
+        """Evaluate at each step of `[start, end]`. Raises as `instant`."""
+        ...
+
+
+class LocalBackend:
+    """PromQL over our own store, in worker threads, within a budget of time and samples."""
+
+    def __init__(self, core: Core, store: SeriesStore) -> None:
+        self._core = core
+        self._settings = core.settings.metrics
+        self._store = store
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="promql")
+
+    async def instant(
+        self, expr: str, at: float | None = None, *, timeout_s: float | None = None
+    ) -> QueryResult:
+        """See `SeriesBackend.instant`."""
+        at_ms = round((self._core.clock.now() if at is None else at) * 1000)
+        return await self._evaluate(expr, at_ms, at_ms, 0, timeout_s)
+
+    async def range(
+        self, expr: str, start: float, end: float, step_s: float, *, timeout_s: float | None = None
+    ) -> QueryResult:
+        """See `SeriesBackend.range`."""
+        step_ms = max(1, round(step_s * 1000))
+        return await self._evaluate(expr, round(start * 1000), round(end * 1000), step_ms, timeout_s)
+
+    async def _evaluate(
+        self, expr: str, start: int, end: int, step: int, timeout_s: float | None
+    ) -> QueryResult:
+        limit = self._settings.query_timeout_s
+        deadline = time.monotonic() + (min(timeout_s, limit) if timeout_s else limit)
+        stopped = False
+
+        def work() -> QueryResult:
+            from mamimon.metrics.promql import PromQLError, evaluate
+
+            source = self._store.source(
+                max_samples=self._settings.query_max_samples, deadline=deadline, stopped=lambda: stopped
+            )
+            try:
+                return evaluate(
+                    source,
+                    expr,
+                    start,
+                    end,
+                    step,
+                    lookback_ms=round(self._settings.lookback_s * 1000),
+                    deadline=deadline,
+                )
+            except PromQLError as error:
+                kinds = {"bad_data": Kind.BAD_INPUT, "execution": Kind.UNPROCESSABLE, "timeout": Kind.TIMEOUT}
+                raise Problem(kinds[error.kind], str(error)) from None
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except asyncio.CancelledError:
+            # The client left: the thread notices at its next selection.
+            stopped = True
+            raise
+
+    async def series(self, selectors: Sequence[Sequence[Matcher]], start: float, end: float) -> list[Labels]:
+        """The label sets that match one of the selectors between two epoch seconds."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, self._store.series, selectors, round(start * 1000), round(end * 1000)
+        )
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

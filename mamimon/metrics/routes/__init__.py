@@ -1,0 +1,30 @@
+"""The Prometheus HTTP API v1 and our own chart endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mamimon.metrics.routes.chart import chart_handlers
+from mamimon.metrics.routes.questions import question_handlers
+from mamimon.metrics.routes.series import series_handlers
+from mamimon.metrics.routes.status import status_handlers
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from mamimon.metrics.query import LocalBackend
+    from mamimon.metrics.scrape.loop import Scraper
+    from mamimon.metrics.store import SeriesStore
+    from mamimon.storage import Core
+
+
+def api_handlers(
+    core: Core, store: SeriesStore, backend: LocalBackend, scraper: Scraper
+) -> list[ControllerRouterHandler]:
+    """Every handler of the API."""
+    return [
+        *question_handlers(core, backend),
+        *series_handlers(core, store, backend, scraper),
+        *status_handlers(core, store, scraper),
+        *chart_handlers(core, backend),
+    ]

@@ -1,0 +1,229 @@
+"""The dialect of the Prometheus API: parameters in, `{"status": …}` out (web/api/v1, OpenAPI document)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Request, Response
+
+from mamimon.metrics.scrape.yaml_file import duration
+from mamimon.problems import Kind, Problem, bad_input
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mamimon.metrics.model import Labels, QueryResult
+
+_ERROR_TYPES = {
+    Kind.BAD_INPUT: "bad_data",
+    Kind.NOT_FOUND: "not_found",
+    Kind.UNPROCESSABLE: "execution",
+    Kind.TIMEOUT: "timeout",
+    Kind.TOO_LARGE: "bad_data",
+    Kind.UNAVAILABLE: "unavailable",
+    Kind.TOO_MANY: "unavailable",
+    Kind.INTERNAL: "internal",
+}
+_encode = msgspec.json.Encoder().encode
+_MAX_FORM_BYTES = 10 * 1024 * 1024
+
+
+class Parameters:
+    """The query string and, of a POST, the form; the first of a repeated name counts, as in Go."""
+
+    def __init__(self, items: Sequence[tuple[str, str]]) -> None:
+        self._items = items
+
+    def get(self, name: str, default: str = "") -> str:
+        """One value."""
+        return next((value for key, value in self._items if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        """Every value."""
+        return [value for key, value in self._items if key == name]
+
+    def time(self, name: str, default: float) -> float:
+        """An instant in epoch seconds: a number or RFC 3339."""
+        text = self.get(name)
+        return default if not text else _time(name, text)
+
+    def needed_time(self, name: str) -> float:
+        """An instant that must be given."""
+        return _time(name, self.get(name))
+
+    def duration(self, name: str) -> float | None:
+        """Seconds: a number or a Prometheus duration; None where it is not given."""
+        text = self.get(name)
+        if not text:
+            return None
+        try:
+            seconds = float(text)
+        except ValueError:
+            found = duration(text)
+            if found is None:
+                reason = f"cannot parse {_quoted(text)} to a valid duration"
+                raise bad_input(f"invalid parameter {_quoted(name)}: {reason}") from None
+            return found
+        if not math.isfinite(seconds) or abs(seconds) > 9.2e9:
+            reason = f"cannot parse {_quoted(text)} to a valid duration. It overflows int64"
+            raise bad_input(f"invalid parameter {_quoted(name)}: {reason}")
+        return seconds
+
+    def limit(self) -> int:
+        """The most entries that are wanted; 0 is no limit."""
+        text = self.get("limit")
+        if not text:
+            return 0
+        if not text.isdigit():
+            raise bad_input(f'invalid parameter "limit": {_quoted(text)} is not a whole number')
+        return int(text)
+
+
+async def parameters(request: Request[Any, Any, Any]) -> Parameters:
+    """Read a request's parameters."""
+    query = request.scope.get("query_string", b"").decode("utf-8", "replace")
+    items = parse_qsl(query, keep_blank_values=True)
+    if request.method == "POST":
+        kind = request.headers.get("content-type", "").partition(";")[0].strip()
+        body = await request.body()
+        if kind == "application/x-www-form-urlencoded" and len(body) <= _MAX_FORM_BYTES:
+            items = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) + items
+    return Parameters(items)
+
+
+def _time(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        try:
+            moment = dt.datetime.fromisoformat(text)
+        except ValueError:
+            reason = f"cannot parse {_quoted(text)} to a valid timestamp"
+            raise bad_input(f"invalid parameter {_quoted(name)}: {reason}") from None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+    if not math.isfinite(value) or abs(value) > 9.2e12:
+        raise bad_input(
+            f"invalid parameter {_quoted(name)}: cannot parse {_quoted(text)} to a valid timestamp"
+        )
+    return value
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text[:200]).decode()
+
+
+def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response[bytes]:
+    """`{"status": "success", "data": …}`."""
+    return _json(b'"data":' + _encode(data), warnings, infos)
+
+
+def _json(data: bytes, warnings: Sequence[str], infos: Sequence[str], status: int = 200) -> Response[bytes]:
+    notes = b""
+    if warnings:
+        notes += b',"warnings":' + _encode(list(warnings))
+    if infos:
+        notes += b',"infos":' + _encode(list(infos))
+    body = b'{"status":"success",' + data + notes + b"}"
+    return Response(body, media_type="application/json", status_code=status)
+
+
+def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A `Problem` as the API says it."""
+    assert isinstance(error, Problem)
+    kind = _ERROR_TYPES.get(error.kind, "internal")
+    status = {"timeout": 503, "unavailable": 503}.get(kind, error.status)
+    body = {"status": "error", "errorType": kind, "error": error.detail}
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return Response(_encode(body), media_type="application/json", status_code=status, headers=headers)
+
+
+def result(answer: QueryResult) -> Response[bytes]:
+    """A query's result; numbers are written from the arrays, without an object a sample."""
+    if answer.kind == "matrix":
+        parts = _raw(answer) if answer.series else _matrix(answer)
+        data = '{"resultType":"matrix","result":[' + ",".join(parts) + "]}"
+    elif answer.kind == "vector":
+        at = _stamp(int(answer.times[0]))
+        rows = zip(answer.labels, answer.values[:, 0].tolist(), strict=True)
+        items = ",".join(
+            f'{{"metric":{_labels(labels)},"value":[{at},"{number(value)}"]}}' for labels, value in rows
+        )
+        data = f'{{"resultType":"vector","result":[{items}]}}'
+    elif answer.kind == "scalar":
+        at = _stamp(int(answer.times[0]))
+        data = f'{{"resultType":"scalar","result":[{at},"{number(float(answer.values[0, 0]))}"]}}'
+    else:
+        text = _encode(answer.text).decode()
+        data = f'{{"resultType":"string","result":[{_stamp(int(answer.times[0]))},{text}]}}'
+    return _json(b'"data":' + data.encode("utf-8", "replace"), answer.warnings, answer.infos)
+
+
+def _matrix(answer: QueryResult) -> list[str]:
+    import numpy as np
+
+    stamps = [_stamp(at) for at in answer.times.tolist()]
+    whole = [bool(there) for there in np.asarray(answer.present.all(axis=1))]
+    out = []
+    for row, labels in enumerate(answer.labels):
+        values = answer.values[row].tolist()
+        at = stamps
+        if not whole[row]:
+            mask = answer.present[row].tolist()
+            values = [value for value, there in zip(values, mask, strict=True) if there]
+            at = [stamp for stamp, there in zip(stamps, mask, strict=True) if there]
+        out.append(f'{{"metric":{_labels(labels)},"values":[{_points(at, values)}]}}')
+    return out
+
+
+def _raw(answer: QueryResult) -> list[str]:
+    return [
+        f'{{"metric":{_labels(labels)},"values":[{_points(_stamps(times), values.tolist())}]}}'
+        for labels, (times, values) in zip(answer.labels, answer.series, strict=True)
+    ]
+
+
+def _points(stamps: list[str], values: list[float]) -> str:
+    return ",".join([f'[{at},"{number(value)}"]' for at, value in zip(stamps, values, strict=True)])
+
+
+def _stamps(times: npt.NDArray[np.int64]) -> list[str]:
+    return [_stamp(at) for at in times.tolist()]
+
+
+def _stamp(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds}.{rest:03d}" if rest else str(seconds)
+
+
+def _labels(labels: Labels) -> str:
+    return _encode(labels).decode()
+
+
+def number(value: float) -> str:
+    """A sample as Prometheus writes it: shortest digits, NaN, +Inf, -Inf."""
+    text = repr(value)
+    if text.endswith(".0"):
+        return text[:-2]
+    if text[-1] in "fn" or "e" in text:
+        return _odd(value, text)
+    return text
+
+
+def _odd(value: float, text: str) -> str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    mantissa, _, exponent = text.partition("e")
+    # Go's %v: an exponent of at least two digits, and plain digits below 1e21.
+    if 1e-4 <= abs(value) < 1e21:
+        from mamimon.metrics.promql.text import format_float
+
+        return format_float(value)
+    return f"{mantissa.removesuffix('.0')}e{int(exponent):+03d}"

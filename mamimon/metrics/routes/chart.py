@@ -1,0 +1,83 @@
+"""`/api/mamimon/chart`: PromQL as the compact answer that every chart of the pages draws."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request, get
+
+from mamimon.metrics.routes.answer import parameters
+from mamimon.problems import Problem, bad_input
+from mamimon.window import read_window
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from mamimon.metrics.model import Labels, QueryResult
+    from mamimon.metrics.query import LocalBackend
+    from mamimon.storage import Core
+
+_POINTS = 240
+_MOST_SERIES = 60
+_MOST_QUERIES = 10
+_REFERENCE = re.compile(r"\{\{\s*([^}\s]+)\s*\}\}")
+
+
+def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
+    """The chart endpoint."""
+
+    @get("/api/mamimon/chart")
+    async def chart(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """Evaluate one or more queries over a window; a query that fails is told in `error`.
+
+        `query` and `legend` (`{{label}}`) may repeat, in step; `since` or `start` and `end` is the window.
+        """
+        given = await parameters(request)
+        queries, legends = given.all("query"), given.all("legend")
+        if not queries:
+            raise bad_input("chart needs a query")
+        window = read_window(dict(request.query_params), core.clock.now())
+        step = window.step(_POINTS)
+        end = window.end - window.end % step + step
+        start = window.start - window.start % step
+        answer: dict[str, Any] = {"times": [], "series": [], "error": "", "step": step, "warnings": []}
+        for i, text in enumerate(queries[:_MOST_QUERIES]):
+            # `$step` is the chart's own window for rates, as Grafana's $__rate_interval is.
+            expr = text.replace("$step", f"{max(round(step * 4), 60)}s")
+            try:
+                found = await backend.range(expr, start, min(end, core.clock.now()), step)
+            except Problem as problem:
+                answer["error"] = problem.detail
+                continue
+            answer["times"] = [at / 1000 for at in found.times.tolist()]
+            answer["warnings"] += [*found.warnings, *found.infos]
+            answer["series"] += _series(found, legends[i] if i < len(legends) else "", text)
+        answer["more"] = max(0, len(answer["series"]) - _MOST_SERIES)
+        answer["series"] = answer["series"][:_MOST_SERIES]
+        return answer
+
+    return [chart]
+
+
+def _series(found: QueryResult, legend: str, text: str) -> list[dict[str, Any]]:
+    import numpy as np
+
+    usable = found.present & np.isfinite(found.values)
+    out = []
+    for row, labels in enumerate(found.labels):
+        values = found.values[row].tolist()
+        mask = usable[row].tolist()
+        points = [value if there else None for value, there in zip(values, mask, strict=True)]
+        out.append({"name": _name(labels, legend, text), "values": points})
+    return out
+
+
+def _name(labels: Labels, legend: str, text: str) -> str:
+    if legend:
+        return _REFERENCE.sub(lambda found: labels.get(found.group(1), ""), legend)
+    name = labels.get("__name__", "")
+    rest = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()) if key != "__name__")
+    if not name and not rest:
+        return text[:120]
+    return f"{name}{{{rest}}}" if rest else name
