@@ -39,14 +39,15 @@ def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHa
             raise bad_input("chart needs a query")
         window = read_window(dict(request.query_params), core.clock.now())
         step = window.step(_POINTS)
-        end = window.end - window.end % step + step
-        start = window.start - window.start % step
+        # The last point is now, so that what was scraped a second ago is on the chart.
+        end = min(window.end, core.clock.now())
+        start = end - int((end - window.start) / step) * step
         answer: dict[str, Any] = {"times": [], "series": [], "error": "", "step": step, "warnings": []}
         for i, text in enumerate(queries[:_MOST_QUERIES]):
             # `$step` is the chart's own window for rates, as Grafana's $__rate_interval is.
             expr = text.replace("$step", f"{max(round(step * 4), 60)}s")
             try:
-                found = await backend.range(expr, start, min(end, core.clock.now()), step)
+                found = await backend.range(expr, start, end, step)
             except Problem as problem:
                 answer["error"] = problem.detail
                 continue
