@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from prometheus_client import Gauge
+
+from mamimon.errors.event_store import EventStore
+from mamimon.errors.ingest import Ingest
+from mamimon.errors.issue_store import Change, IssueStore
+from mamimon.errors.model import IssueSummary, Project
+from mamimon.errors.pages import page_handlers
+from mamimon.errors.query import IssueQuery, histogram
+from mamimon.errors.routes import route_handlers
+from mamimon.errors.wire.sdk import sdk_handlers
+from mamimon.errors.wire.sentry import SentryDoor
 from mamimon.room import Task
 from mamimon.storage import Core
 
@@ -18,13 +30,29 @@ class ErrorRoom:
     name = "errors"
 
     def __init__(self, core: Core) -> None:
-        self._core = core
+        self.core = core
+        self.events = EventStore(core.data_dir / "errors")
+        self.issues = IssueStore(core.state)
+        self.query = IssueQuery(self.issues, self.events)
+        self.ingest = Ingest(core, self.events, self.issues)
+        self.door = SentryDoor(core, self.ingest, self.issues)
+        self._unresolved = 0
+        self._stale = False
+        self._gauge = Gauge(
+            "mamimon_errors_unresolved", "Issues that wait for somebody.", registry=core.registry
+        )
 
     async def open(self) -> None:
         """See `Room.open`."""
+        secret = await self.issues.prepare(self.core.clock.now())
+        self.door.keys = await self.issues.keys()
+        await self.ingest.open(secret)
+        await self.recount()
+        self.ingest.on_change = self._changed
 
     async def close(self) -> None:
         """See `Room.close`."""
+        await self.events.close()
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
@@ -32,4 +60,61 @@ class ErrorRoom:
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return []
+        return [*route_handlers(self), *page_handlers(self), *sdk_handlers(self)]
+
+    def badge(self) -> tuple[str, int]:
+        """How many issues are unresolved (`mamimon.room.Badged`)."""
+        return "errors", self._unresolved
+
+    def _changed(self, changes: list[Change]) -> None:
+        # Each kind of change (new, regressed, returned) makes one more unresolved issue.
+        self._count(self._unresolved + len(changes))
+
+    def _count(self, unresolved: int) -> None:
+        self._unresolved = unresolved
+        self._gauge.set(unresolved)
+
+    async def recount(self) -> None:
+        """Read the number of unresolved issues again, after somebody changed some."""
+        self._count(await self.issues.unresolved())
+
+    async def top(self, since: float, limit: int = 10) -> list[IssueSummary]:
+        """The issues that happened most since `since` (epoch seconds), to the hour."""
+        return await self.query.top(since, self.core.clock.now(), limit)
+
+    async def projects(self) -> list[Project]:
+        """Every project with its DSN on the main listener."""
+        scheme, _, host = self.core.base_url.partition("://")
+        return [
+            Project(id=number, name=name, key=key or "", dsn=f"{scheme}://{key}@{host}/{number}")
+            for number, name, key in await self.issues.projects()
+        ]
+
+    async def add_project(self, name: str) -> Project:
+        """A new project with its key; the name must be new."""
+        number = await self.issues.add_project(name, self.core.clock.now())
+        self.door.keys = await self.issues.keys()
+        return next(one for one in await self.projects() if one.id == number)
+
+    async def histogram(
+        self, start: float, end: float, step_s: float, project: int = 0
+    ) -> dict[str, list[Any]]:
+        """Chart data: events by level in steps of whole minutes over [start, end)."""
+        return histogram(await self.events.minutes(start, end, project), start, end, step_s)
+
+    def months(self) -> list[str]:
+        """The months (YYYY-MM) that there are files of, oldest first."""
+        return self.events.months()
+
+    def month_path(self, month: str) -> Path:
+        """The file of a month."""
+        return self.events.path(month)
+
+    async def drop_month(self, month: str) -> None:
+        """Delete a month's events; issues and their exact counts stay."""
+        await self.events.drop(month)
+        await self.issues.forget_month(month)
+
+    async def snapshot_month(self, month: str, target: Path) -> None:
+        """A consistent copy of a month's file."""
+        await self.events.snapshot(month, target)

@@ -1,0 +1,56 @@
+"""Which frames are the application's own, for clients that do not say.
+
+By platform: where each ecosystem keeps what it did not write itself.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mamimon.errors.model import Frame
+
+_FOREIGN_PATHS: dict[str, re.Pattern[str]] = {
+    "python": re.compile(
+        r"/(site|dist)-packages/|/lib/python\d|^<frozen |/importlib/|\.zip/|^<string>$|[\\/]lib[\\/]site-packages"
+    ),
+    "javascript": re.compile(
+        r"node_modules/|^node:|^internal/|^native$|^\[native code\]$|^<anonymous>$|"
+        r"^(chrome|moz|safari(-web)?)-extension:|/webpack/(bootstrap|runtime)|^app:///\(webpack\)|"
+        r"/(jquery|react|react-dom|vue|angular|lodash|zone|polyfills|vendors?)[.\-~][\w.\-~]*\.js"
+    ),
+    "java": re.compile(r"$^"),
+    "go": re.compile(r"/go/pkg/mod/|/usr/local/go/src/|/go/src/runtime/|/vendor/|^runtime/"),
+    "ruby": re.compile(r"/gems/|/rubygems/|/lib/ruby/|^<internal:"),
+    "php": re.compile(r"/vendor/|^\[internal\]$"),
+    "csharp": re.compile(r"$^"),
+    "rust": re.compile(r"/\.cargo/registry/|/rustc/|/rustlib/"),
+    "elixir": re.compile(r"^deps/|/deps/"),
+}
+_FOREIGN_MODULES: dict[str, re.Pattern[str]] = {
+    "java": re.compile(
+        r"^(java|javax|jakarta|jdk|sun|com\.sun|kotlin|kotlinx|scala|groovy|android|androidx|dalvik|"
+        r"org\.(springframework|apache|hibernate|eclipse|junit|jboss|aopalliance)|io\.(netty|sentry|undertow)|"
+        r"com\.(zaxxer|fasterxml|android))\."
+    ),
+    "csharp": re.compile(r"^(System|Microsoft|Windows|Mono|Newtonsoft|Sentry|MS)\."),
+    "go": re.compile(r"^(runtime|net|net/http|reflect|sync|syscall|testing|internal|golang\.org)(/|$)"),
+    "python": re.compile(r"^(sentry_sdk|importlib|runpy|asyncio|threading|concurrent)(\.|$)"),
+    "rust": re.compile(r"^(std|core|alloc|tokio|futures|backtrace|sentry)(::|$)"),
+    "ruby": re.compile(r"$^"),
+    "php": re.compile(r"^(Symfony|Illuminate|Doctrine|Sentry)\\"),
+}
+_ALIASES = {"node": "javascript", "dotnet": "csharp", "kotlin": "java", "native": "rust"}
+
+
+def is_in_app(frame: Frame, platform: str) -> bool:
+    """Whether `frame` looks like the application's own code on `platform`."""
+    platform = _ALIASES.get(platform, platform)
+    paths = _FOREIGN_PATHS.get(platform)
+    if paths is not None and (paths.search(frame.path) or paths.search(frame.file)):
+        return False
+    modules = _FOREIGN_MODULES.get(platform)
+    if modules is not None:
+        name = frame.module or (frame.function if platform == "rust" else "")
+        if name and modules.search(name):
+            return False
+    return bool(frame.file or frame.module or frame.function)

@@ -1,0 +1,396 @@
+"""Projects, keys and issues in `mamimon.db`; the only SQL on them."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mamimon.errors.event_store import Delta
+from mamimon.errors.model import Activity, Event, Feedback, Grouping, Issue, IssueList, IssueSummary, Status
+from mamimon.storage import Database
+
+SORTS = {
+    "last_seen": "last_seen DESC",
+    "first_seen": "first_seen DESC",
+    "count": "count DESC",
+    "users": "users DESC",
+}
+_COLUMNS = (
+    "id, project_id, title, culprit, level, platform, status, count, users, first_seen, last_seen,"
+    " first_release, last_release, regressed, unhandled, grouping, assignee, resolved_at, resolved_in"
+)
+
+
+class IssueFilter(msgspec.Struct, kw_only=True):
+    """Which issues: SQL conditions over `error_issue` with their values, made by `query`."""
+
+    conditions: list[str] = []
+    values: list[Any] = []
+    status: str = ""
+    """Kept apart, because the list also counts the other statuses of the same search."""
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """What events did to an issue besides counting: it is new, regressed or came back."""
+
+    issue: int
+    kind: str
+
+
+class IssueStore:
+    """The room's tables in the relational state."""
+
+    def __init__(self, state: Database) -> None:
+        self._state = state
+
+    async def prepare(self, now: float) -> bytes:
+        """Make project 1 and the room's secret at the first start; returns the secret."""
+        return await self._state.write(lambda raw: _prepare(raw, now))
+
+    async def projects(self) -> list[tuple[int, str, str]]:
+        """Every project: id, name and its first active key."""
+        return await self._state.read(
+            lambda raw: raw.execute(
+                "SELECT p.id, p.name, (SELECT public_key FROM error_key k WHERE k.project_id = p.id AND"
+                " active ORDER BY created_at LIMIT 1) FROM error_project p ORDER BY p.id"
+            ).fetchall()
+        )
+
+    async def keys(self) -> dict[str, int]:
+        """Every active key and its project."""
+        rows = await self._state.read(
+            lambda raw: raw.execute("SELECT public_key, project_id FROM error_key WHERE active").fetchall()
+        )
+        return dict(rows)
+
+    async def add_project(self, name: str, now: float) -> int:
+        """A new project with a key; returns its id. The name must be new."""
+        return await self._state.write(lambda raw: _add_project(raw, name, now))
+
+    async def issues_of(self, events: Sequence[Event]) -> dict[tuple[int, str], int]:
+        """The issue of each (project, hash), made where it is new."""
+        return await self._state.write(lambda raw: _issues_of(raw, events))
+
+    async def applied(self) -> dict[str, int]:
+        """The last batch of each month that the issues have taken over."""
+        rows = await self._state.read(
+            lambda raw: raw.execute("SELECT month, batch FROM error_applied").fetchall()
+        )
+        return dict(rows)
+
+    async def apply(self, month: str, batch: int, deltas: Sequence[Delta], now: float) -> list[Change]:
+        """Add a batch's deltas to the issues, once; returns what changed besides counts."""
+        return await self._state.write(lambda raw: _apply(raw, month, batch, deltas, now))
+
+    async def forget_month(self, month: str) -> None:
+        """A month's file was deleted."""
+        await self._state.write(
+            lambda raw: raw.execute("DELETE FROM error_applied WHERE month = ?", (month,)).fetchall()
+        )
+
+    async def list(self, chosen: IssueFilter, sort: str, limit: int, offset: int) -> IssueList:
+        """One page of the issues that `chosen` describes."""
+        return await self._state.read(lambda raw: _list(raw, chosen, sort, limit, offset))
+
+    async def by_ids(self, ids: Sequence[int]) -> list[IssueSummary]:
+        """Issues in the order of `ids`; unknown ones are left out."""
+        marks = ",".join("?" * len(ids))
+        rows = await self._state.read(
+            lambda raw: raw.execute(
+                f"SELECT {_COLUMNS} FROM error_issue WHERE count > 0 AND id IN ({marks})",  # noqa: S608 - marks only
+                tuple(ids),
+            ).fetchall()
+        )
+        known = {row[0]: _summary(row) for row in rows}
+        return [known[one] for one in ids if one in known]
+
+    async def get(self, issue: int) -> Issue | None:
+        """One issue, or None."""
+        row = await self._state.read(
+            lambda raw: raw.execute(
+                f"SELECT {_COLUMNS} FROM error_issue WHERE id = ? AND count > 0",  # noqa: S608 - constant
+                (issue,),
+            ).fetchone()
+        )
+        return None if row is None else _issue(row)
+
+    async def set_status(
+        self, ids: Sequence[int], status: Status, who: str, now: float, **limits: Any
+    ) -> int:
+        """Set the status of issues; returns how many changed. `limits` are the ignored_* columns."""
+        return await self._state.write(lambda raw: _set_status(raw, ids, status, who, now, limits))
+
+    async def assign(self, issue: int, assignee: str, who: str, now: float) -> None:
+        """Give an issue to somebody; an empty name takes it back."""
+
+        def work(raw: sqlite3.Connection) -> None:
+            raw.execute("UPDATE error_issue SET assignee = ? WHERE id = ?", (assignee, issue))
+            _note(raw, issue, now, "assigned" if assignee else "unassigned", who, assignee)
+
+        await self._state.write(work)
+
+    async def comment(self, issue: int, words: str, who: str, now: float) -> None:
+        """Write a comment into the issue's activity."""
+        await self._state.write(lambda raw: _note(raw, issue, now, "comment", who, words))
+
+    async def activity(self, issue: int, limit: int = 100) -> list[Activity]:
+        """What happened to an issue, newest first."""
+        rows = await self._state.read(
+            lambda raw: raw.execute(
+                "SELECT at, kind, who, detail FROM error_activity WHERE issue_id = ?"
+                " ORDER BY id DESC LIMIT ?",
+                (issue, limit),
+            ).fetchall()
+        )
+        return [Activity(at=row[0], kind=row[1], who=row[2], detail=row[3]) for row in rows]
+
+    async def add_feedback(self, project: int, event_id: str, one: Feedback) -> None:
+        """Keep what a person wrote about an event."""
+        await self._state.write(
+            lambda raw: raw.execute(
+                "INSERT INTO error_feedback (project_id, event_id, at, name, email, text)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (project, event_id, one.at, one.name, one.email, one.text),
+            ).fetchall()
+        )
+
+    async def feedback(self, event_id: str) -> list[Feedback]:
+        """What people wrote about an event."""
+        rows = await self._state.read(
+            lambda raw: raw.execute(
+                "SELECT at, name, email, text FROM error_feedback WHERE event_id = ? ORDER BY id LIMIT 20",
+                (event_id,),
+            ).fetchall()
+        )
+        return [Feedback(at=row[0], name=row[1], email=row[2], text=row[3]) for row in rows]
+
+    async def merge(self, source: int, target: int, who: str, now: float) -> None:
+        """Give one issue's hashes, people and counts to another and remove it."""
+        await self._state.write(lambda raw: _merge(raw, source, target, who, now))
+
+    async def unresolved(self) -> int:
+        """How many issues wait for somebody."""
+        row = await self._state.read(
+            lambda raw: raw.execute(
+                "SELECT count(*) FROM error_issue WHERE status = 'unresolved' AND count > 0"
+            ).fetchone()
+        )
+        return int(row[0])
+
+
+def _prepare(raw: sqlite3.Connection, now: float) -> bytes:
+    if raw.execute("SELECT 1 FROM error_project LIMIT 1").fetchone() is None:
+        _add_project(raw, "default", now)
+    raw.execute("INSERT OR IGNORE INTO error_secret VALUES ('users', ?)", (secrets.token_bytes(32),))
+    (value,) = raw.execute("SELECT value FROM error_secret WHERE name = 'users'").fetchone()
+    return bytes(value)
+
+
+def _add_project(raw: sqlite3.Connection, name: str, now: float) -> int:
+    cursor = raw.execute("INSERT INTO error_project (name, created_at) VALUES (?, ?)", (name, now))
+    assert cursor.lastrowid is not None
+    raw.execute(
+        "INSERT INTO error_key (public_key, project_id, created_at) VALUES (?, ?, ?)",
+        (secrets.token_hex(16), cursor.lastrowid, now),
+    )
+    return cursor.lastrowid
+
+
+def _issues_of(raw: sqlite3.Connection, events: Sequence[Event]) -> dict[tuple[int, str], int]:
+    found: dict[tuple[int, str], int] = {}
+    for event in events:
+        key = (event.project, event.grouping.hash)
+        if key in found:
+            continue
+        row = raw.execute("SELECT issue_id FROM error_hash WHERE project_id = ? AND hash = ?", key).fetchone()
+        if row is None:
+            cursor = raw.execute(
+                "INSERT INTO error_issue (project_id, title, culprit, level, platform, first_seen, last_seen,"
+                " first_release, last_release, grouping) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    event.project,
+                    event.title,
+                    event.culprit,
+                    event.level,
+                    event.platform,
+                    event.time,
+                    event.time,
+                    event.release,
+                    event.release,
+                    msgspec.json.encode(event.grouping).decode(),
+                ),
+            )
+            assert cursor.lastrowid is not None
+            raw.execute("INSERT INTO error_hash VALUES (?, ?, ?)", (*key, cursor.lastrowid))
+            row = (cursor.lastrowid,)
+        found[key] = row[0]
+    return found
+
+
+def _apply(
+    raw: sqlite3.Connection, month: str, batch: int, deltas: Sequence[Delta], now: float
+) -> list[Change]:
+    done = raw.execute("SELECT batch FROM error_applied WHERE month = ?", (month,)).fetchone()
+    if done is not None and done[0] >= batch:
+        return []
+    changes = [change for delta in deltas for change in _apply_delta(raw, delta, now)]
+    raw.execute(
+        "INSERT INTO error_applied VALUES (?, ?) ON CONFLICT (month) DO UPDATE SET batch = excluded.batch",
+        (month, batch),
+    )
+    return changes
+
+
+def _apply_delta(raw: sqlite3.Connection, delta: Delta, now: float) -> list[Change]:
+    row = raw.execute(
+        "SELECT status, count, resolved_at, ignored_until_count, ignored_until FROM error_issue WHERE id = ?",
+        (delta.issue,),
+    ).fetchone()
+    if row is None:
+        return []
+    status, count, resolved_at, until_count, until = row
+    before = raw.total_changes
+    raw.executemany(
+        "INSERT OR IGNORE INTO error_user VALUES (?, ?)", [(delta.issue, user) for user in delta.users]
+    )
+    people = raw.total_changes - before
+    changes = [Change(issue=delta.issue, kind="new")] if count == 0 else []
+    count += delta.count
+    regressed = status == "resolved" and delta.last >= resolved_at
+    returned = status == "ignored" and (0 < until_count <= count or 0 < until <= delta.last)
+    if regressed or returned:
+        kind = "regressed" if regressed else "returned"
+        changes.append(Change(issue=delta.issue, kind=kind))
+        _note(raw, delta.issue, now, kind, "", delta.release)
+        raw.execute(
+            "UPDATE error_issue SET status = 'unresolved', regressed = ?, resolved_at = 0,"
+            " ignored_until_count = 0, ignored_until = 0 WHERE id = ?",
+            (int(regressed), delta.issue),
+        )
+    raw.execute(
+        "UPDATE error_issue SET count = ?, users = users + ?, first_seen = min(first_seen, ?),"
+        " last_seen = max(last_seen, ?), level = ?, last_release = CASE WHEN ? = '' THEN last_release"
+        " ELSE ? END, unhandled = max(unhandled, ?) WHERE id = ?",
+        (
+            count,
+            people,
+            delta.first,
+            delta.last,
+            delta.level,
+            delta.release,
+            delta.release,
+            int(delta.unhandled),
+            delta.issue,
+        ),
+    )
+    return changes
+
+
+def _list(raw: sqlite3.Connection, chosen: IssueFilter, sort: str, limit: int, offset: int) -> IssueList:
+    where = " AND ".join(["count > 0", *chosen.conditions])
+    by_status = dict(
+        raw.execute(
+            f"SELECT status, count(*) FROM error_issue WHERE {where} GROUP BY status",  # noqa: S608 - query makes them
+            chosen.values,
+        )
+    )
+    values = list(chosen.values)
+    if chosen.status:
+        where += " AND status = ?"
+        values.append(chosen.status)
+    rows = raw.execute(
+        f"SELECT {_COLUMNS} FROM error_issue WHERE {where}"  # noqa: S608 - query makes them
+        f" ORDER BY {SORTS.get(sort, SORTS['last_seen'])}, id DESC LIMIT ? OFFSET ?",
+        [*values, limit, offset],
+    )
+    total = by_status.get(chosen.status, 0) if chosen.status else sum(by_status.values())
+    return IssueList(issues=[_summary(row) for row in rows], total=total, by_status=by_status)
+
+
+def _set_status(
+    raw: sqlite3.Connection,
+    ids: Sequence[int],
+    status: Status,
+    who: str,
+    now: float,
+    limits: dict[str, Any],
+) -> int:
+    changed = 0
+    for issue in ids:
+        cursor = raw.execute(
+            "UPDATE error_issue SET status = ?, regressed = 0, resolved_at = ?, resolved_in = CASE WHEN ? ="
+            " 'resolved' THEN last_release ELSE '' END, ignored_until_count = CASE WHEN ? > 0 THEN count + ?"
+            " ELSE 0 END, ignored_until = ? WHERE id = ? AND status <> ?",
+            (
+                status,
+                now if status == "resolved" else 0,
+                status,
+                limits.get("more", 0),
+                limits.get("more", 0),
+                limits.get("until", 0),
+                issue,
+                status,
+            ),
+        )
+        if cursor.rowcount:
+            changed += 1
+            _note(raw, issue, now, status, who, "")
+    return changed
+
+
+def _merge(raw: sqlite3.Connection, source: int, target: int, who: str, now: float) -> None:
+    raw.execute("UPDATE error_hash SET issue_id = ? WHERE issue_id = ?", (target, source))
+    raw.execute("UPDATE OR IGNORE error_user SET issue_id = ? WHERE issue_id = ?", (target, source))
+    raw.execute(
+        "UPDATE error_issue SET count = count + s.count, first_seen = min(error_issue.first_seen,"
+        " s.first_seen), last_seen = max(error_issue.last_seen, s.last_seen), users = (SELECT count(*) FROM"
+        " error_user WHERE issue_id = error_issue.id) FROM (SELECT count, first_seen, last_seen FROM"
+        " error_issue WHERE id = ?) AS s WHERE id = ?",
+        (source, target),
+    )
+    raw.execute("DELETE FROM error_issue WHERE id = ?", (source,))
+    _note(raw, target, now, "merged", who, str(source))
+
+
+def _note(raw: sqlite3.Connection, issue: int, at: float, kind: str, who: str, detail: str) -> None:
+    raw.execute(
+        "INSERT INTO error_activity (issue_id, at, kind, who, detail) VALUES (?, ?, ?, ?, ?)",
+        (issue, at, kind, who, detail),
+    )
+
+
+def _issue(row: Sequence[Any]) -> Issue:
+    base = _summary(row)
+    return Issue(
+        **{name: getattr(base, name) for name in base.__struct_fields__},
+        grouping=msgspec.json.decode(row[15], type=Grouping),
+        assignee=row[16],
+        resolved_at=row[17],
+        resolved_in=row[18],
+    )
+
+
+def _summary(row: Sequence[Any]) -> IssueSummary:
+    return IssueSummary(
+        id=row[0],
+        project=row[1],
+        title=row[2],
+        culprit=row[3],
+        level=row[4],
+        platform=row[5],
+        status=row[6],
+        count=row[7],
+        users=row[8],
+        first_seen=row[9],
+        last_seen=row[10],
+        first_release=row[11],
+        last_release=row[12],
+        regressed=bool(row[13]),
+        unhandled=bool(row[14]),
+        reason=msgspec.json.decode(row[15], type=Grouping).reason,
+        url=f"/errors/{row[0]}",
+    )

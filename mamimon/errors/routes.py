@@ -1,0 +1,186 @@
+"""The errors' API: Sentry's doors and our own `/api/mamimon/errors/…`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from litestar import Response, asgi, get, post
+from litestar.params import Parameter
+
+from mamimon.errors.model import Event, EventSummary, Issue, IssueList, Project, Status
+from mamimon.problems import bad_input, not_found
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from mamimon.errors.room import ErrorRoom
+    from mamimon.http import Receive, Scope, Send
+
+
+class StatusChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What to do with issues; `more` and `until` end an ignore after so many events or at a time."""
+
+    ids: list[int]
+    status: Status
+    more: int = 0
+    until: float = 0.0
+
+
+class IssueDetail(msgspec.Struct, kw_only=True):
+    """An issue, its newest kept event and its tags' values with counts."""
+
+    issue: Issue
+    event: Event | None
+    tags: dict[str, list[tuple[str, int]]]
+
+
+class NewProject(msgspec.Struct, forbid_unknown_fields=True):
+    """A project to make."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[\w\- .]+$")]
+
+
+def route_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
+    """Every door of the room."""
+    return [*_sentry_doors(room), *_issue_routes(room), *_project_routes(room)]
+
+
+def _sentry_doors(room: ErrorRoom) -> list[ControllerRouterHandler]:
+    @asgi("/api/{project:int}/envelope", copy_scope=False)
+    async def envelope(scope: Scope, receive: Receive, send: Send) -> None:
+        await room.door.envelope(scope, receive, send)
+
+    @asgi("/api/{project:int}/store", copy_scope=False)
+    async def store(scope: Scope, receive: Receive, send: Send) -> None:
+        await room.door.store(scope, receive, send)
+
+    @asgi("/api/{project:int}/minidump", copy_scope=False)
+    async def minidump(scope: Scope, receive: Receive, send: Send) -> None:
+        await room.door.minidump(scope, receive, send)
+
+    return [envelope, store, minidump]
+
+
+def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
+    @get("/api/mamimon/errors/dsn")
+    async def dsn() -> dict[str, Any]:
+        """The DSN of the first project, and every project's."""
+        projects = await room.projects()
+        return {"dsn": projects[0].dsn, "projects": projects}
+
+    @get("/api/mamimon/errors/projects")
+    async def projects() -> list[Project]:
+        """Every project with its DSN."""
+        return await room.projects()
+
+    @post("/api/mamimon/errors/projects")
+    async def add_project(data: NewProject) -> Project:
+        """Make a project with a key."""
+        if any(one.name == data.name for one in await room.projects()):
+            raise bad_input(f"there is already a project named {data.name}")
+        return await room.add_project(data.name)
+
+    return [dsn, projects, add_project]
+
+
+def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
+    @get("/api/mamimon/errors/issues")
+    async def issues(
+        query: str = "",
+        status: str = "",
+        sort: str = "last_seen",
+        project: int = 0,
+        limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+        offset: Annotated[int, Parameter(ge=0, le=100_000)] = 0,
+    ) -> IssueList:
+        """Issues by the search language of `/errors`."""
+        return await room.query.search(
+            query,
+            now=room.core.clock.now(),
+            status=status,
+            sort=sort,
+            project=project,
+            limit=limit,
+            offset=offset,
+        )
+
+    @get("/api/mamimon/errors/issues/{issue_id:int}")
+    async def issue(issue_id: int) -> IssueDetail:
+        """One issue with its newest event."""
+        found = await room.query.issue(issue_id)
+        if found is None:
+            raise not_found(f"there is no issue {issue_id}")
+        newest = await room.query.event(issue_id)
+        tags = await room.events.tags(issue_id)
+        return IssueDetail(issue=found, event=newest[1] if newest else None, tags=tags)
+
+    @get("/api/mamimon/errors/issues/{issue_id:int}/events")
+    async def events(issue_id: int, limit: Annotated[int, Parameter(ge=1, le=500)] = 50) -> list[EventSummary]:
+        """The newest kept events of an issue."""
+        return await room.events.recent(issue_id, limit)
+
+    @get("/api/mamimon/errors/issues/{issue_id:int}/events/{event_id:str}")
+    async def event(issue_id: int, event_id: str) -> Response[bytes]:
+        """One event as it is stored."""
+        found = await room.query.event(issue_id, event_id)
+        if found is None:
+            raise not_found(f"issue {issue_id} has no event {event_id[:40]}")
+        body = msgspec.json.format(msgspec.json.encode(found[1]), indent=2)
+        return Response(body, media_type="application/json")
+
+    @post("/api/mamimon/errors/issues/status", status_code=200)
+    async def change(data: StatusChange) -> dict[str, int]:
+        """Resolve, ignore or reopen issues."""
+        changed = await room.issues.set_status(
+            data.ids[:1000], data.status, "", room.core.clock.now(), more=data.more, until=data.until
+        )
+        await room.recount()
+        return {"changed": changed}
+
+    @get("/api/mamimon/errors/histogram")
+    async def chart(
+        since: str = "24h", start: float = 0.0, end: float = 0.0, project: int = 0
+    ) -> dict[str, Any]:
+        """Error events by level over time, as chart data."""
+        now = room.core.clock.now()
+        end = end or now
+        start = start or end - seconds(since)
+        if not 0 < end - start <= 400 * 86400:
+            raise bad_input("start must be before end, by at most 400 days")
+        step = next((s for s in _STEPS if (end - start) / s <= 120), _STEPS[-1])
+        return await room.histogram(start, end, step, project)
+
+    @get("/api/mamimon/errors/issues/{issue_id:int}/histogram")
+    async def issue_chart(issue_id: int, since: str = "24h") -> dict[str, Any]:
+        """How often an issue happened, by hour, or by day over more than a week."""
+        return await issue_histogram(room, issue_id, seconds(since))
+
+    return [issues, issue, events, event, change, chart, issue_chart]
+
+
+_STEPS = (60, 300, 600, 1800, 3600, 6 * 3600, 86400, 7 * 86400)
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(since: str) -> float:
+    """Seconds of `5m`, `24h`, `30d`; raises `BAD_INPUT` for anything else or over 400 days."""
+    number, unit = since[:-1], since[-1:]
+    if unit not in _UNITS or not number.isascii() or not number.isdigit():
+        raise bad_input(f"{since[:20]} is not a duration such as 5m, 24h or 30d")
+    return min(int(number) * _UNITS[unit], 400 * 86400)
+
+
+async def issue_histogram(room: ErrorRoom, issue_id: int, window_s: float) -> dict[str, Any]:
+    """Chart data of one issue."""
+    now = room.core.clock.now()
+    step = 1 if window_s <= 7 * 86400 else 24
+    last = int(now // 3600) // step
+    first = last - max(1, round(window_s / 3600 / step)) + 1
+    hours = (await room.events.hours([issue_id], first * step * 3600, now)).get(issue_id, {})
+    values = [0] * (last - first + 1)
+    for hour, count in hours.items():
+        if first <= hour // step <= last:
+            values[hour // step - first] += count
+    times = [(first + index) * step * 3600 for index in range(len(values))]
+    return {"times": times, "series": [{"name": "events", "values": values}], "marks": [], "error": ""}

@@ -1,0 +1,241 @@
+"""Takes secrets out of an event before anything touches the disk.
+
+Three nets: names (a field called `password` loses its value wherever it is: headers, cookies,
+bodies, variables, query strings), shapes (bearer tokens, JWTs, key prefixes of well-known services,
+private keys, credentials in URLs, `password=…` inside texts, card numbers by Luhn), and echoes (what
+a name gave away as a secret is also removed wherever else the same event repeats it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from mamimon.errors.model import Event, Frame, Request
+
+FILTERED = "[Filtered]"
+_NAMES = (
+    r"pass(word|wd|phrase|code)?|pwd|secrets?|credentials?|api[-_ ]?keys?|(access|private|secret|signing|"
+    r"encryption|session|master|client)[-_ ]?(key|secret)|auth(orization|entication)?|proxy[-_]authorization|"
+    r"(access|refresh|id|auth|bearer|csrf|xsrf|session|api|security|reset|x)?[-_ ]?tokens?|bearer|jwt|"
+    r"(set[-_ ]?)?cookies?2?|session[-_ ]?ids?|sess(ion)?id|phpsessid|jsessionid|sid|csrf|xsrf|"
+    r"csrfmiddlewaretoken|otp|pin[-_ ]?code|ssn|cvv2?|cvc|card[-_ ]?(number|no)|cc[-_ ]?(number|num)|"
+    r"credit[-_ ]?cards?|dsn|connection[-_ ]?string"
+)
+_LOOSE = re.compile(
+    r"passw(or)?d|passphrase|secret|api[-_]?key|access[-_]?key|private[-_]?key|credential|authorization|"
+    r"cookie|csrf|xsrf|(^|[-_ .])(token|jwt|pwd|auth)s?([-_ .]|$)|[a-z]Token$|sessionid|card[-_]?number",
+    re.IGNORECASE,
+)
+_EXACT = re.compile(rf"^({_NAMES})$", re.IGNORECASE)
+# Words that a sensitive-looking name may hold without being a secret.
+_HARMLESS = re.compile(r"^(|none|null|nil|undefined|true|false|\[filtered\]|\*+|…|0|1)$", re.IGNORECASE)
+
+_ASSIGNED = re.compile(
+    rf"""(?ix)
+    (?P<name> ["']? \b [\w.\-]*? (?: {_NAMES} ) ["']? )
+    (?P<sep> \s* (?: => | :=? | = ) \s* )
+    (?P<value> [brfu]{{0,2}} "(?:[^"\\]|\\.){{1,2000}}" | [brfu]{{0,2}} '(?:[^'\\]|\\.){{1,2000}}'
+             | (?:(?:bearer|basic|digest|token)\s+)? [^\s"',;&)}}\]<>(]{{1,2000}} )
+    (?P<call> [(.\[]? )
+    """
+)
+_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+        ),
+        FILTERED,
+    ),
+    (re.compile(r"\beyJ[\w\-]{6,}\.[\w\-]{6,}(\.[\w\-]*)?"), FILTERED),
+    (re.compile(r"(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9+/=_.~\-]{8,}"), r"\1 " + FILTERED),
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@?#]*):[^\s/@]+@"), r"\1:" + FILTERED + "@"),
+    (
+        re.compile(
+            r"\b(sk|pk|rk)_(live|test)_[A-Za-z0-9]{6,}|\bsk-[A-Za-z0-9_\-]{16,}|\bgh[pousr]_[A-Za-z0-9]{16,}|"
+            r"\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_\-]{16,}|\bxox[abeoprs]-[A-Za-z0-9\-]{10,}|"
+            r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_\-]{30,}|\bhooks\.slack\.com/services/[A-Za-z0-9/]+|"
+            r"\bSG\.[\w\-]{16,}\.[\w\-]{16,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_\-]{30,}"
+        ),
+        FILTERED,
+    ),
+)
+_CARD = re.compile(r"(?<![\w.\-])(?:\d[ \-]?){12,18}\d(?![\w\-]|\.\d)")
+_HINT = re.compile(
+    rf"(?i){_NAMES}|eyJ|://|sk-|[spr]k_|gh[pousr]_|glpat|xox|AKIA|ASIA|AIza|SG\.|npm_|BEGIN|basic|digest"
+)
+_HEADERS = re.compile(
+    r"(?i)^(authorization|proxy-authorization|cookie2?|set-cookie2?|x-(api|auth|access|csrf|xsrf|amz-security|"
+    r"goog-iam|gitlab|vault|shopify-access)[\w\-]*(key|token)?|x-forwarded-client-cert|www-authenticate)$"
+)
+_MIN_ECHO = 6
+
+
+def scrub(event: Event) -> Event:
+    """The event without secrets, changed in place and returned."""
+    secrets: set[str] = set()
+    _walk_event(event, lambda value: _gather(value, secrets))
+    if event.request is not None:
+        for name, value in event.request.headers:
+            if _is_secret_header(name):
+                _keep(value.split(" ", 1)[-1], secrets)
+        for value in event.request.cookies.values():
+            _keep(value, secrets)
+    echoes = (
+        re.compile("|".join(re.escape(one) for one in sorted(secrets, key=len, reverse=True)[:200]))
+        if secrets
+        else None
+    )
+
+    def apply(value: Any) -> Any:
+        return scrub_value(value, echoes)
+
+    _walk_event(event, apply)
+    if event.request is not None:
+        _scrub_request(event.request, apply)
+    if event.user is not None:
+        event.user.ip = _short_ip(event.user.ip)
+    return event
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return bool(_EXACT.match(name) or _LOOSE.search(name))
+
+
+def scrub_text(value: str, echoes: re.Pattern[str] | None = None) -> str:
+    """`value` without what looks like a secret."""
+    if echoes is not None:
+        value = echoes.sub(FILTERED, value)
+    if _HINT.search(value):
+        for pattern, replacement in _SHAPES:
+            value = pattern.sub(replacement, value)
+        value = _ASSIGNED.sub(_hide_assigned, value)
+    return _CARD.sub(_hide_card, value)
+
+
+def scrub_value(value: Any, echoes: re.Pattern[str] | None = None) -> Any:
+    """Any JSON value without secrets, by names and by shapes."""
+    if isinstance(value, str):
+        return scrub_text(value, echoes)
+    if isinstance(value, dict):
+        return {
+            scrub_text(key, echoes): FILTERED
+            if is_secret_name(key) and not _harmless(item)
+            else scrub_value(item, echoes)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        if len(value) == 2 and isinstance(value[0], str) and is_secret_name(value[0]):
+            return [value[0], FILTERED]
+        return [scrub_value(item, echoes) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 10**12:
+        hidden = scrub_text(str(value), echoes)
+        return value if hidden == str(value) else hidden
+    return value
+
+
+def _harmless(value: Any) -> bool:
+    return value is None or isinstance(value, bool) or (isinstance(value, str) and bool(_HARMLESS.match(value)))
+
+
+def _walk_event(event: Event, change: Callable[[Any], Any]) -> None:
+    """Pass every free text and table of the event through `change`."""
+    event.message = change(event.message)
+    event.template = change(event.template)
+    event.transaction = change(event.transaction)
+    event.fingerprint = change(event.fingerprint)
+    event.tags = change(event.tags)
+    event.extra = change(event.extra)
+    event.contexts = change(event.contexts)
+    for one in event.exceptions:
+        one.value = change(one.value)
+        for frame in one.frames:
+            _walk_frame(frame, change)
+    for frame in event.frames:
+        _walk_frame(frame, change)
+    for crumb in event.breadcrumbs:
+        crumb.message = change(crumb.message)
+        crumb.data = change(crumb.data)
+    if event.user is not None:
+        event.user.data = change(event.user.data)
+        event.user.name = change(event.user.name)
+        event.user.id = change(event.user.id)
+    if event.request is not None:
+        event.request.body = change(event.request.body)
+        event.request.environment = change(event.request.environment)
+
+
+def _walk_frame(frame: Frame, change: Callable[[Any], Any]) -> None:
+    frame.code = change(frame.code)
+    frame.before = change(frame.before)
+    frame.after = change(frame.after)
+    frame.variables = change(frame.variables)
+    frame.path = change(frame.path)
+    frame.file = change(frame.file)
+
+
+def _scrub_request(request: Request, change: Callable[[Any], Any]) -> None:
+    request.url = change(request.url)
+    request.query = change(request.query)
+    request.headers = [
+        (name, FILTERED if _is_secret_header(name) else change(value)) for name, value in request.headers
+    ]
+    request.cookies = dict.fromkeys(request.cookies, FILTERED)
+
+
+def _is_secret_header(name: str) -> bool:
+    return bool(_HEADERS.match(name)) or is_secret_name(name)
+
+
+def _gather(value: Any, secrets: set[str]) -> Any:
+    """Note what secret-looking names hold; gives `value` back unchanged."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if is_secret_name(key):
+                _keep(item, secrets)
+            else:
+                _gather(item, secrets)
+    elif isinstance(value, list):
+        for item in value:
+            _gather(item, secrets)
+    elif isinstance(value, str) and len(value) < 10_000 and _HINT.search(value):
+        for found in _ASSIGNED.finditer(value):
+            if not found["call"]:
+                _keep(found["value"], secrets)
+    return value
+
+
+def _keep(value: Any, secrets: set[str]) -> None:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _keep(item, secrets)
+        return
+    word = str(value).strip()
+    if word[:1] in "\"'" and word[-1:] == word[:1]:
+        word = word[1:-1]
+    # Short and everyday words would blot out half of the event.
+    if _MIN_ECHO <= len(word) <= 2000 and not _harmless(word) and not word.isalpha():
+        secrets.add(word)
+
+
+def _hide_assigned(found: re.Match[str]) -> str:
+    value = found["value"]
+    if found["call"] or _harmless(value.strip("\"'")):
+        return found[0]
+    quote = value[-1] if value[-1] in "\"'" and len(value) > 1 else ""
+    return f"{found['name']}{found['sep']}{quote}{FILTERED}{quote}"
+
+
+def _hide_card(found: re.Match[str]) -> str:
+    digits = [int(char) for char in found[0] if char.isdigit()]
+    total = sum(d if i % 2 == 0 else sum(divmod(2 * d, 10)) for i, d in enumerate(reversed(digits)))
+    return FILTERED if total % 10 == 0 and len(set(digits)) > 1 and digits[0] in {2, 3, 4, 5, 6} else found[0]
+
+
+def _short_ip(ip: str) -> str:
+    """An address without its host part: it tells networks apart, not people."""
+    if ":" in ip:
+        return ":".join(ip.split(":")[:3]) + "::"
+    return ip.rsplit(".", 1)[0] + ".0" if ip.count(".") == 3 else ""

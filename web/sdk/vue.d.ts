@@ -1,0 +1,1 @@
+export const mamimon: { install(app: unknown): void };

@@ -1,0 +1,29 @@
+// The list of issues: tick all, and bulk actions by keyboard.
+(() => {
+  "use strict";
+  const form = document.querySelector("form[data-issues]");
+  if (!form) return;
+  const rows = [...form.querySelectorAll("[data-issue]")];
+  const box = (row) => row.querySelector("input[type=checkbox]");
+  let at = -1;
+  form.querySelector("[data-all]").addEventListener("change", (event) => {
+    for (const row of rows) box(row).checked = event.target.checked;
+  });
+  function move(to) {
+    if (at >= 0) rows[at].classList.remove("at");
+    at = Math.max(0, Math.min(rows.length - 1, to));
+    rows[at].classList.add("at");
+    rows[at].scrollIntoView({ block: "nearest" });
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox") return;
+    if (event.key === "j") move(at + 1);
+    else if (event.key === "k") move(at - 1);
+    else if (event.key === "x" && at >= 0) box(rows[at]).checked = !box(rows[at]).checked;
+    else if (event.key === "Enter" && at >= 0 && !/^(A|BUTTON)$/.test(event.target.tagName)) { event.preventDefault(); rows[at].querySelector("a").click(); }
+    else if (event.key === "e" || event.key === "i") {
+      if (at >= 0 && !rows.some((row) => box(row).checked)) box(rows[at]).checked = true;
+      if (rows.some((row) => box(row).checked)) form.querySelector(`button[value=${event.key === "e" ? "resolved" : "ignored"}]`).click();
+    }
+  });
+})();
