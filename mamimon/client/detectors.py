@@ -1,0 +1,140 @@
+"""Patterns and checksums of what must not be written down: keys, tokens, cards, IBANs, addresses.
+
+Every pattern starts at a token boundary and has bounded repeats, so a search is linear in the text.
+Formats: the vendors' documentation of their key prefixes; ISO/IEC 7812 (cards); ISO 13616 (IBAN);
+E.164 (phone numbers); RFC 7519 (JWT); RFC 6750 (bearer).
+"""
+
+from __future__ import annotations
+
+import re
+
+# Key prefixes that vendors made recognisable on purpose. Lower-case literals in HINTS must cover them.
+API_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:[spr]k|rzp|whsec)_(?:live|test)_[A-Za-z0-9]{6,255}"  # Stripe, Razorpay
+    r"|whsec_[A-Za-z0-9+/=]{16,255}"
+    r"|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255}"
+    r"|gl(?:pat|ptt|rt|soat)-[A-Za-z0-9_-]{20,255}"
+    r"|(?:AKIA|ASIA|AROA|AIDA|ABIA)[A-Z0-9]{16}(?![A-Za-z0-9])"  # AWS key ids
+    r"|xox[abcdeoprs]-[A-Za-z0-9-]{10,255}|xapp-[A-Za-z0-9-]{10,255}"  # Slack
+    r"|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,512}|GOCSPX-[A-Za-z0-9_-]{20,64}"  # Google
+    r"|sk-(?:ant-|proj-|svcacct-|or-)?[A-Za-z0-9_-]{20,255}"  # OpenAI, Anthropic
+    r"|SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,128}"  # SendGrid
+    r"|key-[0-9a-f]{32}(?![0-9a-f])"  # Mailgun
+    r"|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,255}|hf_[A-Za-z0-9]{30,64}"
+    r"|do[opr]_v1_[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|sq0[a-z]{3}-[A-Za-z0-9_-]{22,64}"
+    r"|lin_api_[A-Za-z0-9]{32,64}|sntry[su]_[A-Za-z0-9_=+/-]{20,512}"
+    r"|(?:glc|glsa)_[A-Za-z0-9_=+/-]{30,512}|ph[cx]_[A-Za-z0-9]{32,64}|age-secret-key-1[a-z0-9]{58}"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{58}|mmt_[A-Za-z0-9_-]{20,128}"
+    r")"
+)
+SLACK_HOOK = re.compile(r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9/_-]{10,128}")
+JWT = re.compile(
+    r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{0,2048}){0,3}"
+)
+# "bearer authentication" is prose; a credential has a digit in it or is long.
+BEARER = re.compile(
+    r"(?i)(?<![A-Za-z0-9])(bearer|authorization: ?(?:basic|token|apikey|digest)"
+    r"|authorization['\"]?: ?['\"](?:basic|token|apikey)|basic)"
+    r"([ ]{1,3})(?=[A-Za-z._~+/=-]{0,200}[0-9]|[A-Za-z._~+/=-]{24})([A-Za-z0-9._~+/=-]{8,4096})"
+)
+URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:?#]{0,128}):([^\s/@]{1,256})(?=@)")
+NAMED_VALUE = re.compile(
+    r"(?i)((?:pass(?:word|wd|phrase|code)|(?<![a-z])p(?:ass|wd|arola)|şifre|sifre|secret(?:[_-]?(?:access)?[_-]?key)?"
+    r"|client[_-]?secret|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key"
+    r"|(?:access|auth|refresh|id|session|csrf|bot|api)?[_-]?token|(?<![a-z])cvv2?|(?<![a-z])cvc2?"
+    r"|credentials?|sessionid|phpsessid|jsessionid|(?:set-)?cookie)(?![a-z_-])"
+    r"['\"]?[ ]?(?:=>|[:=])[ ]{0,3})(?:\"((?:[^\"\\]|\\.){1,1024})\""
+    r"|'((?:[^'\\]|\\.){1,1024})'|([^\s,;&\"'<>)\]}]{1,1024}))"
+)
+# What follows "password:" in prose and in configuration dumps, and is no password.
+NOT_A_VALUE = frozenset(
+    "must is was are be required incorrect invalid wrong missing null none nil true false too not "
+    "no field expired empty reset changed updated ok yes undefined unset set failed failure error "
+    "rejected accepted mismatch str string int optional redacted hidden masked removed filtered "
+    "denied should cannot has and or for from the a an bearer basic count limit refresh refreshed "
+    "revoked issued valid verified disabled enabled unknown".split()
+)
+EMAIL = re.compile(
+    r"(?<![\w.%+-])([\w.%+-]{1,64})@([A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24})(?![\w@-])"
+)
+FILE_SUFFIXES = frozenset(
+    "png jpg jpeg gif svg webp avif ico js mjs css ts tsx jsx py json yaml yml toml md txt html "
+    "so local service".split()
+)
+CARD = re.compile(r"(?<![\w.+-])[3-69][0-9](?:[ -]?[0-9]){10,17}(?![\w-]|\.[0-9])")
+IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}[ A-Z0-9]{11,42}")
+# Literals first and the look-behind after them: the search then skips to them as fast as `in` does.
+PHONE_PLUS = re.compile(r"\+(?<![\w.+/-]\+)[1-9](?:[ ().-]{0,2}[0-9]){9,14}(?![\w-]|[.:][0-9])")
+PHONE_LOCAL = re.compile(
+    r"(?<![\w.+:/=-])(?:00[1-9](?:[ ().-]{0,2}[0-9]){9,13}"
+    r"|\(?0?\(?5[0-9]{2}\)?[ -][0-9]{3}[ -][0-9]{2}[ -]?[0-9]{2}|05[0-9]{9}"
+    r"|\([2-9][0-9]{2}\) ?[2-9][0-9]{2}-[0-9]{4}|[2-9][0-9]{2}-[2-9][0-9]{2}-[0-9]{4})(?![\w-]|[.:][0-9])"
+)
+PHONE_NAMED = re.compile(
+    r"(?i)((?:phone|mobile|gsm|telefon|msisdn|tel)[a-z_]{0,10}['\"]?[=:] ?['\"]?)"
+    r"(\+?[0-9](?:[ ().-]{0,2}[0-9]){8,14})"
+)
+# No card, IBAN or phone number without the first; no card or phone number without the second.
+LONG_NUMBER = re.compile(r"[0-9][0-9 ().-]{7}")
+BOUNDED_NUMBER = re.compile(r"[0-9+(](?<![\w.-].)[0-9 ().-]{8}")
+
+# Length of an IBAN by country (SWIFT registry, release 99; the common ones).
+IBAN_LENGTHS = {
+    pair[:2]: int(pair[2:])
+    for pair in (
+        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 "
+        "DO28 EE20 EG29 ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 "
+        "IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 "
+        "MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19 SK24 "
+        "SM27 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20"
+    ).split()
+}
+
+
+def luhn(digits: str) -> bool:
+    """Whether the check digit of ISO/IEC 7812-1 annex B holds."""
+    total = sum(int(digit) for digit in digits[-1::-2])
+    return (total + sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])) % 10 == 0
+
+
+def is_card(text: str) -> bool:
+    """A payment card: issuer prefix, length of that issuer, written as people write them, and Luhn.
+
+    One in ten random numbers passes Luhn, so order numbers are kept apart by prefix, length and grouping.
+    """
+    digits = text.replace(" ", "").replace("-", "")
+    length = len(digits)
+    groups = text.replace("-", " ").split(" ")
+    if len(groups) > 1 and [len(group) for group in groups] not in (
+        [4, 4, 4, 4], [4, 6, 5], [4, 6, 4], [4, 4, 4, 4, 3], [4, 4, 4, 1]
+    ):  # fmt: skip
+        return False
+    two, four = int(digits[:2]), int(digits[:4])
+    known = (
+        (digits[0] == "4" and length in (13, 16, 19))
+        or ((51 <= two <= 55 or 2221 <= four <= 2720) and length == 16)
+        or (two in (34, 37) and length == 15)
+        or ((two in (36, 38, 39) or 300 <= four // 10 <= 305) and length == 14)
+        or ((four == 6011 or two in (62, 64, 65) or 3528 <= four <= 3589 or four == 9792) and length == 16)
+        or (four in (5018, 5020, 5038, 6304, 6759, 6761, 6763) and 13 <= length <= 19)
+    )
+    return known and len(set(digits)) > 1 and luhn(digits)
+
+
+def iban_end(text: str) -> int:
+    """How many characters of `text`, which starts like an IBAN, are one; 0 where the checksum fails."""
+    length = IBAN_LENGTHS.get(text[:2], 0)
+    letters: list[str] = []
+    end = 0
+    for end, letter in enumerate(text, 1):  # noqa: B007 - its last value is the answer
+        if letter != " ":
+            letters.append(letter)
+            if len(letters) == length:
+                break
+    if not length or len(letters) != length or text[end : end + 1].isalnum():
+        return 0
+    rearranged = "".join(letters[4:] + letters[:4])
+    number = "".join(str(int(letter, 36)) for letter in rearranged)
+    return end if int(number) % 97 == 1 else 0
