@@ -43,7 +43,10 @@ def list_(query: str, sort: str, limit: int, as_json: bool, **where: Any) -> Non
         click.echo(json.dumps(answer["issues"]))
         return
     for one in answer["issues"]:
-        click.echo(f"{one['id']:>6}  {one['count']:>7} ×  {one['users']:>5} users  {one['status']:<10}  {one['title']}")
+        click.echo(
+            f"{one['id']:>6}  {one['count']:>7} ×  {one['users']:>5} users"
+            f"  {one['status']:<10}  {one['title']}"
+        )
         click.echo(f"{'':>6}  {one['culprit']}")
     click.echo(f"{answer['total']} issues match", err=True)
 

@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "tokens": "mamimon.cli.tokens:tokens",
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
+    "errors": "mamimon.cli.errors:errors",
     "version": "mamimon.cli.version:version",
 }
 

@@ -35,6 +35,7 @@ class ASGIMiddleware:
     ) -> None:
         self.app = app
         self._options = Options(metrics_path, trust_headers, log_requests, slow_s, frozenset(quiet))
+        self._django = templates.is_django(app)
         ensure_local()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -81,7 +82,7 @@ class ASGIMiddleware:
             raise
         finally:
             exchange.status = exchange.status or 500
-            exchange.end(templates.of_scope(scope, base, exchange.status), self._options)
+            exchange.end(templates.of_scope(scope, base, exchange.status, self._django), self._options)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._begin(scope, "WEBSOCKET")
@@ -104,7 +105,10 @@ class ASGIMiddleware:
             raise
         finally:
             exchange.status = exchange.status or 499
-            exchange.end(templates.of_scope(scope, base, exchange.status), self._options._replace(slow_s=1e9))
+            exchange.end(
+                templates.of_scope(scope, base, exchange.status, self._django),
+                self._options._replace(slow_s=1e9),
+            )
 
 
 def _with_ids(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:

@@ -51,6 +51,7 @@ class Exchange:
         "method",
         "path",
         "request_id",
+        "route",
         "sent",
         "status",
         "trace",
@@ -63,6 +64,7 @@ class Exchange:
         self.request_id = request_id
         self.trace = trace
         self.status = 0
+        self.route = ""
         self.sent = 0
         self.error: Optional[BaseException] = None
         self._before = current()

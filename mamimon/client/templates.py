@@ -7,7 +7,6 @@ path again. Where nobody knows, parts that look like ids are replaced and only s
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -20,12 +19,15 @@ _ID = re.compile(r"\A(?:[0-9]+|[0-9a-fA-F-]{16,}|(?=[^/]*[0-9])[^/]{20,}|[^/]{64
 _guessed: set[str] = set()
 
 
-def of_scope(scope: Mapping[str, Any], base: str, status: int) -> str:
+def of_scope(scope: Mapping[str, Any], base: str, status: int, django: bool) -> str:
     """The template of an ASGI request after the application has answered; `base` was its root_path before."""
     template = scope.get("path_template")
     if isinstance(template, str) and template:
         return template
     route = scope.get("route")
+    inner = scope.get("fastapi")  # since 0.116, where an included router's prefix is kept apart
+    if isinstance(inner, dict):
+        route = inner.get("effective_route_context") or route
     path = getattr(route, "path_format", None) or getattr(route, "path", None)
     if isinstance(path, str):
         prefix = str(scope.get("root_path", ""))
@@ -36,22 +38,21 @@ def of_scope(scope: Mapping[str, Any], base: str, status: int) -> str:
         return _substitute(str(scope["path"]), scope["path_params"])
     if endpoint is None and status == 404 and "router" in scope:
         return UNMATCHED
-    return _otherwise(str(scope["path"]), status)
+    return _otherwise(str(scope["path"]), status, django)
 
 
-def of_environ(environ: Mapping[str, Any], status: int) -> str:
-    """The template of a WSGI request after the application has answered."""
+def of_environ(environ: Mapping[str, Any], status: int, django: bool) -> str:
+    """The template of a WSGI request when the response starts: Flask forgets it at the end."""
     request = environ.get("werkzeug.request")
     if request is not None:
         rule = getattr(getattr(request, "url_rule", None), "rule", None)
         return str(rule) if rule else UNMATCHED
-    return _otherwise(str(environ.get("PATH_INFO") or "/"), status)
+    return _otherwise(str(environ.get("PATH_INFO") or "/"), status, django)
 
 
-def _otherwise(path: str, status: int) -> str:
-    django = _django(path)
+def _otherwise(path: str, status: int, django: bool) -> str:
     if django:
-        return django
+        return _django_route(path) or UNMATCHED
     return UNMATCHED if status == 404 else guess(path)
 
 
@@ -64,11 +65,13 @@ def _substitute(path: str, parameters: Mapping[str, Any]) -> str:
     return "/".join(parts)
 
 
-def _django(path: str) -> str:
-    """Django's pattern for a path, where Django is configured in this process; else nothing."""
-    if "django.core.handlers.base" not in sys.modules:
-        return ""
-    return _django_route(path)
+def is_django(app: Any) -> bool:
+    """Whether an application, or what it visibly wraps, is Django's handler."""
+    for _ in range(8):
+        if app is None or type(app).__module__.startswith("django."):
+            break
+        app = getattr(app, "app", None) or getattr(app, "application", None)
+    return app is not None
 
 
 @lru_cache(maxsize=1024)
@@ -76,11 +79,9 @@ def _django_route(path: str) -> str:
     from importlib import import_module
 
     try:
-        if not import_module("django.conf").settings.configured:
-            return ""
         found = import_module("django.urls").resolve(path)
-    except Exception as error:  # Resolver404, or a URL configuration that cannot be imported
-        return UNMATCHED if type(error).__name__ == "Resolver404" else ""
+    except Exception:  # Resolver404, or a URL configuration that cannot be imported
+        return ""
     return "/" + str(found.route).lstrip("^").rstrip("$")
 
 

@@ -33,6 +33,7 @@ class WSGIMiddleware:
         self.app = app
         self._options = Options(metrics_path, trust_headers, log_requests, slow_s, frozenset(quiet))
         self._metrics = metrics_app()
+        self._django = templates.is_django(app)
         ensure_local()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -52,7 +53,9 @@ class WSGIMiddleware:
         )
 
         def watched(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            exchange.saw(int(status[:3]))
+            code = int(status[:3])
+            exchange.saw(code)
+            exchange.route = templates.of_environ(environ, code, self._django)
             if exc_info is not None and exchange.error is None:
                 exchange.error = exc_info[1]
             present = {name.lower() for name, _ in headers}
@@ -64,19 +67,18 @@ class WSGIMiddleware:
         except BaseException as error:
             exchange.error = error if isinstance(error, Exception) else None
             exchange.status = 500
-            exchange.end(templates.of_environ(environ, 500), self._options)
+            exchange.end(exchange.route or templates.of_environ(environ, 500, self._django), self._options)
             raise
-        return _Body(body, exchange, environ, self._options)
+        return _Body(body, exchange, self._options)
 
 
 class _Body:
     """The response's iterable; its end is the end of the request."""
 
-    def __init__(self, body: Iterable[bytes], exchange: Exchange, environ: Environ, options: Options) -> None:
+    def __init__(self, body: Iterable[bytes], exchange: Exchange, options: Options) -> None:
         self._body = body
         self._pieces: Iterator[bytes] = iter(body)
         self._exchange = exchange
-        self._environ = environ
         self._options = options
         self._open = True
 
@@ -103,5 +105,6 @@ class _Body:
         finally:
             if self._open:
                 self._open = False
-                status = self._exchange.status = self._exchange.status or 500
-                self._exchange.end(templates.of_environ(self._environ, status), self._options)
+                exchange = self._exchange
+                exchange.status = exchange.status or 500
+                exchange.end(exchange.route or templates.guess(exchange.path), self._options)

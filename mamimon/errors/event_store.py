@@ -282,9 +282,7 @@ _BEFORE = (
     "SELECT event_id FROM event WHERE issue_id = ? AND (time, row) < (?, ?)"
     " ORDER BY time DESC, row DESC LIMIT 1"
 )
-_AFTER = (
-    "SELECT event_id FROM event WHERE issue_id = ? AND (time, row) > (?, ?) ORDER BY time, row LIMIT 1"
-)
+_AFTER = "SELECT event_id FROM event WHERE issue_id = ? AND (time, row) > (?, ?) ORDER BY time, row LIMIT 1"
 _RECENT = (
     "SELECT row, event_id, time, title, level, release, environment, user FROM event"
     " WHERE issue_id = ? ORDER BY time DESC, row DESC LIMIT ?"
@@ -336,7 +334,9 @@ def _append(raw: sqlite3.Connection, rows: Sequence[Prepared]) -> tuple[int, lis
     )
     _add_tags(raw, tags)
     raw.execute("DELETE FROM batch WHERE number < (SELECT max(number) - 64 FROM batch)")
-    cursor = raw.execute("INSERT INTO batch (delta) VALUES (?)", (msgspec.msgpack.encode([*deltas.values()]),))
+    cursor = raw.execute(
+        "INSERT INTO batch (delta) VALUES (?)", (msgspec.msgpack.encode([*deltas.values()]),)
+    )
     assert cursor.lastrowid is not None
     return cursor.lastrowid, list(deltas.values())
 

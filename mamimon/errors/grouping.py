@@ -27,7 +27,9 @@ NEAREST = 5
 _VARIABLE = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 _HASHED = re.compile(r"([.\-_~])(?=[0-9a-zA-Z]*\d)[0-9a-zA-Z]{6,}(?=[.\-_~]|$)")
 _VERSIONED = re.compile(r"(?<=[/\-_@])v?\d+(\.\d+){1,3}(?=[/.\-]|$)")
-_ANONYMOUS = re.compile(r"^(<anonymous>|anonymous|\?|<lambda>|lambda|<listcomp>|<genexpr>|<dictcomp>|<unknown>)$")
+_ANONYMOUS = re.compile(
+    r"^(<anonymous>|anonymous|\?|<lambda>|lambda|<listcomp>|<genexpr>|<dictcomp>|<unknown>)$"
+)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+|\$\$?Lambda[\w$/]*|\$\d+|::h[0-9a-f]{16}$|<locals>\.?|@[0-9a-f]{4,}")
 
 _TEMPLATE: tuple[tuple[re.Pattern[str], str], ...] = (

@@ -11,7 +11,8 @@ from mamimon.errors.model import Frame
 
 _FOREIGN_PATHS: dict[str, re.Pattern[str]] = {
     "python": re.compile(
-        r"/(site|dist)-packages/|/lib/python\d|^<frozen |/importlib/|\.zip/|^<string>$|[\\/]lib[\\/]site-packages"
+        r"/(site|dist)-packages/|/lib/python\d|^<frozen |/importlib/|\.zip/|^<string>$"
+        r"|[\\/]lib[\\/]site-packages"
     ),
     "javascript": re.compile(
         r"node_modules/|^node:|^internal/|^native$|^\[native code\]$|^<anonymous>$|"

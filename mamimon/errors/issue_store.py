@@ -92,7 +92,7 @@ class IssueStore:
             lambda raw: raw.execute("DELETE FROM error_applied WHERE month = ?", (month,)).fetchall()
         )
 
-    async def list(self, chosen: IssueFilter, sort: str, limit: int, offset: int) -> IssueList:
+    async def page(self, chosen: IssueFilter, sort: str, limit: int, offset: int) -> IssueList:
         """One page of the issues that `chosen` describes."""
         return await self._state.read(lambda raw: _list(raw, chosen, sort, limit, offset))
 

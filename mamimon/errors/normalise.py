@@ -128,13 +128,12 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
     """A bounded text of any scalar without NUL and lone surrogates; empty for none."""
     if value is None or isinstance(value, dict | list):
         return ""
-    if not isinstance(value, str):
-        value = str(value)
-    if "\x00" in value:
-        value = value.replace("\x00", "␀")
-    if not value.isascii():
-        value = value.encode("utf-8", "replace").decode("utf-8")
-    return value if len(value) <= limit else value[: limit - 1] + "…"
+    words: str = value if isinstance(value, str) else str(value)
+    if "\x00" in words:
+        words = words.replace("\x00", "␀")
+    if not words.isascii():
+        words = words.encode("utf-8", "replace").decode("utf-8")
+    return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
 def clean(value: Any, depth: int = MAX_DEPTH) -> Any:

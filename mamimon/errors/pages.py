@@ -68,7 +68,9 @@ def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
                 "projects": projects,
                 "page": page,
                 "pages": -(-found.total // PAGE) if found else 1,
-                "link": lambda **change: "/errors?" + urlencode({k: v for k, v in (kept | change).items() if v}),
+                "link": lambda **change: (
+                    "/errors?" + urlencode({k: v for k, v in (kept | change).items() if v})
+                ),
                 "spark": spark,
                 "any": bool(found and sum(found.by_status.values())) or await _has_issues(room),
                 "snippet": _snippet(projects[0].dsn),
@@ -202,7 +204,7 @@ def _logs_link(event: Event) -> str:
 
 
 def _snippet(dsn: str) -> str:
-    return f'pip install sentry-sdk\npython -c "import sentry_sdk; sentry_sdk.init(\'{dsn}\'); 1 / 0"'
+    return f"pip install sentry-sdk\npython -c \"import sentry_sdk; sentry_sdk.init('{dsn}'); 1 / 0\""
 
 
 async def _has_issues(room: ErrorRoom) -> bool:
@@ -220,5 +222,3 @@ def _status(value: object) -> Status:
 def _back(path: str) -> str:
     """Only a way back into the list, never to another site."""
     return path if path.startswith("/errors") and "\n" not in path and "\r" not in path else "/errors"
-
-

@@ -88,16 +88,14 @@ class IssueQuery:
         if sort == "trend":
             found = await self._by_trend(chosen, now, limit, offset)
         else:
-            found = await self._issues.list(
-                chosen, sort if sort in SORTS else "last_seen", limit, offset
-            )
+            found = await self._issues.page(chosen, sort if sort in SORTS else "last_seen", limit, offset)
         await self.add_trends(found.issues, now)
         return found
 
     async def _by_trend(self, chosen: IssueFilter, now: float, limit: int, offset: int) -> IssueList:
         """Issues by how often they happened in the last day."""
         totals = await self._events.totals(now - TREND_HOURS * 3600, now)
-        found = await self._issues.list(chosen, "last_seen", 10_000, 0)
+        found = await self._issues.page(chosen, "last_seen", 10_000, 0)
         found.issues.sort(key=lambda one: (-totals[one.id], -one.last_seen))
         found.issues = found.issues[offset : offset + limit]
         return found

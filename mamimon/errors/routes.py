@@ -116,7 +116,9 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return IssueDetail(issue=found, event=newest[1] if newest else None, tags=tags)
 
     @get("/api/mamimon/errors/issues/{issue_id:int}/events")
-    async def events(issue_id: int, limit: Annotated[int, Parameter(ge=1, le=500)] = 50) -> list[EventSummary]:
+    async def events(
+        issue_id: int, limit: Annotated[int, Parameter(ge=1, le=500)] = 50
+    ) -> list[EventSummary]:
         """The newest kept events of an issue."""
         return await room.events.recent(issue_id, limit)
 

@@ -43,9 +43,7 @@ _ASSIGNED = re.compile(
 )
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
-        re.compile(
-            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
-        ),
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
         FILTERED,
     ),
     (re.compile(r"\beyJ[\w\-]{6,}\.[\w\-]{6,}(\.[\w\-]*)?"), FILTERED),
@@ -137,7 +135,9 @@ def scrub_value(value: Any, echoes: re.Pattern[str] | None = None) -> Any:
 
 
 def _harmless(value: Any) -> bool:
-    return value is None or isinstance(value, bool) or (isinstance(value, str) and bool(_HARMLESS.match(value)))
+    return (
+        value is None or isinstance(value, bool) or (isinstance(value, str) and bool(_HARMLESS.match(value)))
+    )
 
 
 def _walk_event(event: Event, change: Callable[[Any], Any]) -> None:

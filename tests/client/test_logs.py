@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 import mamimon
-from client.conftest import Receiver
 from mamimon.client.logs import JSONFormatter
+from tests.client.receiver import Receiver
 
 Client = Callable[..., None]
 
@@ -22,19 +22,19 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
     import os
 
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MAMIMON_")}
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**clean, **env}
-    )
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**clean, **env})
 
 
 @pytest.mark.feature("C1")
 def test_without_init_records_are_json_lines_on_stderr() -> None:
-    """The mission's three calls, in a program that configures nothing, write three JSON lines to stderr."""
+    """The mission's three calls, in a program that configures nothing, are three JSON lines."""
     done = run(
         "from mamimon import get_logger\n"
         "logger = get_logger('app.chat')\n"
         "logger.info('İşlem başladı')\n"
-        "logger.info('API isteği alındı', extra={'request_id': '123', 'method': 'GET', 'path': '/api/chat'})\n"
+        "fields = {'request_id': '123', 'method': 'GET', 'path': '/api/chat'}\n"
+        "logger.info('API isteği alındı', extra=fields)\n"
         "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logger.error('Hata oluştu', exc_info=True)\n"
         "logger.debug('not shown')\n"
     )
@@ -165,7 +165,7 @@ def test_events_are_batched(client: Client, receiver: Receiver) -> None:
 
 @pytest.mark.feature("C4")
 def test_uncaught_exceptions_are_shipped_before_the_program_ends(receiver: Receiver) -> None:
-    """A program that dies of an exception leaves a CRITICAL record and a fatal report; its traceback stays."""
+    """A program that dies of an exception leaves a CRITICAL record, a fatal report and its traceback."""
     done = run(
         "import threading\nfrom mamimon import init\ninit(service='dying')\n"
         "t = threading.Thread(target=lambda: [][1], name='worker'); t.start(); t.join()\n"
@@ -204,7 +204,7 @@ def test_the_missions_variables_configure_the_client() -> None:
 
 @pytest.mark.feature("C4")
 def test_importing_costs_nothing() -> None:
-    """`import mamimon` loads neither the server's libraries nor anything slow: < 30 ms beyond the interpreter."""
+    """`import mamimon` loads nothing of the server's and costs < 30 ms beyond the interpreter."""
 
     def cost(code: str) -> float:
         done = subprocess.run(

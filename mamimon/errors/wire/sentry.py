@@ -11,7 +11,7 @@ What happens to each type of item:
 | `transaction`, `span`, `profile`, `profile_chunk` | counted, not stored: mamimon is no tracing back end |
 | `check_in` | counted; heartbeats have their own door, `/ping/<uuid>` |
 | `client_report` | its discarded events are counted (`mamimon_errors_client_discarded_total`) |
-| `log`, `trace_metric`, `statsd`, `replay_*`, others | counted, not stored: logs and metrics have their own doors |
+| `log`, `trace_metric`, `statsd`, `replay_*`, others | counted, not stored: they have doors of their own |
 
 Accepted items answer 200 with the event's id. A wrong key answers 403, none at all 401, a body that
 is no envelope 400, one too large 413, a key over its limit 429 with `Retry-After` and
@@ -159,9 +159,7 @@ class SentryDoor:
             raise Problem(Kind.FORBIDDEN, "the DSN's key does not belong to this project")
         return key
 
-    def _read_envelope(
-        self, scope: Scope, raw: bytes, project: int, key: str
-    ) -> tuple[str, _Parcel]:
+    def _read_envelope(self, scope: Scope, raw: bytes, project: int, key: str) -> tuple[str, _Parcel]:
         body = decompress(raw, header(scope, "content-encoding"), self._settings.max_envelope_bytes)
         envelope = parse_envelope(body)
         if not key:
@@ -354,5 +352,3 @@ def _legacy(body: bytes, limit: int) -> bytes:
 def _address(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
