@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from litestar import Request, get, post
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, Parameter
+from litestar.params import Body, FromPath, FromQuery, Parameter
 from litestar.response import Redirect, Template
 
 from mamimon.errors.model import STATUSES, Event, ExceptionValue, Frame, Status
@@ -31,10 +31,10 @@ def page_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
 def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
     @get("/errors", include_in_schema=False)
     async def issues(
-        query: str = "",
-        status: str = "unresolved",
-        sort: str = "last_seen",
-        project: int = 0,
+        search: Annotated[str, Parameter(query="query")] = "",
+        status: FromQuery[str] = "unresolved",
+        sort: FromQuery[str] = "last_seen",
+        project: FromQuery[int] = 0,
         page: Annotated[int, Parameter(ge=1, le=2000)] = 1,
     ) -> Template:
         """The list of issues."""
@@ -43,7 +43,7 @@ def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
         found = None
         try:
             found = await room.query.search(
-                query,
+                search,
                 now=now,
                 status=status,
                 sort=sort,
@@ -54,14 +54,14 @@ def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
         except Problem as error:
             problem = f"{error.detail}. {error.hint}".strip()
         projects = await room.projects()
-        kept = {"query": query, "status": status, "sort": sort, "project": project or ""}
+        kept = {"query": search, "status": status, "sort": sort, "project": project or ""}
         return Template(
             "errors/list.html",
             context={
                 "section": "/errors",
                 "found": found,
                 "problem": problem,
-                "query": query,
+                "query": search,
                 "status": status,
                 "sort": sort,
                 "project": project,
@@ -78,12 +78,12 @@ def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
         )
 
     @get("/errors/{issue_id:int}", include_in_schema=False)
-    async def issue(issue_id: int) -> Template:
+    async def issue(issue_id: FromPath[int]) -> Template:
         """An issue with its newest event."""
         return await _issue_page(room, issue_id, "")
 
     @get("/errors/{issue_id:int}/events/{event_id:str}", include_in_schema=False)
-    async def event(issue_id: int, event_id: str) -> Template:
+    async def event(issue_id: FromPath[int], event_id: FromPath[str]) -> Template:
         """An issue with one of its events."""
         return await _issue_page(room, issue_id, event_id)
 
@@ -101,7 +101,7 @@ def _changing(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return Redirect(_back(str(form.get("back") or "")), status_code=303)
 
     @post("/errors/{issue_id:int}/status", include_in_schema=False, status_code=303)
-    async def change_one(issue_id: int, data: Form) -> Redirect:
+    async def change_one(issue_id: FromPath[int], data: Form) -> Redirect:
         """Change one issue's status; an ignore may end after `more` events or `hours`."""
         now = room.core.clock.now()
         more = str(data.get("more") or "0")
@@ -120,7 +120,7 @@ def _changing(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return Redirect(f"/errors/{issue_id}", status_code=303)
 
     @post("/errors/{issue_id:int}/comment", include_in_schema=False, status_code=303)
-    async def comment(issue_id: int, data: Form) -> Redirect:
+    async def comment(issue_id: FromPath[int], data: Form) -> Redirect:
         """Write a comment."""
         words = str(data.get("text") or "").strip()[:4000]
         if not words:
@@ -131,7 +131,7 @@ def _changing(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return Redirect(f"/errors/{issue_id}#activity", status_code=303)
 
     @post("/errors/{issue_id:int}/assign", include_in_schema=False, status_code=303)
-    async def assign(issue_id: int, data: Form) -> Redirect:
+    async def assign(issue_id: FromPath[int], data: Form) -> Redirect:
         """Give the issue to somebody."""
         who = str(data.get("assignee") or "").strip()[:100]
         await room.issues.assign(issue_id, who, "", room.core.clock.now())

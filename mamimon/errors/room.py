@@ -62,9 +62,9 @@ class ErrorRoom:
         """See `Room.handlers`."""
         return [*route_handlers(self), *page_handlers(self), *sdk_handlers(self)]
 
-    def badge(self) -> tuple[str, int]:
+    def badge(self) -> dict[str, int]:
         """How many issues are unresolved (`mamimon.room.Badged`)."""
-        return "errors", self._unresolved
+        return {"errors": self._unresolved}
 
     def _changed(self, changes: list[Change]) -> None:
         # Each kind of change (new, regressed, returned) makes one more unresolved issue.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from litestar import Response, asgi, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, Parameter
 
 from mamimon.errors.model import Event, EventSummary, Issue, IssueList, Project, Status
+from mamimon.http import answer
 from mamimon.problems import bad_input, not_found
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from mamimon.errors.room import ErrorRoom
     from mamimon.http import Receive, Scope, Send
+
+
+_SENTRY_PATH = re.compile(r"(?:/api)?/(\d{1,9})/([a-z]+)/?\Z")
 
 
 class StatusChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -47,19 +52,20 @@ def route_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
 
 
 def _sentry_doors(room: ErrorRoom) -> list[ControllerRouterHandler]:
-    @asgi("/api/{project:int}/envelope", copy_scope=False)
-    async def envelope(scope: Scope, receive: Receive, send: Send) -> None:
-        await room.door.envelope(scope, receive, send)
+    doors = {"envelope": room.door.envelope, "store": room.door.store, "minidump": room.door.minidump}
 
-    @asgi("/api/{project:int}/store", copy_scope=False)
-    async def store(scope: Scope, receive: Receive, send: Send) -> None:
-        await room.door.store(scope, receive, send)
+    # Litestar 2.25 cannot route a plain ASGI app by a path parameter, so one is mounted above them all;
+    # the routes below `/api/` that are known by name are found before it.
+    @asgi("/api", is_mount=True, copy_scope=False)
+    async def sentry(scope: Scope, receive: Receive, send: Send) -> None:
+        found = _SENTRY_PATH.match(scope["path"])
+        if found is None or found[2] not in doors:
+            await answer(send, 404, b'{"error":"Not Found","status":404}')
+            return
+        scope["path_params"] = {"project": int(found[1])}
+        await doors[found[2]](scope, receive, send)
 
-    @asgi("/api/{project:int}/minidump", copy_scope=False)
-    async def minidump(scope: Scope, receive: Receive, send: Send) -> None:
-        await room.door.minidump(scope, receive, send)
-
-    return [envelope, store, minidump]
+    return [sentry]
 
 
 def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
@@ -75,7 +81,7 @@ def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return await room.projects()
 
     @post("/api/mamimon/errors/projects")
-    async def add_project(data: NewProject) -> Project:
+    async def add_project(data: JSONBody[NewProject]) -> Project:
         """Make a project with a key."""
         if any(one.name == data.name for one in await room.projects()):
             raise bad_input(f"there is already a project named {data.name}")
@@ -87,16 +93,16 @@ def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
 def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
     @get("/api/mamimon/errors/issues")
     async def issues(
-        query: str = "",
-        status: str = "",
-        sort: str = "last_seen",
-        project: int = 0,
+        search: Annotated[str, Parameter(query="query")] = "",
+        status: FromQuery[str] = "",
+        sort: FromQuery[str] = "last_seen",
+        project: FromQuery[int] = 0,
         limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
         offset: Annotated[int, Parameter(ge=0, le=100_000)] = 0,
     ) -> IssueList:
         """Issues by the search language of `/errors`."""
         return await room.query.search(
-            query,
+            search,
             now=room.core.clock.now(),
             status=status,
             sort=sort,
@@ -106,7 +112,7 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         )
 
     @get("/api/mamimon/errors/issues/{issue_id:int}")
-    async def issue(issue_id: int) -> IssueDetail:
+    async def issue(issue_id: FromPath[int]) -> IssueDetail:
         """One issue with its newest event."""
         found = await room.query.issue(issue_id)
         if found is None:
@@ -117,13 +123,13 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
 
     @get("/api/mamimon/errors/issues/{issue_id:int}/events")
     async def events(
-        issue_id: int, limit: Annotated[int, Parameter(ge=1, le=500)] = 50
+        issue_id: FromPath[int], limit: Annotated[int, Parameter(ge=1, le=500)] = 50
     ) -> list[EventSummary]:
         """The newest kept events of an issue."""
         return await room.events.recent(issue_id, limit)
 
     @get("/api/mamimon/errors/issues/{issue_id:int}/events/{event_id:str}")
-    async def event(issue_id: int, event_id: str) -> Response[bytes]:
+    async def event(issue_id: FromPath[int], event_id: FromPath[str]) -> Response[bytes]:
         """One event as it is stored."""
         found = await room.query.event(issue_id, event_id)
         if found is None:
@@ -132,7 +138,7 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return Response(body, media_type="application/json")
 
     @post("/api/mamimon/errors/issues/status", status_code=200)
-    async def change(data: StatusChange) -> dict[str, int]:
+    async def change(data: JSONBody[StatusChange]) -> dict[str, int]:
         """Resolve, ignore or reopen issues."""
         changed = await room.issues.set_status(
             data.ids[:1000], data.status, "", room.core.clock.now(), more=data.more, until=data.until
@@ -142,7 +148,10 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
 
     @get("/api/mamimon/errors/histogram")
     async def chart(
-        since: str = "24h", start: float = 0.0, end: float = 0.0, project: int = 0
+        since: FromQuery[str] = "24h",
+        start: FromQuery[float] = 0.0,
+        end: FromQuery[float] = 0.0,
+        project: FromQuery[int] = 0,
     ) -> dict[str, Any]:
         """Error events by level over time, as chart data."""
         now = room.core.clock.now()
@@ -154,7 +163,7 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return await room.histogram(start, end, step, project)
 
     @get("/api/mamimon/errors/issues/{issue_id:int}/histogram")
-    async def issue_chart(issue_id: int, since: str = "24h") -> dict[str, Any]:
+    async def issue_chart(issue_id: FromPath[int], since: FromQuery[str] = "24h") -> dict[str, Any]:
         """How often an issue happened, by hour, or by day over more than a week."""
         return await issue_histogram(room, issue_id, seconds(since))
 
@@ -173,7 +182,7 @@ def seconds(since: str) -> float:
     return min(int(number) * _UNITS[unit], 400 * 86400)
 
 
-async def issue_histogram(room: ErrorRoom, issue_id: int, window_s: float) -> dict[str, Any]:
+async def issue_histogram(room: ErrorRoom, issue_id: FromPath[int], window_s: float) -> dict[str, Any]:
     """Chart data of one issue."""
     now = room.core.clock.now()
     step = 1 if window_s <= 7 * 86400 else 24
