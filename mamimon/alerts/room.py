@@ -142,6 +142,6 @@ class _Gauges(Collector):
 
 
 def _check(expr: str) -> None:
-    import promql_parser
+    from mamimon.metrics.promql import parse
 
-    promql_parser.parse(expr)
+    parse(expr)

@@ -1,4 +1,4 @@
-"""The aggregation operators: sum, avg, count, min, max, group, stddev, quantile, count_values, topk, …
+"""The aggregators: one number a group (sum, quantile, …), or some series of it (topk, limitk, …).
 
 Every group over every step at once; only `quantile` and the k-functions go group by group, because
 they sort.
@@ -6,17 +6,21 @@ they sort.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import numpy as np
 
 from mamimon.metrics.model import Labels
+from mamimon.metrics.promql.annotations import Annotations
+from mamimon.metrics.promql.ast import Aggregate
+from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.grouping import Groups, group_labels, key_function, number_keys
 from mamimon.metrics.promql.kernels import two_sum_error
 from mamimon.metrics.promql.overtime import sorted_quantile
-from mamimon.metrics.promql.text import format_float
-from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty
+from mamimon.metrics.promql.text import format_float, format_general
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty, signature
 
 
 def _ordered(groups: Groups, array: Floats) -> Floats:
@@ -87,11 +91,11 @@ def _avg(groups: Groups, vector: Vector) -> Floats:
     counts = group_counts(groups, vector)
     sums = group_sums(groups, values)
     means = sums / counts
-    if np.isinf(sums).any():
+    if not np.isfinite(sums).all():
         # An overflow of finite numbers: divide first. A real infinity stays one.
         share = values / counts[groups.group_of]
         scaled = group_sums(groups, share)
-        means = np.where(np.isinf(sums), scaled, means)
+        means = np.where(np.isfinite(sums), means, scaled)
     return np.asarray(means)
 
 
@@ -100,10 +104,13 @@ def _extremum(groups: Groups, vector: Vector, pick: np.ufunc) -> Floats:
 
 
 def _variance(groups: Groups, vector: Vector) -> Floats:
-    values = _filled(vector, 0.0)
     counts = group_counts(groups, vector)
-    mean = _avg(groups, vector)
-    delta = values - mean[groups.group_of]
+    # Relative to the smallest, so that equal numbers differ by exactly nothing from their mean.
+    base = _extremum(groups, vector, np.fmin)
+    delta = vector.values - base[groups.group_of]
+    if vector.present is not None:
+        delta[~vector.present] = 0.0
+    delta -= (group_sums(groups, delta) / counts)[groups.group_of]
     if vector.present is not None:
         delta[~vector.present] = 0.0
     return group_sums(groups, delta * delta) / counts
@@ -145,7 +152,7 @@ def make_groups(vector: Vector, names: list[str], *, without_names: bool) -> tup
     if not names and not without_names:
         return Groups(np.zeros(len(vector.labels), dtype=np.int64), 1), [{}]
     key = key_function(names, on=not without_names)
-    known: dict[Hashable, int] = {}
+    known: dict[object, int] = {}
     group_of = number_keys((key(labels) for labels in vector.labels), known)
     first = np.zeros(len(known), dtype=np.int64)
     first[group_of[::-1]] = np.arange(len(group_of))[::-1]
@@ -185,7 +192,7 @@ def count_values(vector: Vector, label: str, names: list[str], *, without_names:
     rows, steps = np.nonzero(mask)
     grouping = names if without_names else [*names, label]
     key = key_function(grouping, on=not without_names)
-    known: dict[Hashable, int] = {}
+    known: dict[object, int] = {}
     labels: list[Labels] = []
     pairs, pair_of = np.unique(rows * len(found) + inverse, return_inverse=True)
     series = np.empty(len(pairs), dtype=np.int64)
@@ -234,3 +241,29 @@ def _sorted_in_groups(vector: Vector, group_of: Ints, *, descending: bool) -> Ve
     values = vector.values[:, 0]
     order = np.lexsort((-values if descending else values, np.isnan(values), group_of))
     return vector.take(order)
+
+
+def limit_ratio(node: Aggregate, vector: Vector, param: Floats, notes: Annotations) -> Vector:
+    """A fixed share of the series, chosen by a hash of their labels; a negative share is the complement."""
+    for value in np.unique(param[np.abs(param) > 1])[:10].tolist():
+        shown = format_general(value)
+        bound = "1" if value > 0 else "-1"
+        notes.warn(
+            node.param or node,
+            f"ratio value should be between -1 and 1, got {shown}, capping to {bound}",
+        )
+    if np.isnan(param).any():
+        raise PromQLError("execution", "Ratio value is NaN")
+    share = np.clip(param, -1.0, 1.0)
+    place = np.array([_hash_share(labels) for labels in vector.labels]).reshape(-1, 1)
+    chosen = np.where(share >= 0, place < share, place >= 1.0 + share) & vector.mask()
+    kept = np.flatnonzero(chosen.any(axis=1))
+    out = vector.take(kept)
+    out.present = chosen[kept]
+    return out
+
+
+def _hash_share(labels: Labels) -> float:
+    """A place in [0, 1) that depends on the labels alone."""
+    digest = hashlib.blake2b(repr(signature(labels)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

@@ -229,7 +229,7 @@ def vector_vector(node: Binary, left: Vector, right: Vector) -> Vector:
     if node.op not in COMPARISONS:
         return empty(steps)
     holds = _COMPARE[node.op](left_values, right_values)
-    drops = list(many.drops()) if many.drop_name is not None else None
+    drops = many.drops() if many.drop_name is not None else None
     kept_drops = None if drops is None else [drops[i] for i in many_rows.tolist()]
     if node.bool_modifier:
         return Vector(

@@ -13,7 +13,7 @@ import numpy as np
 from mamimon.metrics.model import Labels
 from mamimon.metrics.promql.annotations import Annotations, named
 from mamimon.metrics.promql.ast import Node
-from mamimon.metrics.promql.text import quote
+from mamimon.metrics.promql.text import format_general, quote
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, signature, without
 
 _TOLERANCE = 1e-12
@@ -91,6 +91,27 @@ class Repair:
         self.low, self.high, self.most = math.inf, -math.inf, 0.0
         self.steps: list[int] = []
 
+    def note(self, notes: Annotations, node: Node, labels: list[Labels], times: Ints) -> None:
+        """Say so, if anything was changed."""
+        if not self.samples:
+            return
+        start, end = (
+            str(np.datetime64(int(times[step]) // 1000, "s")) + "Z"
+            for step in (min(self.steps), max(self.steps))
+        )
+        metrics = {own.get("__name__", "") for own in labels}
+        base = named(
+            "input to histogram_quantile needed to be fixed for monotonicity "
+            "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)",
+            metrics.pop() if len(metrics) == 1 else "",
+        )
+        low, high = format_general(self.low), format_general(self.high)
+        notes.info(
+            node,
+            f"{base}, from buckets {low} to {high}, with a max diff of {self.most:.2g}, "
+            f"over {self.samples} samples from {start} to {end}",
+        )
+
 
 def make_monotonic(bounds: Floats, counts: Floats, repair: Repair, steps: Ints) -> Floats:
     """Cumulative counts [bounds, cells] that never fall; `steps` says which step each cell is."""
@@ -136,7 +157,7 @@ def bucket_quantile(batch: Batch, quantile: Floats, repair: Repair) -> tuple[Flo
     """The φ-quantile (φ a step) of every histogram: [histograms, steps]."""
     shape = (len(batch.labels), batch.counts.shape[2])
     out = np.full(shape, math.nan)
-    present = np.asarray(batch.present.any(axis=1))
+    present: Bools = np.asarray(batch.present.any(axis=1))
     for pattern, where in _patterns(batch):
         bounds = batch.bounds[pattern]
         if not math.isinf(bounds[-1]) or len(bounds) < 2:
@@ -148,7 +169,7 @@ def bucket_quantile(batch: Batch, quantile: Floats, repair: Repair) -> tuple[Flo
         counts = make_monotonic(bounds, counts, repair, step)
         out[number, step] = _quantiles(bounds, counts, quantile[step])
     out = np.where(quantile < 0, -math.inf, np.where(quantile > 1, math.inf, out))
-    return np.where(np.isnan(quantile), math.nan, out), np.asarray(present)
+    return np.where(np.isnan(quantile), math.nan, out), present
 
 
 def bucket_fraction(batch: Batch, lower: Floats, upper: Floats) -> tuple[Floats, Bools]:

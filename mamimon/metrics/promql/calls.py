@@ -1,287 +1,336 @@
-"""Calls of functions, by what they take: ranges, vectors, scalars, histograms, labels."""
+"""Function calls: from the arguments' arrays to the result's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mamimon.metrics.model import Labels
-from mamimon.metrics.promql import buckets, elementwise, overtime, rates, relabelling
-from mamimon.metrics.promql.ast import Call, Selector, unwrap
+from mamimon.metrics.promql import buckets, elementwise, labelling, overtime, rates
+from mamimon.metrics.promql.ast import Call, Expr, Range, Selector, String, Subquery, unwrap
 from mamimon.metrics.promql.errors import PromQLError
-from mamimon.metrics.promql.frame import Frame
-from mamimon.metrics.promql.selectors import newest
+from mamimon.metrics.promql.evaluator import Evaluator, RangeVector
+from mamimon.metrics.promql.overtime import Result
 from mamimon.metrics.promql.text import quote
-from mamimon.metrics.promql.values import Bools, Floats, Scalar, Value, Vector, concatenate, empty
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Scalar, Value, Vector, concatenate, empty
 from mamimon.metrics.promql.windows import Windows
 
-if TYPE_CHECKING:
-    from mamimon.metrics.promql.engine import Evaluator
-
-_KEEP_NAME = {"last_over_time", "first_over_time"}
 _COUNTER_ENDINGS = ("_total", "_sum", "_count", "_bucket")
-_NATIVE_ONLY = {
-    "histogram_avg",
-    "histogram_count",
-    "histogram_stddev",
-    "histogram_stdvar",
-    "histogram_sum",
-}
-_GAPS = {"info", "start_timestamp", "histogram_quantiles"}
-Over = Callable[[Windows], tuple[Floats, Bools]]
+_KEEPS_NAME = ("first_over_time", "last_over_time")
 
 
-class Calls:
-    """The functions of one query."""
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
-        self._query = evaluator.query
-
-    def call(self, node: Call, frame: Frame) -> Value:
-        """What a call evaluates to."""
-        name = node.function.name
-        if name in _GAPS:
-            raise PromQLError("execution", f"{name} is not implemented in mamimon")
-        if name == "absent_over_time":
-            return self._absent(node, self._over(node, frame, overtime.present_over_time), frame)
-        if node.args and node.function.arguments and "matrix" in node.function.arguments:
-            return relabelling.merge_equal(self._range_call(node, frame))
-        if node.function.returns == "scalar":
-            return self._scalar_call(node, frame)
-        special: dict[str, Callable[[Call, Frame], Value]] = {
-            "absent": lambda node, frame: self._absent(node, self._argument(node, frame), frame),
-            "histogram_fraction": self._histogram_fraction,
-            "histogram_quantile": self._histogram_quantile,
-            "label_join": self._label_join,
-            "label_replace": self._label_replace,
-            "sort": lambda node, frame: relabelling.sort_by_value(
-                self._argument(node, frame), descending=False
-            ),
-            "sort_desc": lambda node, frame: relabelling.sort_by_value(
-                self._argument(node, frame), descending=True
-            ),
-            "sort_by_label": self._sort_by_label,
-            "sort_by_label_desc": self._sort_by_label,
-            "timestamp": self._timestamp,
-            "vector": lambda node, frame: Vector(
-                labels=[{}], values=self._evaluator.scalar(node.args[0], frame).values[None, :]
-            ),
-        }
-        if name in special:
-            return special[name](node, frame)
-        if name in _NATIVE_ONLY:
-            # They answer for native histograms only, and the store has none.
-            self._argument(node, frame)
-            return empty(frame.steps)
-        return self._elementwise(node, frame)
-
-    def _argument(self, node: Call, frame: Frame, position: int = 0) -> Vector:
-        return self._evaluator.vector(node.args[position], frame)
-
-    # Range vectors
-
-    def _range_call(self, node: Call, frame: Frame) -> Vector:
-        name = node.function.name
-        scalars = [
-            self._evaluator.scalar(argument, frame).values
-            for argument, kind in zip(node.args, node.function.arguments, strict=False)
-            if kind == "scalar"
-        ]
-        position = node.function.arguments.index("matrix")
-        seconds = self._evaluator.range_ms(node.args[position], frame) / 1000
-        functions: dict[str, Over] = {
-            "rate": lambda w: rates.extrapolated(w, seconds, counter=True, per_second=True),
-            "increase": lambda w: rates.extrapolated(w, seconds, counter=True, per_second=False),
-            "delta": lambda w: rates.extrapolated(w, seconds, counter=False, per_second=False),
-            "irate": lambda w: rates.instantaneous(w, counter=True),
-            "idelta": lambda w: rates.instantaneous(w, counter=False),
-            "quantile_over_time": lambda w: overtime.quantile_over_time(w, scalars[0]),
-            "predict_linear": lambda w: overtime.predict_linear(w, scalars[0], frame.times),
-            "double_exponential_smoothing": lambda w: overtime.double_exponential_smoothing(
-                w, scalars[0], scalars[1]
-            ),
-        }
-        if name == "quantile_over_time":
-            for value in np.unique(scalars[0]).tolist():
-                self._query.notes.quantile(node.args[0], value)
-        if name == "double_exponential_smoothing":
-            _check_factors(scalars[0], scalars[1])
-        vector = self._over(node, frame, functions.get(name) or overtime.SIMPLE[name], position)
-        if name in ("rate", "increase"):
-            self._note_counters(node, vector)
-        return vector
-
-    def _over(self, node: Call, frame: Frame, compute: Over, position: int = 0) -> Vector:
-        """Apply a function to all windows of a range vector, tile by tile."""
-        parts: list[Vector] = []
-        keep = node.function.name in _KEEP_NAME
-        for labels, drops, windows in self._evaluator.windows(node.args[position], frame):
-            if not len(windows.times):
-                continue
-            shape = (len(labels), frame.steps)
-            self._query.limits.count(shape[0] * shape[1])
-            values, present = np.empty(shape), np.empty(shape, dtype=np.bool_)
-            for part, tile in windows.tiles():
-                self._query.limits.check()
-                values[part], present[part] = compute(tile)
-            kept = np.flatnonzero(present.any(axis=1))
-            if not len(kept):
-                continue
-            marks = drops if keep else [True] * len(labels)
-            vector = Vector(labels=labels, values=values, present=present, drop_name=marks).take(kept)
-            if vector.present is not None and vector.present.all():
-                vector.present = None
-            parts.append(vector)
-        return concatenate(parts, frame.steps)
-
-    def _note_counters(self, node: Call, vector: Vector) -> None:
-        names = {labels.get("__name__", "") for labels in vector.labels}
-        for name in sorted(names):
-            if name and not name.endswith(_COUNTER_ENDINGS):
-                text = (
-                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
-                    + quote(name)
-                )
-                self._query.notes.info(node.args[0], text)
-
-    def _absent(self, node: Call, vector: Vector, frame: Frame) -> Vector:
-        there = vector.mask().any(axis=0) if vector.labels else np.zeros(frame.steps, dtype=np.bool_)
-        missing = np.logical_not(there).reshape(1, -1)
-        return Vector(
-            labels=[relabelling.labels_of_absent(node.args[0])],
-            values=np.ones((1, frame.steps)),
-            present=missing,
-        )
-
-    # Scalars
-
-    def _scalar_call(self, node: Call, frame: Frame) -> Scalar:
-        name = node.function.name
-        query = self._query
-        constants = {
-            "pi": math.pi,
-            "start": query.start_ms / 1000,
-            "end": query.end_ms / 1000,
-            "step": query.step_ms / 1000,
-            "range": (query.end_ms - query.start_ms) / 1000,
-        }
-        if name in constants:
-            return Scalar(np.full(frame.steps, constants[name]))
-        if name == "time":
-            return Scalar(frame.times / 1000)
-        if name == "scalar":
-            vector = self._argument(node, frame)
-            mask = vector.mask()
-            count = mask.sum(axis=0)
-            only = np.where(mask, vector.values, 0.0).sum(axis=0) if vector.labels else count
-            return Scalar(np.where(count == 1, only, np.nan))
-        left, right = (self._evaluator.scalar(argument, frame).values for argument in node.args)
-        return Scalar(np.maximum(left, right) if name == "max_of" else np.minimum(left, right))
-
-    # Sample by sample
-
-    def _elementwise(self, node: Call, frame: Frame) -> Vector:
-        name = node.function.name
-        if not node.args:
-            # Date functions without an argument are about now.
-            vector = Vector(labels=[{}], values=(frame.times / 1000)[None, :])
-        else:
-            vector = self._argument(node, frame)
-        scalars = [self._evaluator.scalar(argument, frame).values[None, :] for argument in node.args[1:]]
-        values = vector.values
-        if name in elementwise.PLAIN:
-            result = elementwise.PLAIN[name](values)
-        elif name in elementwise.DATES:
-            whole = np.isfinite(values)
-            result = np.where(whole, elementwise.DATES[name](values).astype(np.float64), np.nan)
-        elif name == "round":
-            result = elementwise.round_to(values, scalars[0] if scalars else np.ones((1, frame.steps)))
-        elif name == "clamp":
-            result = elementwise.clamp(values, scalars[0], scalars[1])
-            impossible = scalars[0] > scalars[1]
-            if impossible.any():
-                present = vector.mask() & ~impossible
-                return vector.with_values(result, present, drop_name=True)
-        elif name == "clamp_min":
-            result = np.maximum(values, scalars[0])
-        elif name == "clamp_max":
-            result = np.minimum(values, scalars[0])
-        else:
-            raise PromQLError("execution", f"{name} is not implemented in mamimon")
-        return vector.with_values(np.asarray(result), vector.present, drop_name=True)
-
-    def _timestamp(self, node: Call, frame: Frame) -> Vector:
-        argument = unwrap(node.args[0])
-        if isinstance(argument, Selector):
-            vector, stamps = newest(argument, frame, self._query)
-            return vector.with_values(stamps, vector.present, drop_name=True)
-        vector = self._argument(node, frame)
-        now = np.broadcast_to(frame.times / 1000, vector.values.shape).copy()
-        return vector.with_values(now, vector.present, drop_name=True)
-
-    # Labels
-
-    def _label_replace(self, node: Call, frame: Frame) -> Vector:
-        texts = [self._evaluator.text(argument, frame) for argument in node.args[1:]]
-        return relabelling.label_replace(self._argument(node, frame), *texts)
-
-    def _label_join(self, node: Call, frame: Frame) -> Vector:
-        target, separator, *sources = [self._evaluator.text(argument, frame) for argument in node.args[1:]]
-        return relabelling.label_join(self._argument(node, frame), target, separator, sources)
-
-    def _sort_by_label(self, node: Call, frame: Frame) -> Vector:
-        names = [self._evaluator.text(argument, frame) for argument in node.args[1:]]
-        descending = node.function.name.endswith("_desc")
-        return relabelling.sort_by_labels(self._argument(node, frame), names, descending=descending)
-
-    # Classic histograms
-
-    def _histogram_quantile(self, node: Call, frame: Frame) -> Vector:
-        quantile = self._evaluator.scalar(node.args[0], frame).values
-        for value in np.unique(quantile).tolist():
-            self._query.notes.quantile(node.args[0], value)
-        vector = self._argument(node, frame, 1)
-        repair = buckets.Repair()
-        parts = []
-        for batch in buckets.collect(vector, node.args[1], self._query.notes):
-            values, present = buckets.bucket_quantile(batch, quantile, repair)
-            parts.append(_of_batch(batch.labels, values, present))
-        if repair.samples:
-            self._query.notes.info(node.args[1], _repaired(vector))
-        return relabelling.merge_equal(concatenate(parts, frame.steps))
-
-    def _histogram_fraction(self, node: Call, frame: Frame) -> Vector:
-        lower = self._evaluator.scalar(node.args[0], frame).values
-        upper = self._evaluator.scalar(node.args[1], frame).values
-        parts = []
-        for batch in buckets.collect(self._argument(node, frame, 2), node.args[2], self._query.notes):
-            values, present = buckets.bucket_fraction(batch, lower, upper)
-            parts.append(_of_batch(batch.labels, values, present))
-        return relabelling.merge_equal(concatenate(parts, frame.steps))
+def call(run: Evaluator, node: Call, times: Ints) -> Value:
+    """The value of a function call at all times."""
+    name = node.function.name
+    if any(isinstance(unwrap(argument), Range | Subquery) for argument in node.args):
+        return _over_range(run, node, times)
+    if name in elementwise.PLAIN:
+        vector = run.vector(node.args[0], times)
+        return vector.with_values(elementwise.PLAIN[name](vector.values), vector.present, drop_name=True)
+    if name in elementwise.DATES:
+        return _date(run, node, times)
+    return _FUNCTIONS[name](run, node, times)
 
 
-def _of_batch(labels: list[Labels], values: Floats, present: Bools) -> Vector:
-    return Vector(labels=labels, values=values, present=present, drop_name=[True] * len(labels))
+# -- range vectors ---------------------------------------------------------------------------------
 
 
-def _repaired(vector: Vector) -> str:
-    from mamimon.metrics.promql.annotations import named
-
-    names = {labels.get("__name__", "") for labels in vector.labels}
-    text = (
-        "input to histogram_quantile needed to be fixed for monotonicity "
-        "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
-    )
-    return named(text, names.pop() if len(names) == 1 else "")
-
-
-def _check_factors(smoothing: Floats, trend: Floats) -> None:
-    for name, values in (("smoothing", smoothing), ("trend", trend)):
-        for value in values[(values <= 0) | (values >= 1)].tolist()[:1]:
+def _kernel(run: Evaluator, node: Call, times: Ints, length_ms: int) -> Callable[[Windows], Result]:
+    """The function of windows, its other arguments evaluated."""
+    name = node.function.name
+    seconds = length_ms / 1000
+    if name in overtime.SIMPLE:
+        return overtime.SIMPLE[name]
+    if name in ("rate", "increase", "delta"):
+        counter, per_second = name != "delta", name == "rate"
+        return lambda part: rates.extrapolated(part, seconds, counter=counter, per_second=per_second)
+    if name in ("irate", "idelta"):
+        return lambda part: rates.instantaneous(part, counter=name == "irate")
+    if name == "quantile_over_time":
+        quantile = run.scalar(node.args[0], times)
+        for value in np.unique(quantile[~((quantile >= 0) & (quantile <= 1))])[:10].tolist():
+            run.notes.quantile(node.args[0], value)
+        return lambda part: overtime.quantile_over_time(part, quantile)
+    if name == "predict_linear":
+        ahead = run.scalar(node.args[1], times)
+        return lambda part: overtime.predict_linear(part, ahead, times)
+    assert name == "double_exponential_smoothing", name
+    smoothing, trend = run.scalar(node.args[1], times), run.scalar(node.args[2], times)
+    for what, factor in (("smoothing", smoothing), ("trend", trend)):
+        bad = factor[~((factor > 0) & (factor < 1))]
+        if len(bad):
+            sign = "sf" if what == "smoothing" else "tf"
             raise PromQLError(
-                "execution", f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {value:f}"
+                "execution", f"invalid {what} factor. Expected: 0 < {sign} < 1, got: {bad[0]:f}"
             )
+    return lambda part: overtime.double_exponential_smoothing(part, smoothing, trend)
+
+
+def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
+    name = node.function.name
+    argument = next(inner for inner in map(unwrap, node.args) if isinstance(inner, Range | Subquery))
+    if isinstance(argument, Range) and argument.selector.mode:
+        raise PromQLError("execution", f"the {argument.selector.mode} modifier is not supported yet")
+    found = run.windows(argument, times)
+    if name == "absent_over_time":
+        return _absent_over_time(run, found, argument, times)
+    kernel = _kernel(run, node, times, found.length_ms)
+    parts: list[Vector] = []
+    order: list[Ints] = []
+    for rows, tile in run.tiles(found):
+        values, present = kernel(tile)
+        kept = np.flatnonzero(present.any(axis=1))
+        if not len(kept):
+            continue
+        whole = len(kept) == len(rows)
+        present = present if whole else present[kept]
+        order.append(rows[kept])
+        parts.append(
+            Vector(
+                labels=[found.labels[row] for row in rows[kept].tolist()],
+                values=values if whole else values[kept],
+                present=None if present.all() else present,
+                drop_name=_drops(name, found, rows[kept]),
+            )
+        )
+        run.limits.count(parts[-1].values.size)
+    result = concatenate(parts, len(times))
+    if len(found.parts) > 1 and len(parts) > 1:
+        result = result.take(np.argsort(np.concatenate(order), kind="stable"))
+    if name in ("rate", "increase"):
+        _note_non_counters(run, result, node.args[0])
+    return result
+
+
+def _drops(name: str, found: RangeVector, rows: Ints) -> list[bool] | None:
+    if name not in _KEEPS_NAME:
+        return [True] * len(rows)
+    return None if found.drop_name is None else [found.drop_name[row] for row in rows.tolist()]
+
+
+def _note_non_counters(run: Evaluator, result: Vector, argument: Expr) -> None:
+    for metric in dict.fromkeys(labels.get("__name__", "") for labels in result.labels):
+        if metric and not metric.endswith(_COUNTER_ENDINGS):
+            run.notes.info(
+                argument,
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
+                + quote(metric),
+            )
+
+
+def _absent_labels(argument: Expr) -> Labels:
+    """What `absent` can say about the series that is missing: the equalities of its selector."""
+    selector = argument.selector if isinstance(argument, Range) else argument
+    if not isinstance(selector, Selector):
+        return {}
+    out: Labels = {}
+    seen: set[str] = set()
+    for matcher in selector.matchers:
+        if matcher.name == "__name__":
+            continue
+        if matcher.op == "=" and matcher.name not in seen:
+            out[matcher.name] = matcher.value
+        else:
+            out.pop(matcher.name, None)
+        seen.add(matcher.name)
+    return {name: value for name, value in out.items() if value}
+
+
+def _one_where(missing: Bools, labels: Labels) -> Vector:
+    if not missing.any():
+        return empty(len(missing))
+    return Vector(labels=[labels], values=np.ones((1, len(missing))), present=missing[None, :])
+
+
+def _absent_over_time(run: Evaluator, found: RangeVector, argument: Range | Subquery, times: Ints) -> Vector:
+    there = np.zeros(len(times), dtype=np.bool_)
+    for _, tile in run.tiles(found):
+        count = tile.count
+        there |= count > 0 if count.ndim == 1 else (count > 0).any(axis=0)
+    return _one_where(np.asarray(~there), _absent_labels(argument))
+
+
+# -- instant vectors -------------------------------------------------------------------------------
+
+
+def _absent(run: Evaluator, node: Call, times: Ints) -> Vector:
+    vector = run.vector(node.args[0], times)
+    there = vector.mask().any(axis=0)
+    return _one_where(np.asarray(~there), _absent_labels(unwrap(node.args[0])))
+
+
+def _date(run: Evaluator, node: Call, times: Ints) -> Vector:
+    part = elementwise.DATES[node.function.name]
+    if not node.args:
+        seconds = np.trunc(times / 1000)[None, :]
+        return Vector(labels=[{}], values=part(seconds).astype(np.float64))
+    vector = run.vector(node.args[0], times)
+    return vector.with_values(part(vector.values).astype(np.float64), vector.present, drop_name=True)
+
+
+def _round(run: Evaluator, node: Call, times: Ints) -> Vector:
+    vector = run.vector(node.args[0], times)
+    nearest = run.scalar(node.args[1], times) if len(node.args) > 1 else np.ones(len(times))
+    return vector.with_values(elementwise.round_to(vector.values, nearest), vector.present, drop_name=True)
+
+
+def _clamp(run: Evaluator, node: Call, times: Ints) -> Vector:
+    vector = run.vector(node.args[0], times)
+    name = node.function.name
+    limits = [run.scalar(argument, times) for argument in node.args[1:]]
+    low = limits[0] if name != "clamp_max" else np.full(len(times), -math.inf)
+    high = limits[-1] if name != "clamp_min" else np.full(len(times), math.inf)
+    present = vector.present
+    if (low > high).any():  # nothing is inside
+        present = vector.mask() & ~(low > high)
+    return vector.with_values(elementwise.clamp(vector.values, low, high), present, drop_name=True)
+
+
+def _scalar(run: Evaluator, node: Call, times: Ints) -> Scalar:
+    vector = run.vector(node.args[0], times)
+    mask = vector.mask()
+    single = mask.sum(axis=0) == 1
+    if not vector.labels:
+        return Scalar(np.full(len(times), math.nan))
+    return Scalar(np.where(single, vector.values[mask.argmax(axis=0), np.arange(len(times))], math.nan))
+
+
+def _timestamp(run: Evaluator, node: Call, times: Ints) -> Vector:
+    argument = unwrap(node.args[0])
+    if isinstance(argument, Selector):
+        vector, stamps = run.select_with_times(argument, times)
+        return vector.with_values(stamps / 1000, vector.present, drop_name=True)
+    vector = run.vector(argument, times)
+    seconds = np.broadcast_to(times / 1000, vector.values.shape)
+    return vector.with_values(seconds, vector.present, drop_name=True)
+
+
+def _sort(run: Evaluator, node: Call, times: Ints) -> Vector:
+    vector = run.vector(node.args[0], times)
+    name = node.function.name
+    if run.step_ms:
+        run.notes.warn(
+            node, "sort is ineffective for range queries since results are always ordered by labels"
+        )
+        return vector
+    if name in ("sort", "sort_desc"):
+        values = vector.values[:, 0]
+        key = -values if name == "sort_desc" else values
+        return vector.take(np.lexsort((key, np.isnan(values))))
+    wanted = [argument.value for argument in map(unwrap, node.args[1:]) if isinstance(argument, String)]
+    return vector.take(labelling.label_order(vector.labels, wanted, descending=name.endswith("_desc")))
+
+
+def _label_replace(run: Evaluator, node: Call, times: Ints) -> Vector:
+    return labelling.replace(run.vector(node.args[0], times), *_texts(node.args[1:]))
+
+
+def _label_join(run: Evaluator, node: Call, times: Ints) -> Vector:
+    target, separator, *sources = _texts(node.args[1:])
+    return labelling.join(run.vector(node.args[0], times), target, separator, sources)
+
+
+def _texts(arguments: list[Expr]) -> list[str]:
+    return [inner.value for inner in map(unwrap, arguments) if isinstance(inner, String)]
+
+
+def _bucket_vector(batch: buckets.Batch, values: Floats, present: Bools) -> Vector:
+    return Vector(labels=batch.labels, values=values, present=present, drop_name=[True] * len(batch.labels))
+
+
+def _histogram_quantile(run: Evaluator, node: Call, times: Ints) -> Vector:
+    quantile = run.scalar(node.args[0], times)
+    vector = run.vector(node.args[1], times)
+    for value in np.unique(quantile[~((quantile >= 0) & (quantile <= 1))])[:10].tolist():
+        run.notes.quantile(node.args[0], value)
+    batches = buckets.collect(vector, node.args[1], run.notes)
+    parts = []
+    for batch in batches:
+        repair = buckets.Repair()
+        values, present = buckets.bucket_quantile(batch, quantile, repair)
+        repair.note(run.notes, node.args[1], batch.labels, times)
+        parts.append(_bucket_vector(batch, values, present))
+    return concatenate(parts, len(times))
+
+
+def _histogram_quantiles(run: Evaluator, node: Call, times: Ints) -> Vector:
+    vector = run.vector(node.args[0], times)
+    (label,) = _texts(node.args[1:2])
+    batches = buckets.collect(vector, node.args[0], run.notes)
+    parts = []
+    for argument in node.args[2:]:
+        quantile = run.scalar(argument, times)
+        for value in np.unique(quantile[~((quantile >= 0) & (quantile <= 1))])[:10].tolist():
+            run.notes.quantile(argument, value)
+        for batch in batches:
+            repair = buckets.Repair()
+            values, present = buckets.bucket_quantile(batch, quantile, repair)
+            repair.note(run.notes, node.args[0], batch.labels, times)
+            part = _bucket_vector(batch, values, present)
+            parts.append(labelling.with_quantile(part, label, quantile))
+    return labelling.merge(concatenate(parts, len(times)))
+
+
+def _histogram_fraction(run: Evaluator, node: Call, times: Ints) -> Vector:
+    lower, upper = run.scalar(node.args[0], times), run.scalar(node.args[1], times)
+    batches = buckets.collect(run.vector(node.args[2], times), node.args[2], run.notes)
+    parts = [_bucket_vector(batch, *buckets.bucket_fraction(batch, lower, upper)) for batch in batches]
+    return concatenate(parts, len(times))
+
+
+def _constant(value: Callable[[Evaluator], float]) -> Callable[[Evaluator, Call, Ints], Value]:
+    return lambda run, _, times: Scalar(np.full(len(times), value(run)))
+
+
+def _pick(choose: np.ufunc) -> Callable[[Evaluator, Call, Ints], Value]:
+    return lambda run, node, times: Scalar(
+        choose(run.scalar(node.args[0], times), run.scalar(node.args[1], times))
+    )
+
+
+def _unsupported(run: Evaluator, node: Call, times: Ints) -> Value:
+    raise PromQLError("execution", f"function {quote(node.function.name)} is not supported yet")
+
+
+def _histogram_part(run: Evaluator, node: Call, times: Ints) -> Vector:
+    """Floats are no native histograms: nothing is left of them."""
+    run.vector(node.args[0], times)
+    return empty(len(times))
+
+
+_FUNCTIONS: dict[str, Callable[[Evaluator, Call, Ints], Value]] = {
+    "absent": _absent,
+    "clamp": _clamp,
+    "clamp_max": _clamp,
+    "clamp_min": _clamp,
+    "end": _constant(lambda run: run.end_ms / 1000),
+    "histogram_avg": _histogram_part,
+    "histogram_count": _histogram_part,
+    "histogram_fraction": _histogram_fraction,
+    "histogram_quantile": _histogram_quantile,
+    "histogram_quantiles": _histogram_quantiles,
+    "histogram_stddev": _histogram_part,
+    "histogram_stdvar": _histogram_part,
+    "histogram_sum": _histogram_part,
+    "info": _unsupported,
+    "label_join": _label_join,
+    "label_replace": _label_replace,
+    "max_of": _pick(np.maximum),
+    "min_of": _pick(np.minimum),
+    "pi": _constant(lambda _: math.pi),
+    "range": _constant(lambda run: (run.end_ms - run.start_ms) / 1000),
+    "round": _round,
+    "scalar": _scalar,
+    "sort": _sort,
+    "sort_by_label": _sort,
+    "sort_by_label_desc": _sort,
+    "sort_desc": _sort,
+    "start": _constant(lambda run: run.start_ms / 1000),
+    "start_timestamp": _unsupported,
+    "step": _constant(lambda run: run.step_ms / 1000),
+    "time": lambda run, _, times: Scalar(times / 1000),
+    "timestamp": _timestamp,
+    "vector": lambda run, node, times: Vector(labels=[{}], values=run.scalar(node.args[0], times)[None, :]),
+}

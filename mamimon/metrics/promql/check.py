@@ -20,6 +20,7 @@ from mamimon.metrics.promql.ast import (
     type_of,
 )
 from mamimon.metrics.promql.errors import Flaw
+from mamimon.metrics.promql.regexes import compile_regex
 from mamimon.metrics.promql.text import quote
 
 
@@ -161,8 +162,6 @@ class _Checker:
 
 
 def _matches_empty(matcher: Matcher) -> bool:
-    from mamimon.metrics.promql.parser import compile_regex
-
     if matcher.op in ("=", "!="):
         return (matcher.value == "") == (matcher.op == "=")
     return (compile_regex(matcher.value).fullmatch("") is not None) == (matcher.op == "=~")

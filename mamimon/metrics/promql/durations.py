@@ -7,16 +7,21 @@ import math
 from mamimon.metrics.promql.ast import DurationExpr, Number
 from mamimon.metrics.promql.errors import Flaw, PromQLError
 from mamimon.metrics.promql.lexer import Lexer, Token
-from mamimon.metrics.promql.text import duration_ms, to_ms
+from mamimon.metrics.promql.text import duration_ms, number, to_ms
 
 _LIMIT_S = 2**63 / 1e9
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "^": 3}
+
+
+class Misfit(Flaw):
+    """A token that fits nowhere; the rule around it may say where it stood."""
 
 
 class DurationParser:
     """The token cursor, and the rules for durations; `Parser` adds the rest of the language."""
 
     def __init__(self, text: str) -> None:
+        self.flaws: list[Flaw] = []
         self._lexer = Lexer(text)
         self.token = Token("eof", "", 0)
         self.previous_end = 0
@@ -40,15 +45,29 @@ class DurationParser:
 
     def complain(self, text: str, start: int, end: int) -> None:
         """Note an error and go on."""
-        raise NotImplementedError
+        self.flaws.append(Flaw(text, start, end))
 
     def unexpected(self, context: str = "", expected: str = "") -> Flaw:
         """The error that the token at hand does not fit."""
-        raise NotImplementedError
+        text = f"unexpected {self.token.describe()}"
+        text += f" in {context}" if context else ""
+        text += f", expected {expected}" if expected else ""
+        kind = Flaw if context else Misfit
+        return kind(text, self.token.start, self.token.end)
+
+    # -- expressions -------------------------------------------------------------------------------
 
     def literal(self) -> Number:
         """A number or a duration."""
-        raise NotImplementedError
+        token = self.take()
+        if token.kind == "number":
+            try:
+                value = number(token.text, token.start)
+            except Flaw as flaw:
+                self.flaws.append(flaw)
+                value = 0.0
+            return Number(value=value, start=token.start, end=token.end)
+        return Number(value=self.seconds(token), duration=True, start=token.start, end=token.end)
 
     def seconds(self, token: Token) -> float:
         """The value of a duration token."""

@@ -22,6 +22,13 @@ def two_sum_error(left: Floats, right: Floats, total: Floats) -> Floats:
     return np.asarray((left - (total - shadow)) + (right - shadow))
 
 
+def _pick(rows: Floats, column: Ints) -> Floats:
+    """Columns of rows, the same for all ([steps]) or each row's own ([rows, steps])."""
+    if column.ndim == 1:
+        return np.asarray(np.take(rows, column, axis=1))
+    return np.asarray(np.take_along_axis(rows, column, axis=1))
+
+
 class Prefix:
     """Compensated prefix sums of rows [k, n]; `window` gives sums of [low, high)."""
 
@@ -36,14 +43,14 @@ class Prefix:
             np.add.accumulate(lost, axis=1, out=self._lost[:, 1:])
 
     def window(self, low: Ints, high: Ints) -> Floats:
-        """Sums of [low, high) at each step; [k, steps]."""
-        upper, lower = np.take(self._sums, high, axis=1), np.take(self._sums, low, axis=1)
-        total = upper - lower
+        """Sums of [low, high) at each step; [k, steps]. `low` may differ by row."""
+        upper, lower = np.take(self._sums, high, axis=1), _pick(self._sums, low)
+        total: Floats = upper - lower
         if self._lost is None:
-            return np.asarray(total)
+            return total
         rest = two_sum_error(upper, -lower, total)
         rest += np.take(self._lost, high, axis=1)
-        rest -= np.take(self._lost, low, axis=1)
+        rest -= _pick(self._lost, low)
         return np.asarray(total + rest)
 
 
@@ -52,7 +59,11 @@ def window_sums(rows: Floats, low: Ints, high: Ints) -> Floats:
     sums = Prefix(rows).window(low, high)
     odd = ~np.isfinite(sums).all(axis=1)
     if odd.any():  # infinities and NaN poison every later prefix: sum those rows window by window
-        sums[odd] = gathered_sums(rows[odd], low, high)
+        if low.ndim == 1:
+            sums[odd] = gathered_sums(rows[odd], low, high)
+        else:
+            for row in np.flatnonzero(odd):
+                sums[row] = gathered_sums(rows[row : row + 1], low[row], high)
     return sums
 
 

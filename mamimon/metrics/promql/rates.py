@@ -22,11 +22,9 @@ def reset_corrections(windows: Windows) -> Floats | None:
     if windows.valid is None:
         out[rows] = window_sums(lost, np.minimum(windows.low + 1, windows.high), windows.high)
         return out
-    # The first sample's own drop happened before the window: take it out again.
-    sums = window_sums(lost, windows.low, windows.high)
-    first = windows.first[rows]
-    sums -= np.where(windows.count[rows] > 0, np.take_along_axis(lost, first, axis=1), 0.0)
-    out[rows] = sums
+    # The first sample's own drop happened before the window.
+    after_first = np.minimum(windows.first[rows] + 1, windows.high)
+    out[rows] = window_sums(lost, after_first, windows.high)
     return out
 
 

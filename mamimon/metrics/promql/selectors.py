@@ -1,122 +1,302 @@
-"""Selectors over a grid of evaluation times: the newest sample of each step, and the windows of ranges."""
+"""Selectors and what may follow them: matchers, ranges, `offset`, `@`; and the modifiers of operators."""
 
-from __future__ import annotations
+import math
+from typing import Literal
 
-from collections.abc import Iterator
+import re2
 
-import numpy as np
+from mamimon.metrics.model import Matcher
+from mamimon.metrics.promql.ast import (
+    AGGREGATORS,
+    Expr,
+    Matching,
+    Number,
+    Range,
+    Selector,
+    Subquery,
+)
+from mamimon.metrics.promql.durations import DurationParser, Misfit
+from mamimon.metrics.promql.lexer import DURATION_WORDS, KEYWORDS, WORD_OPERATORS, Token
+from mamimon.metrics.promql.regexes import compile_regex
+from mamimon.metrics.promql.text import quote, to_ms, unquote
 
-from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, Block, Labels
-from mamimon.metrics.promql.ast import Selector, Timed
-from mamimon.metrics.promql.errors import PromQLError
-from mamimon.metrics.promql.frame import Frame, Query
-from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, concatenate
-from mamimon.metrics.promql.windows import Windows, build
-
-
-def reference_times(node: Timed, frame: Frame, query: Query) -> Ints:
-    """The times that a selector looks at, one a step, after `@` and `offset`."""
-    if node.at_edge == "start":
-        times = np.full(len(frame.times), query.start_ms, dtype=np.int64)
-    elif node.at_edge == "end":
-        times = np.full(len(frame.times), query.end_ms, dtype=np.int64)
-    elif node.at_ms is not None:
-        times = np.full(len(frame.times), node.at_ms, dtype=np.int64)
-    else:
-        times = frame.times
-    offset = query.duration(node.offset_ms, node.offset_expr, frame, may_be_negative=True)
-    return times - offset if offset else times
-
-
-def instant_vector(node: Selector, frame: Frame, query: Query) -> Vector:
-    """The newest sample within the look-back of each step; staleness ends a series at once."""
-    vector, _ = newest(node, frame, query)
-    return vector
+_NOT_METRIC = frozenset(("bool", "on", "ignoring", "group_left", "group_right"))
+METRIC_KINDS = (
+    (KEYWORDS - _NOT_METRIC)
+    | AGGREGATORS
+    | (WORD_OPERATORS - {"atan2"})
+    | DURATION_WORDS
+    | {"start", "end", "identifier", "metric"}
+)
+_LABEL_KINDS = (METRIC_KINDS | _NOT_METRIC | {"atan2"}) - {"without"}
+_MATCH_OPS = frozenset(("=", "!=", "=~", "!~"))
 
 
-def newest(node: Selector, frame: Frame, query: Query) -> tuple[Vector, Floats]:
-    """As `instant_vector`, and the times of the samples in seconds, [series, steps]."""
-    if node.mode:
-        raise PromQLError("execution", f"the {node.mode} modifier is not implemented in mamimon")
-    times = reference_times(node, frame, query)
-    fixed = len(times) > 1 and bool((times == times[0]).all())
-    wanted = times[:1] if fixed else times
-    selection = query.source.select(
-        node.matchers, int(wanted.min()) - query.lookback_ms + 1, int(wanted.max())
-    )
-    parts: list[Vector] = []
-    stamps: list[Floats] = []
-    for block in selection.blocks:
-        query.limits.check()
-        values, present, at = _newest_of(block, wanted, query.lookback_ms)
-        kept = np.flatnonzero(present.any(axis=1))
-        if not len(kept):
-            continue
-        query.limits.count(len(kept) * len(times))
-        rows = block.rows[kept]
-        mask = None if present[kept].all() else present[kept]
-        labels = [selection.labels[row] for row in rows.tolist()]
-        parts.append(Vector(labels=labels, values=values[kept], present=mask))
-        stamps.append(np.broadcast_to(at, values.shape)[kept])
-    vector = concatenate(parts, len(wanted))
-    stamped = np.concatenate(stamps) if stamps else np.empty((0, len(wanted)))
-    if fixed:
-        return repeat(vector, len(times)), np.repeat(stamped, len(times), axis=1)
-    return vector, stamped
+class SelectorParser(DurationParser):
+    """The rules for selectors; `Parser` adds expressions."""
 
+    def labels(self) -> list[str]:
+        """`(a, b)` behind by, without, on, ignoring, group_left, group_right."""
+        if self.token.kind != "(":
+            raise self.unexpected("grouping opts", '"("')
+        self.take()
+        out: list[str] = []
+        while self.token.kind != ")" or not out:
+            if self.token.kind == ")":
+                break
+            if self.token.kind not in _LABEL_KINDS and self.token.kind != "string":
+                raise self.unexpected("grouping opts", "label")
+            token = self.take()
+            name = unquote(token.text) if token.kind == "string" else token.text
+            if not name:
+                self.complain(f"invalid label name for grouping: {quote(name)}", token.start, token.end)
+            out.append(name)
+            if self.token.kind not in (",", ")"):
+                raise self.unexpected("grouping opts", '"," or ")"')
+            if self.token.kind == ",":
+                self.take()
+                if self.token.kind == ")":
+                    break
+        self.expect(")")
+        return out
 
-def _newest_of(block: Block, wanted: Ints, lookback_ms: int) -> tuple[Floats, Bools, Floats]:
-    """Values [series, steps], where they are, and their times in seconds ([steps] or [series, steps])."""
-    column = np.searchsorted(block.times, wanted, side="right") - 1
-    inside = np.maximum(column, 0)
-    if not np.isnan(block.values).any():
-        fresh = (column >= 0) & (block.times[inside] > wanted - lookback_ms)
-        values = np.take(block.values, inside, axis=1)
-        return values, np.broadcast_to(fresh, values.shape), block.times[inside] / 1000
-    bits = block.values.view(np.int64)
-    columns = np.arange(len(block.times), dtype=np.int64)
-    latest = np.maximum.accumulate(np.where(bits != ABSENT_BITS, columns, -1), axis=1)
-    place = np.where(column >= 0, np.take(latest, inside, axis=1), -1)
-    at = np.maximum(place, 0)
-    values = np.take_along_axis(block.values, at, axis=1)
-    fresh = (place >= 0) & (block.times[at] > wanted - lookback_ms) & (values.view(np.int64) != STALE_BITS)
-    return values, fresh, block.times[at] / 1000
+    # -- binary modifiers --------------------------------------------------------------------------
 
+    def modifiers(self) -> tuple[bool, Matching]:
+        """What may stand behind a binary operator: bool, on, ignoring, group_left, fill, …"""
+        matching = Matching()
+        bool_modifier = self.token.kind == "bool"
+        if bool_modifier:
+            self.take()
+        if self.token.kind in ("on", "ignoring"):
+            matching.on = self.take().kind == "on"
+            matching.labels = self.labels()
+            if self.token.kind in ("group_left", "group_right"):
+                matching.card = "many-to-one" if self.take().kind == "group_left" else "one-to-many"
+                if self.token.kind == "(":
+                    matching.include = self.labels()
+        if self.token.kind == "fill":
+            self.take()
+            matching.fill_left = matching.fill_right = self._fill()
+        elif self.token.kind in ("fill_left", "fill_right"):
+            first = self.take().kind
+            value = self._fill()
+            second = value if first == "fill_left" else None
+            matching.fill_left, matching.fill_right = (value, None) if second is not None else (None, value)
+            if self.token.kind in ("fill_left", "fill_right") and self.token.kind != first:
+                self.take()
+                if first == "fill_left":
+                    matching.fill_right = self._fill()
+                else:
+                    matching.fill_left = self._fill()
+        return bool_modifier, matching
 
-def repeat(vector: Vector, steps: int) -> Vector:
-    """A vector of one step as one of many equal steps."""
-    present = None if vector.present is None else np.repeat(vector.present, steps, axis=1)
-    return Vector(
-        labels=vector.labels,
-        values=np.repeat(vector.values, steps, axis=1),
-        present=present,
-        drop_name=vector.drop_name,
-    )
+    def _fill(self) -> float:
+        self.expect("(")
+        sign = -1.0 if self.token.kind == "-" else 1.0
+        if self.token.kind in ("+", "-"):
+            self.take()
+        if self.token.kind not in ("number", "duration"):
+            raise self.unexpected()
+        value = sign * self.literal().value
+        self.expect(")")
+        return value
 
+    # -- selectors ---------------------------------------------------------------------------------
 
-def selector_windows(
-    node: Selector, range_ms: int, frame: Frame, query: Query
-) -> Iterator[tuple[list[Labels], Windows]]:
-    """The windows of `selector[range]`, block by block; the labels go with the rows."""
-    if node.mode:
-        raise PromQLError("execution", f"the {node.mode} modifier is not implemented in mamimon")
-    ends = reference_times(node, frame, query)
-    selection = query.source.select(node.matchers, int(ends.min()) - range_ms + 1, int(ends.max()))
-    for block in selection.blocks:
-        query.limits.check()
-        query.limits.count(block.values.size)
-        yield (
-            [selection.labels[row] for row in block.rows.tolist()],
-            build(block.times, block.values, ends, range_ms),
+    def selector(self, name: str, start: int) -> Selector:
+        """The matchers behind a metric's name, or alone."""
+        matchers: list[Matcher] = []
+        if self.token.kind == "{":
+            self.take()
+            matchers = self._matchers()
+        end = self.previous_end
+        if name:
+            matchers.append(Matcher("__name__", "=", name))
+        return Selector(name=name, matchers=matchers, start=start, end=end)
+
+    def _matchers(self) -> list[Matcher]:
+        out: list[Matcher] = []
+        while self.token.kind != "}":
+            if self.token.kind not in ("identifier", "string"):
+                raise self.unexpected("label matching", 'identifier or "}"')
+            label = self.take()
+            name = unquote(label.text) if label.kind == "string" else label.text
+            if self.token.kind in _MATCH_OPS:
+                op = self.take().kind
+                if self.token.kind != "string":
+                    raise self.unexpected("label matching", "string")
+                value = self.take()
+                out.append(self._matcher(name, op, unquote(value.text), label.start, value.end))
+            elif label.kind == "string" and self.token.kind in (",", "}"):
+                out.append(Matcher("__name__", "=", name))
+            elif label.kind == "string":
+                raise self.unexpected("label matching", '"," or "}"')
+            else:
+                raise self.unexpected("label matching", "label matching operator")
+            if self.token.kind not in (",", "}"):
+                raise self.unexpected("label matching", '"," or "}"')
+            if self.token.kind == ",":
+                self.take()
+        self.take()
+        return out
+
+    def _matcher(self, name: str, op: str, value: str, start: int, end: int) -> Matcher:
+        if op in ("=~", "!~"):
+            try:
+                compile_regex(value)
+            except re2.error as error:
+                said = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+                self.complain(f"error parsing regexp: {said}", start, end)
+        return Matcher(name, op, value)  # type: ignore[arg-type]
+
+    # -- what may follow a selector ----------------------------------------------------------------
+
+    def postfix(self, node: Expr) -> Expr:
+        """A range, `offset`, `@` and the like behind an expression."""
+        while True:
+            kind = self.token.kind
+            if kind == "[":
+                node = self._range(node)
+            elif kind == "offset":
+                self.take()
+                self._offset(node)
+            elif kind == "@":
+                self.take()
+                self._at(node)
+            elif kind in ("anchored", "smoothed"):
+                self.take()
+                self._extend(node, "anchored" if kind == "anchored" else "smoothed")
+            else:
+                return node
+
+    def _range(self, node: Expr) -> Expr:
+        opening = self.take()
+        try:
+            length = self.positive_duration()
+        except Misfit:
+            raise self.unexpected(
+                "subquery or range selector", "number, duration, step(), or range()"
+            ) from None
+        length_ms, length_expr = self.split(length)
+        if self.token.kind == "]":
+            closing = self.take()
+            selector = self._ranged(node, opening, closing)
+            return Range(
+                selector=selector,
+                range_ms=length_ms,
+                range_expr=length_expr,
+                start=node.start,
+                end=closing.end,
+            )
+        if self.token.kind != ":":
+            raise self.unexpected("subquery or range", '":" or "]"')
+        self.take()
+        step_ms, step_expr = 0, None
+        if self.token.kind != "]":
+            try:
+                step_ms, step_expr = self.split(self.positive_duration())
+            except Misfit:
+                raise self.unexpected(
+                    "subquery selector", 'number, duration, step(), range(), or "]"'
+                ) from None
+            if self.token.kind != "]":
+                raise self.unexpected("subquery selector", '"]"')
+        closing = self.take()
+        return Subquery(
+            expr=node, range_ms=length_ms, range_expr=length_expr, step_ms=step_ms, step_expr=step_expr,
+            start=node.start, end=closing.end,
+        )  # fmt: skip
+
+    def _ranged(self, node: Expr, opening: Token, closing: Token) -> Selector:
+        problem = ""
+        if not isinstance(node, Selector):
+            problem = "ranges only allowed for vector selectors"
+        elif node.offset_ms or node.offset_expr is not None:
+            problem = "no offset modifiers allowed before range"
+        elif node.at_ms is not None or node.at_edge:
+            problem = "no @ modifiers allowed before range"
+        if problem:
+            self.complain(problem, opening.start, closing.end)
+        if isinstance(node, Selector):
+            return node
+        return Selector(name="", matchers=[], start=node.start, end=node.end, may_match_all=True)
+
+    def _timed(self, node: Expr, what: str) -> Selector | Subquery | None:
+        """What carries the offset or @ of `node`; None (and a complaint) if nothing can."""
+        if isinstance(node, Range):
+            if node.selector.may_match_all:
+                self.complain("ranges only allowed for vector selectors", node.start, node.end)
+                return None
+            return node.selector
+        if isinstance(node, Selector | Subquery):
+            return node
+        self.complain(
+            f"{what} modifier must be preceded by an instant vector selector or range vector selector "
+            "or a subquery",
+            node.start,
+            node.end,
         )
+        return None
 
+    def _offset(self, node: Expr) -> None:
+        try:
+            duration = self.offset_duration()
+        except Misfit:
+            raise self.unexpected("offset", "number, duration, step(), or range()") from None
+        target = self._timed(node, "offset")
+        if target is None:
+            return
+        if target.offset_ms or target.offset_expr is not None:
+            self.complain("offset may not be set multiple times", node.start, node.end)
+        elif isinstance(duration, Number):
+            target.offset_ms = to_ms(duration.value)
+        else:
+            target.offset_expr = duration
+        node.end = self.previous_end
 
-def as_block(vector: Vector, times: Ints) -> Block:
-    """A vector at many steps as if it had been scraped at these times."""
-    values = vector.values
-    if vector.present is not None:
-        values = np.where(vector.present, values, ABSENT_NAN)
-        # np.where may quiet a signalling NaN; the mark is told by its bits.
-        values.view(np.int64)[~vector.present] = ABSENT_BITS
-    rows = np.arange(len(vector.labels), dtype=np.int64)
-    return Block(times=times, rows=rows, values=np.ascontiguousarray(values))
+    def _at(self, node: Expr) -> None:
+        edge: Literal["", "start", "end"] = ""
+        value = 0.0
+        if self.token.kind in ("start", "end"):
+            edge = "start" if self.take().kind == "start" else "end"
+            self.expect("(")
+            self.expect(")")
+        else:
+            sign = -1.0 if self.token.kind == "-" else 1.0
+            if self.token.kind in ("+", "-"):
+                self.take()
+            if self.token.kind not in ("number", "duration"):
+                raise self.unexpected("@", "timestamp")
+            value = sign * self.literal().value
+            if not math.isfinite(value) or abs(value) >= 2**63:
+                shown = (
+                    {math.inf: "+Inf", -math.inf: "-Inf"}.get(value, "NaN")
+                    if not math.isfinite(value)
+                    else f"{value:f}"
+                )
+                self.complain(f"timestamp out of bounds for @ modifier: {shown}", node.start, node.end)
+                value = 0.0
+        target = self._timed(node, "@")
+        if target is None:
+            return
+        if target.at_ms is not None or target.at_edge:
+            self.complain("@ <timestamp> may not be set multiple times", node.start, node.end)
+        elif edge:
+            target.at_edge = edge
+        else:
+            target.at_ms = math.floor(abs(value) * 1000 + 0.5) * (-1 if value < 0 else 1)
+        node.end = self.previous_end
+
+    def _extend(self, node: Expr, mode: Literal["anchored", "smoothed"]) -> None:
+        target = node.selector if isinstance(node, Range) else node
+        if isinstance(target, Selector):
+            if target.may_match_all:
+                return
+            if target.mode and target.mode != mode:
+                self.complain("anchored and smoothed modifiers cannot be used together", node.start, node.end)
+            target.mode = mode
+        elif isinstance(target, Subquery):
+            self.complain(f"{mode} modifier is not supported for subqueries", node.start, node.end)
+        else:
+            self.complain(f"{mode} modifier not implemented", node.start, node.end)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mamimon.metrics.promql import ParseError, parse, render
+from mamimon.metrics.promql import ParseError, parse, pretty, render
 
 
 @pytest.mark.feature("M3")
 def test_expressions(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each expression of parse_test.go parses or fails as there."""
+    """Each expression of parse_test.go parses or fails as there, with the same first error."""
     cases = json.loads((material / "promql-parser" / "expressions.json").read_text())["cases"]
     wrong = []
     for case in cases:
@@ -23,7 +23,7 @@ def test_expressions(material: Path, capsys: pytest.CaptureFixture[str]) -> None
         try:
             parse(text)
         except ParseError as error:
-            if not case["fail"]:
+            if not case["fail"] or error.flaws[0].text != case["errors"][0]:
                 wrong.append((text, str(error)))
         else:
             if case["fail"]:
@@ -47,3 +47,13 @@ def test_printing(material: Path) -> None:
 
     assert len(cases) > 50
     assert not wrong
+
+
+@pytest.mark.feature("M3")
+def test_spreading_over_lines(material: Path) -> None:
+    """The pretty printer breaks lines where Prometheus' does (at ten characters, as in its tests)."""
+    cases = json.loads((material / "promql-parser" / "prettier.json").read_text())["cases"]
+    wrong = [case["in"] for case in cases if pretty(parse(case["in"]), width=10) != case["out"]]
+
+    assert len(cases) > 50
+    assert wrong == []

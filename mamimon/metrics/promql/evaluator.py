@@ -1,0 +1,357 @@
+"""Walks the tree: each node becomes one array over all series and all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from mamimon.metrics.model import (
+    ABSENT_BITS,
+    ABSENT_NAN,
+    STALE_BITS,
+    Block,
+    Labels,
+    Matcher,
+    Selection,
+    SeriesSource,
+)
+from mamimon.metrics.promql import aggregate, binary
+from mamimon.metrics.promql.annotations import Annotations
+from mamimon.metrics.promql.ast import (
+    SET_OPERATORS,
+    Aggregate,
+    Binary,
+    Call,
+    DurationExpr,
+    Expr,
+    Number,
+    Paren,
+    Range,
+    Selector,
+    String,
+    Subquery,
+    Timed,
+    Unary,
+)
+from mamimon.metrics.promql.durations import resolve_duration
+from mamimon.metrics.promql.errors import PromQLError
+from mamimon.metrics.promql.text import quote
+from mamimon.metrics.promql.values import (
+    Bools,
+    Floats,
+    Ints,
+    Limits,
+    Scalar,
+    Text,
+    Value,
+    Vector,
+    concatenate,
+)
+from mamimon.metrics.promql.windows import Windows, build
+
+_STEP_DEPENDENT = frozenset(
+    (
+        "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year",
+        "predict_linear", "time", "timestamp",
+    )
+)  # fmt: skip
+
+
+class RangeVector(msgspec.Struct, eq=False):
+    """Series and their windows; each part has some of the series (`rows` of `labels`)."""
+
+    labels: list[Labels]
+    parts: list[tuple[Ints, Windows]]
+    length_ms: int
+    drop_name: list[bool] | None = None
+
+
+class Evaluator:
+    """One query over one source."""
+
+    def __init__(
+        self,
+        source: SeriesSource,
+        query: str,
+        *,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        lookback_ms: int,
+        subquery_step_ms: int,
+        limits: Limits,
+    ) -> None:
+        self._source = source
+        self.notes = Annotations(query)
+        self.start_ms = start_ms
+        self.end_ms = end_ms
+        self.step_ms = step_ms
+        self.lookback_ms = lookback_ms
+        self._subquery_step_ms = subquery_step_ms
+        self.limits = limits
+        self._selections: dict[tuple[tuple[Matcher, ...], int, int], Selection] = {}
+
+    # -- dispatch ----------------------------------------------------------------------------------
+
+    def evaluate(self, node: Expr, times: Ints) -> Value:
+        """The value of an expression that is no range vector, at all `times`."""
+        self.limits.check()
+        if len(times) > 1 and not isinstance(node, Number | String) and is_invariant(node):
+            return repeat(self._evaluate(node, times[:1]), len(times))
+        return self._evaluate(node, times)
+
+    def _evaluate(self, node: Expr, times: Ints) -> Value:
+        if isinstance(node, Number):
+            return Scalar(np.full(len(times), node.value))
+        if isinstance(node, String):
+            return Text(node.value)
+        if isinstance(node, Paren):
+            return self.evaluate(node.expr, times)
+        if isinstance(node, Selector):
+            return self.select(node, times)
+        if isinstance(node, Unary):
+            return self._unary(node, times)
+        if isinstance(node, Binary):
+            return self._binary(node, times)
+        if isinstance(node, Aggregate):
+            return self._aggregate(node, times)
+        if isinstance(node, Call):
+            from mamimon.metrics.promql.calls import call
+
+            return call(self, node, times)
+        raise PromQLError("bad_data", "a range vector can only be the argument of a function")
+
+    def vector(self, node: Expr, times: Ints) -> Vector:
+        """An expression that the parser has checked to be an instant vector."""
+        value = self.evaluate(node, times)
+        assert isinstance(value, Vector)
+        return value
+
+    def scalar(self, node: Expr, times: Ints) -> Floats:
+        """An expression that the parser has checked to be a number."""
+        value = self.evaluate(node, times)
+        assert isinstance(value, Scalar)
+        return value.values
+
+    def _unary(self, node: Unary, times: Ints) -> Value:
+        value = self.evaluate(node.expr, times)
+        if node.op == "+":
+            return value
+        if isinstance(value, Scalar):
+            return Scalar(-value.values)
+        assert isinstance(value, Vector)
+        return value.with_values(-value.values, value.present, drop_name=True)
+
+    def _binary(self, node: Binary, times: Ints) -> Value:
+        left, right = self.evaluate(node.left, times), self.evaluate(node.right, times)
+        if isinstance(left, Scalar) and isinstance(right, Scalar):
+            return binary.scalars(node.op, left, right)
+        if isinstance(left, Vector) and isinstance(right, Scalar):
+            return binary.vector_scalar(node, left, right, scalar_first=False)
+        if isinstance(left, Scalar) and isinstance(right, Vector):
+            return binary.vector_scalar(node, right, left, scalar_first=True)
+        assert isinstance(left, Vector) and isinstance(right, Vector) and node.matching is not None
+        if node.op in SET_OPERATORS:
+            return binary.set_operation(node.op, left, right, node.matching)
+        result = binary.vector_vector(node, left, right)
+        self.limits.count(result.values.size)
+        return result
+
+    def _aggregate(self, node: Aggregate, times: Ints) -> Vector:
+        names, without_names = node.grouping, node.without
+        if node.op == "count_values":
+            assert node.param is not None
+            label = self.evaluate(node.param, times)
+            assert isinstance(label, Text)
+            if not label.value:
+                raise PromQLError("execution", f"invalid label name {quote(label.value)}")
+            vector = self.vector(node.expr, times)
+            return aggregate.count_values(vector, label.value, names, without_names=without_names)
+        param = None
+        if node.param is not None:
+            param = self.scalar(node.param, times)
+        vector = self.vector(node.expr, times)
+        if node.op == "quantile" and param is not None and node.param is not None:
+            for value in np.unique(param[~((param >= 0) & (param <= 1))])[:10].tolist():
+                self.notes.quantile(node.param, value)
+        if node.op in ("topk", "bottomk", "limitk", "limit_ratio"):
+            assert param is not None
+            return self._choose(node, vector, param)
+        return aggregate.aggregate(node.op, vector, names, without_names=without_names, param=param)
+
+    def _choose(self, node: Aggregate, vector: Vector, param: Floats) -> Vector:
+        if node.op == "limit_ratio":
+            return aggregate.limit_ratio(node, vector, param, self.notes)
+        if np.isnan(param).any():
+            raise PromQLError("execution", "Parameter value is NaN")
+        if (param >= 2**63).any():
+            raise PromQLError("execution", f"Scalar value {param.max():g} overflows int64")
+        if (param < -(2**63)).any():
+            raise PromQLError("execution", f"Scalar value {param.min():g} underflows int64")
+        return aggregate.choose(node.op, vector, node.grouping, without_names=node.without, param=param)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def duration(self, ms: int, expr: DurationExpr | None, *, may_be_negative: bool = False) -> int:
+        """A duration of the query in ms, computed if it was written as an expression."""
+        if expr is None:
+            return ms
+        length = self.end_ms - self.start_ms
+        return resolve_duration(expr, self.step_ms, length, may_be_negative=may_be_negative)
+
+    def shifted(self, node: Timed, times: Ints) -> Ints:
+        """When a selector or subquery looks, given the step times: `@` and `offset` applied."""
+        offset = self.duration(node.offset_ms, node.offset_expr, may_be_negative=True)
+        if node.at_ms is not None:
+            times = np.full(len(times), node.at_ms, dtype=np.int64)
+        elif node.at_edge:
+            edge = self.start_ms if node.at_edge == "start" else self.end_ms
+            times = np.full(len(times), edge, dtype=np.int64)
+        return times - offset
+
+    def read(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
+        """Series from the source, counted against the limits; the same question is asked once."""
+        key = (tuple(matchers), start_ms, end_ms)
+        found = self._selections.get(key)
+        if found is None:
+            self.limits.check()
+            found = self._source.select(matchers, start_ms, end_ms)
+            self.limits.count(sum(block.values.size for block in found.blocks))
+            self._selections[key] = found
+        return found
+
+    def select(self, node: Selector, times: Ints) -> Vector:
+        """The newest sample of each series that is younger than the lookback."""
+        vector, _ = self.select_with_times(node, times)
+        return vector
+
+    def select_with_times(self, node: Selector, times: Ints) -> tuple[Vector, Ints]:
+        """As `select`, with the samples' own times, [series, steps]."""
+        at = self.shifted(node, times)
+        found = self.read(node.matchers, int(at.min()) - self.lookback_ms + 1, int(at.max()))
+        parts: list[Vector] = []
+        stamps: list[Ints] = []
+        order: list[Ints] = []
+        for block in found.blocks:
+            self.limits.check()
+            values, present, when = _newest(block, at, self.lookback_ms)
+            kept = slice(None) if present is None else np.flatnonzero(present.any(axis=1))
+            rows = block.rows[kept]
+            order.append(rows)
+            stamps.append(np.broadcast_to(when, values.shape)[kept])
+            parts.append(
+                Vector(
+                    labels=[found.labels[row] for row in rows.tolist()],
+                    values=values[kept],
+                    present=None if present is None or present.all() else present[kept],
+                )
+            )
+        merged = concatenate(parts, len(times))
+        self.limits.count(merged.values.size)
+        if len(parts) <= 1:
+            return merged, stamps[0] if stamps else np.empty((0, len(times)), dtype=np.int64)
+        sequence = np.argsort(np.concatenate(order), kind="stable")
+        return merged.take(sequence), np.concatenate(stamps)[sequence]
+
+    def windows(self, node: Range | Subquery, times: Ints) -> RangeVector:
+        """The windows of a range vector."""
+        self.limits.check()
+        length = self.duration(node.range_ms, node.range_expr)
+        if isinstance(node, Subquery):
+            return self._subquery(node, times, length)
+        ends = self.shifted(node.selector, times)
+        found = self.read(node.selector.matchers, int(ends.min()) - length + 1, int(ends.max()))
+        parts = [(block.rows, build(block.times, block.values, ends, length)) for block in found.blocks]
+        return RangeVector(found.labels, parts, length)
+
+    def _subquery(self, node: Subquery, times: Ints, length: int) -> RangeVector:
+        ends = self.shifted(node, times)
+        step = self.duration(node.step_ms, node.step_expr) or self._subquery_step_ms
+        first = ((int(ends.min()) - length) // step + 1) * step
+        grid = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
+        if not len(grid):
+            return RangeVector([], [], length)
+        self.limits.count(len(grid))
+        inner = self.vector(node.expr, grid)
+        values = inner.values
+        if inner.present is not None:
+            values = np.where(inner.present, values, ABSENT_NAN)
+        parts = []
+        if inner.labels:
+            rows = np.arange(len(inner.labels), dtype=np.int64)
+            parts.append((rows, build(grid, values, ends, length)))
+        return RangeVector(inner.labels, parts, length, inner.drop_name)
+
+    def tiles(self, found: RangeVector) -> Iterator[tuple[Ints, Windows]]:
+        """The windows of some series at a time, few enough for the cache."""
+        for rows, part in found.parts:
+            for selected, tile in part.tiles():
+                self.limits.check()
+                yield rows[selected], tile
+
+
+def _newest(block: Block, at: Ints, lookback_ms: int) -> tuple[Floats, Bools | None, Ints]:
+    """Newest sample at or before each time: values, where there is one, and when it was taken."""
+    times = block.times
+    if not len(times):
+        shape = (len(block.rows), len(at))
+        return np.zeros(shape), np.zeros(shape, dtype=np.bool_), np.zeros(len(at), dtype=np.int64)
+    column = np.searchsorted(times, at, side="right") - 1
+    fresh = column >= 0
+    column = np.maximum(column, 0)
+    when = times[column]
+    fresh &= when > at - lookback_ms
+    values = np.take(block.values, column, axis=1)
+    if not np.isnan(values).any():
+        present = None if fresh.all() else np.broadcast_to(fresh, values.shape)
+        return values, present, when
+    bits = values.view(np.uint64)
+    present = fresh & (bits != STALE_BITS)
+    holes = bits == ABSENT_BITS
+    if not (holes & fresh).any():
+        return values, present & ~holes, when
+    # Some series have no sample in the newest scrapes: look further back for these.
+    rows = np.flatnonzero((holes & fresh).any(axis=1))
+    when = np.broadcast_to(when, values.shape).copy()
+    there = block.values[rows].view(np.uint64) != ABSENT_BITS
+    newest = np.maximum.accumulate(np.where(there, np.arange(len(times)), -1), axis=1)
+    columns = np.take(newest, column, axis=1)
+    found = (columns >= 0) & (np.searchsorted(times, at, side="right") > 0)
+    columns = np.maximum(columns, 0)
+    when[rows] = times[columns]
+    values[rows] = np.take_along_axis(block.values[rows], columns, axis=1)
+    present[rows] = found & (when[rows] > at - lookback_ms) & (values[rows].view(np.uint64) != STALE_BITS)
+    return values, present, when
+
+
+def is_invariant(node: Expr) -> bool:
+    """Whether an expression has the same value at every step (all its selectors are pinned by `@`)."""
+    if isinstance(node, Number | String | DurationExpr):
+        return True
+    if isinstance(node, Selector | Subquery):
+        return node.at_ms is not None or bool(node.at_edge)
+    if isinstance(node, Range):
+        return is_invariant(node.selector)
+    if isinstance(node, Paren | Unary):
+        return is_invariant(node.expr)
+    if isinstance(node, Binary):
+        return is_invariant(node.left) and is_invariant(node.right)
+    if isinstance(node, Aggregate):
+        return is_invariant(node.expr) and (node.param is None or is_invariant(node.param))
+    pinned = all(is_invariant(argument) for argument in node.args)
+    if node.function.name == "timestamp":
+        return pinned and isinstance(node.args[0], Selector)
+    return pinned and node.function.name not in _STEP_DEPENDENT
+
+
+def repeat(value: Value, steps: int) -> Value:
+    """The value of one step at all steps."""
+    if isinstance(value, Scalar):
+        return Scalar(np.repeat(value.values, steps))
+    if isinstance(value, Vector):
+        present = None if value.present is None else np.repeat(value.present, steps, axis=1)
+        values = np.repeat(value.values, steps, axis=1)
+        return Vector(labels=value.labels, values=values, present=present, drop_name=value.drop_name)
+    return value

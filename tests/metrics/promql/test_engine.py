@@ -1,0 +1,205 @@
+"""The engine against a plain reimplementation of the definitions, sample by sample."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from mamimon.metrics.model import STALE_NAN
+from mamimon.metrics.promql import ParseError, PromQLError, evaluate, matchers_of, parse, pretty
+from tests.conformance.promql.memory import Memory
+
+Samples = list[tuple[int, float]]
+
+
+def world(seed: int, *, shared: bool) -> tuple[Memory, dict[str, Samples]]:
+    """Twelve counters with resets, holes, staleness markers, NaN and an infinity."""
+    random = np.random.default_rng(seed)
+    memory = Memory(shared=shared)
+    series: dict[str, Samples] = {}
+    for number in range(12):
+        values = np.cumsum(random.integers(0, 9, 120)).astype(np.float64) + 0.1
+        values[random.integers(1, 119) :] -= values[60]
+        if number % 4 == 1:
+            values[random.integers(0, 119)] = math.nan
+        if number == 3:
+            values[50] = math.inf
+        samples = {
+            index * 15_000: float(value)
+            for index, value in enumerate(values)
+            if number < 2 or random.random() > 0.1
+        }
+        if number > 6:
+            samples[random.integers(20, 100) * 15_000] = STALE_NAN
+        memory.add({"__name__": "x_total", "n": str(number), "job": f"j{number % 3}"}, samples)
+        series[str(number)] = sorted(samples.items())
+    return memory, series
+
+
+def stale(value: float) -> bool:
+    return np.array(value).view(np.uint64) == np.array(STALE_NAN).view(np.uint64)
+
+
+def inside(samples: Samples, end: int, length: int) -> Samples:
+    return [(at, value) for at, value in samples if end - length < at <= end and not stale(value)]
+
+
+def increase(window: Samples, end: int, length: int) -> float | None:
+    if len(window) < 2:
+        return None
+    values = [value for _, value in window]
+    total = values[-1] - values[0]
+    for before, after in itertools.pairwise(values):
+        total += before if after < before else 0.0
+    sampled = (window[-1][0] - window[0][0]) / 1000
+    average = sampled / (len(window) - 1)
+    start, stop = (window[0][0] - (end - length)) / 1000, (end - window[-1][0]) / 1000
+    start = average / 2 if start >= average * 1.1 else start
+    stop = average / 2 if stop >= average * 1.1 else stop
+    if total > 0 and values[0] >= 0:
+        start = min(start, sampled * (values[0] / total))
+    return total * (sampled + start + stop) / sampled
+
+
+def plain(function: Callable[[list[float]], float]) -> Callable[[Samples, int, int], float | None]:
+    return lambda window, end, length: function([value for _, value in window]) if window else None
+
+
+def extreme(pick: Callable[[list[float]], float]) -> Callable[[list[float]], float]:
+    return lambda values: pick([value for value in values if not math.isnan(value)] or [math.nan])
+
+
+REFERENCE: dict[str, Callable[[Samples, int, int], float | None]] = {
+    "increase": increase,
+    "sum_over_time": plain(lambda values: math.nan if any(map(math.isnan, values)) else math.fsum(values)),
+    "max_over_time": plain(extreme(max)),
+    "min_over_time": plain(extreme(min)),
+    "count_over_time": plain(len),
+    "last_over_time": plain(lambda values: values[-1]),
+    "first_over_time": plain(lambda values: values[0]),
+    "resets": plain(lambda values: sum(b < a for a, b in itertools.pairwise(values))),
+    "changes": plain(
+        lambda values: sum(
+            a != b and not (math.isnan(a) and math.isnan(b)) for a, b in itertools.pairwise(values)
+        )
+    ),
+}
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", REFERENCE)
+def test_windows_are_what_the_definition_says(name: str, shared: bool) -> None:
+    """Every window function equals a loop over the samples, with holes, NaN, infinities and staleness."""
+    for seed, (length, step) in enumerate([(60_000, 15_000), (300_000, 60_000), (37_000, 240_000)]):
+        memory, series = world(seed, shared=shared)
+        result = evaluate(memory, f"{name}(x_total[{length}ms])", 0, 2_000_000, step)
+        got = {
+            (labels["n"], int(at)): float(result.values[row, column])
+            for row, labels in enumerate(result.labels)
+            for column, at in enumerate(result.times)
+            if result.present[row, column]
+        }
+        wanted = {
+            (number, end): value
+            for number, samples in series.items()
+            for end in range(0, 2_000_001, step)
+            if (value := REFERENCE[name](inside(samples, end, length), end, length)) is not None
+        }
+        assert set(got) == set(wanted)
+        for key, value in wanted.items():
+            assert got[key] == pytest.approx(value, rel=1e-12, abs=1e-12, nan_ok=True), key
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_selector_sees_the_newest_fresh_sample(shared: bool) -> None:
+    """An instant vector holds each series' newest sample of five minutes; a staleness marker ends it."""
+    memory, series = world(1, shared=shared)
+    result = evaluate(memory, "x_total", 0, 2_300_000, 7_000)
+    for number, samples in series.items():
+        row = next((r for r, labels in enumerate(result.labels) if labels["n"] == number), None)
+        for column, at in enumerate(result.times.tolist()):
+            newest = [value for when, value in samples if at - 300_000 < when <= at]
+            there = bool(newest) and not stale(newest[-1])
+            assert (row is not None and bool(result.present[row, column])) == there
+            if there:
+                assert float(result.values[row, column]) == pytest.approx(newest[-1], nan_ok=True)
+
+
+@pytest.mark.feature("M3")
+def test_sums_do_not_lose_small_numbers() -> None:
+    """A window of small numbers keeps all digits beside enormous ones before it."""
+    memory = Memory(shared=True)
+    memory.add({"__name__": "x"}, {0: 1e17, 15_000: -1.0, 30_000: 0.1, 45_000: 0.2, 60_000: 1e-9})
+    result = evaluate(memory, "sum_over_time(x[35s])", 60_000, 60_000, 0)
+    assert float(result.values[0, 0]) == math.fsum([0.1, 0.2, 1e-9])
+
+
+@pytest.mark.feature("M3")
+def test_a_query_may_not_hold_too_many_samples() -> None:
+    """Over the limit the query fails with Prometheus' words."""
+    memory, _ = world(1, shared=True)
+    with pytest.raises(PromQLError, match="too many samples") as caught:
+        evaluate(memory, "x_total", 0, 2_000_000, 1_000, max_samples=10_000)
+    assert caught.value.kind == "execution"
+
+
+@pytest.mark.feature("M3")
+def test_a_query_ends_at_its_deadline_and_when_stopped() -> None:
+    """A deadline that has passed and an asker that has gone end the query."""
+    memory, _ = world(1, shared=True)
+    with pytest.raises(PromQLError, match="timed out") as late:
+        evaluate(memory, "sum(x_total)", 0, 100_000, 1_000, deadline=time.monotonic() - 1)
+    with pytest.raises(PromQLError, match="canceled") as gone:
+        evaluate(memory, "sum(x_total)", 0, 100_000, 1_000, stopped=lambda: True)
+    assert (late.value.kind, gone.value.kind) == ("timeout", "canceled")
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sum(foo bar)", '1:9: parse error: unexpected identifier "bar" in aggregation'),
+        (
+            "rate(foo)",
+            '1:6: parse error: expected type range vector in call to function "rate", got instant vector',
+        ),
+        ("a\n  + b{", "2:7: parse error: unexpected end of input inside braces"),
+        ('ü{a="b"}', "1:1: parse error: unexpected character: 'ü'"),
+        ('a{x="ü"} +', "1:12: parse error: unexpected end of input"),
+        ("(" * 300 + "1" + ")" * 300, "1:201: parse error: expression nests deeper than 200 levels"),
+    ],
+)
+def test_errors_name_their_place(text: str, said: str) -> None:
+    """A parse error has Prometheus' words and the line and byte column of what is wrong."""
+    with pytest.raises(ParseError) as caught:
+        parse(text)
+    assert str(caught.value) == said
+    assert caught.value.kind == "bad_data"
+
+
+@pytest.mark.feature("M3")
+def test_matchers_of_a_selector() -> None:
+    """A `match[]` parameter gives its matchers; anything else is refused."""
+    found = [(m.name, m.op, m.value) for m in matchers_of('up{job=~"a|b"}')]
+    assert found == [("job", "=~", "a|b"), ("__name__", "=", "up")]
+    for text in ("rate(up[5m])", "up[5m]", "up offset 1m", "1"):
+        with pytest.raises(ParseError):
+            matchers_of(text)
+
+
+@pytest.mark.feature("M3")
+def test_a_formatted_query_means_the_same() -> None:
+    """What `pretty` spreads over lines parses to the same normal form."""
+    text = (
+        'sum by (job) (rate(http_requests_total{code=~"5.."}[5m])) / ignoring(code) group_left sum(b) > 0.01'
+    )
+    spread = pretty(parse(text), width=20)
+    assert spread.count("\n") > 5
+    assert pretty(parse(spread), width=20) == spread
