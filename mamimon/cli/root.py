@@ -12,6 +12,8 @@ COMMANDS: dict[str, str] = {
     "config": "mamimon.cli.config:config",
     "users": "mamimon.cli.users:users",
     "tokens": "mamimon.cli.tokens:tokens",
+    "cleanup": "mamimon.cli.cleanup:cleanup",
+    "backup": "mamimon.cli.backup:backup",
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
     "errors": "mamimon.cli.errors:errors",
