@@ -77,7 +77,7 @@ def ensure(
             started_at=started,
             policy=policy,
             step=1,
-            due_at=now + wait_s if policy.steps else None,
+            due_at=now + wait_s if len(policy.steps) * (policy.repeats + 1) > 1 else None,
         ),
     )
     store.add_event(raw, fresh.id, started, "firing", message.summary)

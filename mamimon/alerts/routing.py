@@ -114,13 +114,17 @@ class Routing(msgspec.Struct, kw_only=True):
         return next((route for _, route in self.route.walk() if route.id == route_id), None)
 
     def policy(self, receiver: str, settings: AlertSettings) -> Policy:
-        """Who is told when nobody acknowledges: the receiver, then each person, then the last resort."""
+        """Who is told when nobody acknowledges: the receiver, then each person, then the last resort.
+
+        A receiver of an alertmanager.yml alone has `repeat_interval` for that and is not escalated.
+        """
         first = [one.ref for one in self.receivers[receiver].targets]
         steps = [first] if first else []
         told = set(first)
         steps.extend([ref] for ref in self.people if ref not in told)
         wait_s = settings.unacknowledged_timeout_s
-        return Policy([Step(targets, wait_s) for targets in steps], settings.repeat_limit)
+        repeats = 0 if self.original and len(steps) < 2 else settings.repeat_limit
+        return Policy([Step(targets, wait_s) for targets in steps], repeats)
 
 
 def people(text: str) -> list[str]:

@@ -102,7 +102,11 @@ class Alerting:
             _log.error("%s; the former configuration stays in use", error)
         loaded = await asyncio.to_thread(self._load_rules)
         self._report(loaded)
-        await self.engine.replace(loaded.groups)
+        # A file that was broken by an edit keeps its former rules: losing them would end their alerts.
+        broken = {error.file for error in loaded.errors}
+        kept = [group for group in self.engine.groups if group.file in broken]
+        fresh = [group for group in loaded.groups if group.file not in {one.file for one in kept}]
+        await self.engine.replace([*fresh, *kept])
 
     async def watch_files(self) -> None:
         """Reload what changed on disk, every half minute."""

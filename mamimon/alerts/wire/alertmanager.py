@@ -240,11 +240,13 @@ def _silence_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 
 
 def _problem(_: Any, error: Problem) -> Response[Any]:
-    return Response(error.detail, status_code=error.status, media_type=MediaType.JSON)
+    return Response(msgspec.json.encode(error.detail), status_code=error.status, media_type=MediaType.JSON)
 
 
 def _http(_: Any, error: HTTPException) -> Response[Any]:
-    return Response(error.detail, status_code=error.status_code, media_type=MediaType.JSON)
+    return Response(
+        msgspec.json.encode(error.detail), status_code=error.status_code, media_type=MediaType.JSON
+    )
 
 
 def _decode(body: bytes, kind: Any) -> Any:
