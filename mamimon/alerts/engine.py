@@ -12,7 +12,7 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mamimon.alerts import states, store
@@ -22,21 +22,12 @@ from mamimon.alerts.templates import Sample, TemplateError, expand
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import QueryResult
+    from mamimon.metrics.query import SeriesBackend
     from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.alerts")
 MAX_ALERTS = 10_000
 HOLD_S = 60.0
-
-
-class Backend(Protocol):
-    """What the engine needs of `metrics.query.SeriesBackend`."""
-
-    async def instant(
-        self, expr: str, at: float | None = None, *, timeout_s: float | None = None
-    ) -> QueryResult:
-        """Evaluate an expression at an instant."""
-        ...
 
 
 Append = Callable[[str, float, Sequence[tuple[Labels, float]]], Awaitable[None]]
@@ -49,7 +40,7 @@ class Engine:
     def __init__(
         self,
         core: Core,
-        backend: Callable[[], Backend],
+        backend: Callable[[], SeriesBackend],
         append: Append,
         deliver: Deliver,
         external_labels: Callable[[], Labels],
@@ -62,8 +53,7 @@ class Engine:
         self._external = external_labels
         self.groups: list[RuleGroup] = []
         self.states: dict[str, dict[str, ActiveAlert]] = {}
-        self._written: dict[str, set[str]] = {}
-        self._series: dict[str, dict[str, Labels]] = {}
+        self._wrote: set[str] = set()
         self._hold_until = 0.0
         self._changed = asyncio.Event()
         self._skew = 0.0
@@ -72,10 +62,10 @@ class Engine:
         """Take the groups and read the states back; alerts of rules that are gone are over."""
         loaded = await self._core.state.read(store.load_rule_alerts)
         self.states = loaded
-        self._written = {rule: set(alerts) for rule, alerts in loaded.items()}
         self._skew = self._clock.now() - self._clock.monotonic()
         self._hold()
         self.groups = groups
+        self._wrote = {g.key for g in groups if any(g.rule_key(rule) in loaded for rule in g.rules)}
 
     def _hold(self) -> None:
         self._hold_until = self._clock.now() + HOLD_S
@@ -110,7 +100,6 @@ class Engine:
             await self._core.state.write(lambda raw: store.put_rule_alerts(raw, [], gone))
         for rule in orphans:
             del self.states[rule]
-            self._written.pop(rule, None)
         if ended:
             await self._deliver(ended)
 
@@ -273,9 +262,7 @@ class Engine:
         )
 
     async def _write_series(self, group: RuleGroup, now: float, recorded: list[tuple[Labels, float]]) -> None:
-        """ALERTS, ALERTS_FOR_STATE and recordings; a series that ended gets a staleness marker."""
-        from mamimon.metrics.model import STALE_NAN
-
+        """ALERTS, ALERTS_FOR_STATE and recordings: the group's whole state, so what is absent has ended."""
         samples = list(recorded)
         for rule in group.rules:
             for one in self.states.get(group.rule_key(rule), {}).values():
@@ -283,13 +270,9 @@ class Engine:
                     continue
                 samples.append(({**one.labels, "__name__": "ALERTS", "alertstate": one.state}, 1.0))
                 samples.append(({**one.labels, "__name__": "ALERTS_FOR_STATE"}, one.active_at))
-        current = {fingerprint(labels): labels for labels, _ in samples}
-        for key, labels in self._series.get(group.key, {}).items():
-            if key not in current:
-                samples.append((labels, STALE_NAN))
-        self._series[group.key] = current
-        if samples:
+        if samples or group.key in self._wrote:
             await self._append(f"rules:{group.key}", now, samples)
+        self._wrote.add(group.key) if samples else self._wrote.discard(group.key)
 
     def firing(self) -> list[tuple[Rule, RuleGroup, ActiveAlert]]:
         """Every pending or firing alert with its rule."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -39,9 +38,6 @@ _DOTS = {
     "resolved": "ok",
     "deploy": "accent",
 }
-_COMPARISON = re.compile(
-    r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<value>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*$", re.S
-)
 
 
 def page_handlers(service: Alerting, logs: Any, errors: Any) -> list[ControllerRouterHandler]:
@@ -244,17 +240,13 @@ async def incident_context(service: Alerting, logs: Any, errors: Any, incident_i
             for d in deploys
         ),
     ]
-    expr, threshold = split_comparison(incident.expr)
-    query = {"query": expr, "start": f"{start:.0f}", "end": f"{end:.0f}"}
-    if threshold is not None:
-        query["threshold"] = threshold
     return {
         "section": "/incidents",
         "incident": incident,
         "timeline": sorted(timeline, key=lambda entry: entry["at"]),
         "notifications": notifications,
         "deploys": deploys,
-        "chart_url": "/api/mamimon/chart?" + urlencode(query) if expr else "",
+        "chart_url": f"/api/mamimon/incidents/{incident_id}/chart" if incident.expr else "",
         "expr": incident.expr,
         "lines": lines,
         "issues": issues,
@@ -265,14 +257,6 @@ async def incident_context(service: Alerting, logs: Any, errors: Any, incident_i
         "actor": current_actor.get(),
         "next": _next(incident),
     }
-
-
-def split_comparison(expr: str) -> tuple[str, str | None]:
-    """The part of a rule that is drawn and the number it is compared with, where it has that form."""
-    found = _COMPARISON.match(expr.strip())
-    if found is None or found["left"].count("(") != found["left"].count(")"):
-        return expr.strip(), None
-    return found["left"].strip(), found["value"]
 
 
 def _next(incident: Incident) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -38,27 +38,24 @@ class AlertRoom:
     ) -> None:
         self._core = core
         self._logs = logs
-        self._metrics: Any = metrics
+        self._metrics = metrics
         self._errors = errors
         self._health = health
         self.service = Alerting(
             core,
             lambda: self._metrics.backend,
-            self._append,
+            metrics.append,
             self._rule_files,
             self._external_labels,
             _check,
         )
 
-    async def _append(self, source: str, at: float, samples: Sequence[tuple[Labels, float]]) -> None:
-        await self._metrics.append(source, at, samples)
-
     def _rule_files(self) -> Sequence[Path]:
-        config = getattr(self._metrics, "config", None)
-        return cast("Sequence[Path]", config.rule_files) if config is not None else []
+        config = self._metrics.config
+        return config.rule_files if config is not None else []
 
     def _external_labels(self) -> Labels:
-        config = getattr(self._metrics, "config", None)
+        config = self._metrics.config
         return dict(config.external_labels) if config is not None else {}
 
     async def open(self) -> None:

@@ -10,6 +10,7 @@ from litestar.params import Body
 
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, store
+from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import IncidentSummary
 from mamimon.alerts.silences import Silence
@@ -205,7 +206,12 @@ def _incident_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
         return found.short()
 
-    return [many, one, act]
+    @get("/incidents/{incident_id:int}/chart")
+    async def chart(incident_id: int) -> dict[str, Any]:
+        """What the incident's rule saw, with its threshold, its start and the deploys."""
+        return await incident_chart(service, incident_id)
+
+    return [many, one, act, chart]
 
 
 async def perform(service: Alerting, incident_id: int, action: str, data: Who, how: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mamimon.alerts import configuration, incidents, rules, store
 from mamimon.alerts.delivery import Delivery
 from mamimon.alerts.dispatch import Dispatcher, tell_resolved
-from mamimon.alerts.engine import Append, Backend, Engine
+from mamimon.alerts.engine import Append, Engine
 from mamimon.alerts.model import FileError, Incident, IncidentSummary, Labels, Message, Outcome
 from mamimon.alerts.routing import Routing, Target, builtin
 from mamimon.alerts.silences import Silence
@@ -21,6 +21,7 @@ from mamimon.config import ConfigError
 from mamimon.problems import not_found
 
 if TYPE_CHECKING:
+    from mamimon.metrics.query import SeriesBackend
     from mamimon.storage import Core
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Alerting:
     def __init__(
         self,
         core: Core,
-        backend: Callable[[], Backend],
+        backend: Callable[[], SeriesBackend],
         append: Append,
         rule_files: Callable[[], Sequence[Path]],
         external_labels: Callable[[], Labels],
@@ -43,6 +44,7 @@ class Alerting:
     ) -> None:
         self.core = core
         self.settings = core.settings.alerts
+        self.backend = backend
         self._rule_files = rule_files
         self._check = check
         self._wake = asyncio.Event()
