@@ -53,7 +53,8 @@ class EventRoom:
         """See `Room.handlers`."""
         door = capture_door(self._core, self.ingest)
 
-        @asgi(["/capture", "/batch", "/e"], is_mount=True, copy_scope=True)
+        # Not mounted: Litestar matches mounts by bare prefix, and "/e" would take "/errors/1" with it.
+        @asgi(["/capture", "/batch", "/e"], copy_scope=True)
         async def capture(scope: Scope, receive: Receive, send: Send) -> None:
             mutable: Any = scope
             await door(mutable, receive, send)  # type: ignore[arg-type]
