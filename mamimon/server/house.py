@@ -21,7 +21,7 @@ from mamimon.logs.room import LogRoom
 from mamimon.metrics.room import MetricRoom
 from mamimon.retention.room import RetentionRoom
 from mamimon.room import Badged, Room, Task
-from mamimon.storage import Core, Database, migrate
+from mamimon.storage import Core, Database, DiskGuard, migrate
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -39,6 +39,7 @@ class House:
         self.core: Core | None = None
         self.rooms: list[Room] = []
         self.people: People | None = None
+        self._guard: DiskGuard | None = None
 
     async def open(self) -> Core:
         """Open the state database and every room; on a failure what was opened is closed again."""
@@ -51,6 +52,10 @@ class House:
         try:
             await migrate(state, "state")
             self.core = Core(self.settings, self.clock, self.data_dir, state)
+            self._guard = DiskGuard(self.data_dir, self.settings.storage, self.clock)
+            self._guard.look()
+            self.core.writable = self._guard.writable
+            self.core.registry.register(self._guard)
             for room in self._build(self.core):
                 await room.open()
                 self.rooms.append(room)
@@ -77,7 +82,8 @@ class House:
 
     def tasks(self) -> list[Task]:
         """Every room's background tasks."""
-        return [task for room in self.rooms for task in room.tasks()]
+        assert self._guard is not None
+        return [Task("disk guard", self._guard.run), *(task for room in self.rooms for task in room.tasks())]
 
     def handlers(self) -> list[ControllerRouterHandler]:
         """Every room's doors and pages."""

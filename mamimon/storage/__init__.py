@@ -2,6 +2,7 @@
 
 from mamimon.storage.core import Core
 from mamimon.storage.database import Database, Work
+from mamimon.storage.disk import DiskGuard
 from mamimon.storage.migrate import MigrationError, migrate
 
-__all__ = ["Core", "Database", "MigrationError", "Work", "migrate"]
+__all__ = ["Core", "Database", "DiskGuard", "MigrationError", "Work", "migrate"]
