@@ -13,7 +13,14 @@ from mamimon.metrics.scrape.config import Job
 from mamimon.metrics.scrape.discovery import Target
 from mamimon.metrics.scrape.relabel import relabel
 from mamimon.metrics.store import Scrape, SeriesStore
-from mamimon.metrics.wire.exposition import Exposition, ExpositionError, Metadata, parse, series_labels
+from mamimon.metrics.wire.exposition import (
+    Exposition,
+    ExpositionError,
+    Metadata,
+    line_of,
+    parse,
+    series_labels,
+)
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
@@ -64,6 +71,13 @@ class ScrapedTarget:
         """Parse and store a body scraped at `at_ms`; what it raises, it raises before storing anything."""
         exposition = await asyncio.to_thread(parse, body, content_type)
         self._check(exposition)
+        strict = "openmetrics" in content_type
+        for key in exposition.keys:
+            if key not in self._labels:
+                try:
+                    self._labels[key] = self._labelled(key, strict)
+                except ExpositionError as error:
+                    raise ExpositionError(line_of(body, key), error.reason) from None
         kept = [
             (key, value, time)
             for key, value, time in zip(
@@ -72,7 +86,7 @@ class ScrapedTarget:
                 exposition.times_ms or [None] * len(exposition.keys),
                 strict=True,
             )
-            if self._known(key) is not None
+            if self._labels[key] is not None
         ]
         limit = self.job.limits.sample_limit
         if limit and len(kept) > limit:
@@ -155,14 +169,9 @@ class ScrapedTarget:
                 0, f"{len(exposition.keys)} samples, more than max_series_per_target ({most})"
             )
 
-    def _known(self, key: str) -> Labels | None:
+    def _labelled(self, key: str, strict: bool) -> Labels | None:
         """The final labels of a series text, or None where relabelling drops it."""
-        if key not in self._labels:
-            self._labels[key] = self._labelled(key)
-        return self._labels[key]
-
-    def _labelled(self, key: str) -> Labels | None:
-        exposed = series_labels(key)
+        exposed = series_labels(key, strict=strict)
         for name, value in self.target.labels.items():
             if name in exposed and not self.job.honor_labels:
                 exposed[f"exported_{name}"] = exposed[name]

@@ -49,10 +49,10 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class ExpositionError(Exception):
-    """A line that cannot be read; the whole scrape fails, as Prometheus' does."""
+    """A line that cannot be read; the whole scrape fails, as Prometheus' does. Line 0 is the whole body."""
 
     def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
+        super().__init__(f"line {line}: {reason}" if line else reason)
         self.line = line
         self.reason = reason
 
@@ -224,6 +224,15 @@ def series_labels(key: str, *, strict: bool = False) -> Labels:
     if not labels.get("__name__"):
         raise ExpositionError(0, f"metric name not set in {key[:80]!r}")
     return {name: value for name, value in labels.items() if value}
+
+
+def line_of(body: bytes, key: str) -> int:
+    """The number of the first line that begins with a series text, 0 where none does."""
+    start = key.encode()
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if line.lstrip(b" \t").startswith(start):
+            return number
+    return 0
 
 
 def _exemplar_labels(text: str, line: int) -> Labels:
