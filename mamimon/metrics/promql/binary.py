@@ -187,14 +187,17 @@ def _with_fill(vector: Vector, missing: Bools, fill: float, other: Vector, match
 def _fill(left: Vector, right: Vector, matching: Matching) -> tuple[Vector, Vector]:
     if matching.fill_left is None and matching.fill_right is None:
         return left, right
+    fill_left, fill_right = matching.fill_left, matching.fill_right
+    if matching.card == "one-to-many":  # with group_right Prometheus takes each for the other
+        fill_left, fill_right = fill_right, fill_left
     sides = _Sides(left, right, matching)
     lacks_right = left.mask() & ~_any_by_group(sides.right, right, sides.count)[sides.left]
     lacks_left = right.mask() & ~_any_by_group(sides.left, left, sides.count)[sides.right]
     new_left, new_right = left, right
-    if matching.fill_right is not None:
-        new_right = _with_fill(right, lacks_right, matching.fill_right, left, matching)
-    if matching.fill_left is not None:
-        new_left = _with_fill(left, lacks_left, matching.fill_left, right, matching)
+    if fill_right is not None:
+        new_right = _with_fill(right, lacks_right, fill_right, left, matching)
+    if fill_left is not None:
+        new_left = _with_fill(left, lacks_left, fill_left, right, matching)
     return new_left, new_right
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mamimon.metrics.model import Labels
-from mamimon.metrics.promql import buckets, elementwise, labelling, overtime, rates
+from mamimon.metrics.promql import buckets, elementwise, extended, labelling, overtime, rates
 from mamimon.metrics.promql.ast import Call, Expr, Range, Selector, String, Subquery, unwrap
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator, RangeVector
@@ -68,15 +68,34 @@ def _kernel(run: Evaluator, node: Call, times: Ints, length_ms: int) -> Callable
     return lambda part: overtime.double_exponential_smoothing(part, smoothing, trend)
 
 
+def _extended_kernel(name: str, length_ms: int, *, smoothed: bool) -> Callable[[Windows], Result]:
+    """The function of anchored or smoothed windows."""
+    if name in ("changes", "resets"):
+        return lambda part: extended.events(part, name)
+    counter, per_second = name != "delta", name == "rate"
+    seconds = length_ms / 1000
+    return lambda part: extended.difference(
+        part, seconds, smoothed=smoothed, counter=counter, per_second=per_second
+    )
+
+
 def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
     name = node.function.name
     argument = next(inner for inner in map(unwrap, node.args) if isinstance(inner, Range | Subquery))
-    if isinstance(argument, Range) and argument.selector.mode:
-        raise PromQLError("execution", f"the {argument.selector.mode} modifier is not supported yet")
+    if isinstance(argument, Range) and (mode := argument.selector.mode):
+        allowed = extended.ANCHORED if mode == "anchored" else extended.SMOOTHED
+        if name not in allowed:
+            raise PromQLError(
+                "execution", f"{mode} modifier can only be used with: {', '.join(allowed)} - not with {name}"
+            )
     found = run.windows(argument, times)
     if name == "absent_over_time":
         return _absent_over_time(run, found, argument, times)
-    kernel = _kernel(run, node, times, found.length_ms)
+    mode = argument.selector.mode if isinstance(argument, Range) else ""
+    if mode:
+        kernel = _extended_kernel(name, found.length_ms, smoothed=mode == "smoothed")
+    else:
+        kernel = _kernel(run, node, times, found.length_ms)
     parts: list[Vector] = []
     order: list[Ints] = []
     for rows, tile in run.tiles(found):
@@ -290,6 +309,12 @@ def _pick(choose: np.ufunc) -> Callable[[Evaluator, Call, Ints], Value]:
     )
 
 
+def _info(run: Evaluator, node: Call, times: Ints) -> Vector:
+    from mamimon.metrics.promql.info import info
+
+    return info(run, node, times)
+
+
 def _unsupported(run: Evaluator, node: Call, times: Ints) -> Value:
     raise PromQLError("execution", f"function {quote(node.function.name)} is not supported yet")
 
@@ -314,7 +339,7 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call, Ints], Value]] = {
     "histogram_stddev": _histogram_part,
     "histogram_stdvar": _histogram_part,
     "histogram_sum": _histogram_part,
-    "info": _unsupported,
+    "info": _info,
     "label_join": _label_join,
     "label_replace": _label_replace,
     "max_of": _pick(np.maximum),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mamimon.metrics.model import QueryResult, SeriesSource
-from mamimon.metrics.promql import labelling
+from mamimon.metrics.promql import extended, labelling
 from mamimon.metrics.promql.ast import TYPE_NAMES, Expr, Range, Subquery, type_of, unwrap
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator
@@ -117,11 +117,14 @@ def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
     result = _result("matrix", times)
     result.series = []
     labels = []
+    mode = node.selector.mode if isinstance(node, Range) else ""
     for rows, part in found.parts:
         low, high = int(part.low[0]), int(part.high[0])
         for number, row in enumerate(rows.tolist()):
             samples, stamps = part.rows[number, low:high], part.times[low:high]
-            if part.valid is not None:
+            if mode:
+                stamps, samples = extended.raw(part, number, smoothed=mode == "smoothed")
+            elif part.valid is not None:
                 inside = part.valid[number, low:high]
                 samples, stamps = samples[inside], stamps[inside]
             if len(stamps):

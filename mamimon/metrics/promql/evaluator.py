@@ -17,7 +17,7 @@ from mamimon.metrics.model import (
     Selection,
     SeriesSource,
 )
-from mamimon.metrics.promql import aggregate, binary
+from mamimon.metrics.promql import aggregate, binary, extended
 from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import (
     SET_OPERATORS,
@@ -224,6 +224,8 @@ class Evaluator:
 
     def select(self, node: Selector, times: Ints) -> Vector:
         """The newest sample of each series that is younger than the lookback."""
+        if node.mode == "smoothed":
+            return self._smoothed(node, times)
         vector, _ = self.select_with_times(node, times)
         return vector
 
@@ -255,6 +257,18 @@ class Evaluator:
         sequence = np.argsort(np.concatenate(order), kind="stable")
         return merged.take(sequence), np.concatenate(stamps)[sequence]
 
+    def _smoothed(self, node: Selector, times: Ints) -> Vector:
+        at = self.shifted(node, times)
+        lookback = self.lookback_ms
+        found = self.read(node.matchers, int(at.min()) - lookback + 1, int(at.max()) + lookback)
+        parts = []
+        for block in found.blocks:
+            wide = extended.build_extended(block.times, block.values, at, 0, lookback, smoothed=True)
+            values, present = extended.smoothed_at(wide)
+            labels = [found.labels[row] for row in block.rows.tolist()]
+            parts.append(Vector(labels=labels, values=values, present=present))
+        return concatenate(parts, len(times))
+
     def windows(self, node: Range | Subquery, times: Ints) -> RangeVector:
         """The windows of a range vector."""
         self.limits.check()
@@ -262,8 +276,24 @@ class Evaluator:
         if isinstance(node, Subquery):
             return self._subquery(node, times, length)
         ends = self.shifted(node.selector, times)
+        if node.selector.mode:
+            return self._extended(node.selector, ends, length)
         found = self.read(node.selector.matchers, int(ends.min()) - length + 1, int(ends.max()))
         parts = [(block.rows, build(block.times, block.values, ends, length)) for block in found.blocks]
+        return RangeVector(found.labels, parts, length)
+
+    def _extended(self, node: Selector, ends: Ints, length: int) -> RangeVector:
+        """The windows of an anchored or smoothed range, with the samples around them."""
+        smoothed, lookback = node.mode == "smoothed", self.lookback_ms
+        end = int(ends.max()) + (lookback if smoothed else 0)
+        found = self.read(node.matchers, int(ends.min()) - length - lookback + 1, end)
+        parts = [
+            (
+                block.rows,
+                extended.build_extended(block.times, block.values, ends, length, lookback, smoothed=smoothed),
+            )
+            for block in found.blocks
+        ]
         return RangeVector(found.labels, parts, length)
 
     def _subquery(self, node: Subquery, times: Ints, length: int) -> RangeVector:
