@@ -13,6 +13,7 @@ from mamimon.accounts.gate import cookie_name, current_actor
 from mamimon.accounts.model import ROLES, SCOPES
 from mamimon.accounts.people import MIN_PASSWORD, People
 from mamimon.config import table
+from mamimon.config_show import shown
 from mamimon.i18n import LOCALES
 from mamimon.problems import Problem, bad_input
 from mamimon.storage import Core
@@ -144,9 +145,9 @@ def _local(target: str) -> str:
 
 def _effective(core: Core) -> list[tuple[str, str, str, bool]]:
     """Every setting as (name, value, meaning, differs from the default); secrets are not shown."""
+    values = shown(core.settings)
     rows = []
     for row in table():
-        value = getattr(getattr(core.settings, row.section), row.key)
-        shown = "(set)" if row.secret and value else str(value)
-        rows.append((f"{row.section}.{row.key}", shown, row.about, value != row.default))
+        value = values[row.section][row.key]
+        rows.append((f"{row.section}.{row.key}", str(value), row.about, value != row.default))
     return rows

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import click
-import msgspec
 
 from mamimon.config import ConfigError, load, table
+from mamimon.config_show import shown
 
 
 @click.group()
@@ -30,10 +30,7 @@ def show(path: Path | None, as_json: bool) -> None:
     except ConfigError as error:
         click.echo(f"mamimon: {error}", err=True)
         sys.exit(2)
-    values = msgspec.to_builtins(settings)
-    for row in table():
-        if row.secret and values[row.section][row.key]:
-            values[row.section][row.key] = "(set)"
+    values = shown(settings)
     if as_json:
         click.echo(json.dumps(values))
         return

@@ -52,7 +52,7 @@ class LogForwarder(Collector):
         """Take up the cursor; a target seen for the first time starts at the newest line."""
         found = await self._store.cursor(self._target.name)
         if found is None:
-            self._cursor = self._source.cursor_now()
+            self._cursor = await self._source.cursor_now()
             await self._store.advance(self._target.name, self._cursor, 0, self._clock.now(), [])
         else:
             self._cursor, self.status.sent = found

@@ -57,6 +57,6 @@ class LogSource(Protocol):
         """Lines after `cursor` in the order they were acknowledged, and the cursor behind them."""
         ...
 
-    def cursor_now(self) -> str:
+    async def cursor_now(self) -> str:
         """The cursor behind the newest line."""
         ...

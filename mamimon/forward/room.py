@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 from litestar import get
+from litestar.params import FromQuery
 
 from mamimon.config import ConfigError
 from mamimon.forward.elastic import ElasticTarget
@@ -92,7 +93,7 @@ class ForwardRoom:
             return {"targets": self.statuses()}
 
         @get("/api/mamimon/forward/dead")
-        async def dead_letters(limit: int = 100) -> list[DeadLetter]:
+        async def dead_letters(limit: FromQuery[int] = 100) -> list[DeadLetter]:
             """The newest documents that a target refused for good, with its reason."""
             return await self._store.dead_letters(max(1, min(limit, 1000)))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import get, post
-from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import JSONBody, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from mamimon.health.model import CheckStatus, Slot, history, uptime
@@ -39,9 +38,7 @@ def health_pages(core: Core, monitor: Monitor, store: HealthStore) -> list[Contr
         return Template("health/checks.html", context={"section": "/checks", "rows": await rows(_DAY_S, 48)})
 
     @post("/checks/run", include_in_schema=False)
-    async def check_now(
-        data: Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)],
-    ) -> Redirect:
+    async def check_now(data: URLEncodedBody[dict[str, str]]) -> Redirect:
         await _run(monitor, data.get("name", ""))
         return Redirect("/checks", status_code=303)
 
@@ -55,7 +52,7 @@ def health_pages(core: Core, monitor: Monitor, store: HealthStore) -> list[Contr
         return monitor.statuses()
 
     @post("/api/mamimon/checks/run", status_code=200)
-    async def run_check(data: Annotated[dict[str, Any], Body()]) -> CheckStatus:
+    async def run_check(data: JSONBody[dict[str, Any]]) -> CheckStatus:
         """Check `{"name": …}` now and answer its state."""
         return await _run(monitor, str(data.get("name", "")))
 

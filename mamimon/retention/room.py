@@ -64,9 +64,9 @@ class RetentionRoom:
 
     async def _note(self, level: str, message: str, fields: dict[str, object]) -> None:
         """A line in the log store, so that a deletion is found where people look; never fails a clean-up."""
-        _log.log(logging.getLevelName(level), message)
-        if not hasattr(self._logs, "ingest"):
-            return
+        _log.log(logging.getLevelName(level), message, extra=fields)
+        if self._core.settings.server.self_log:
+            return  # mamimon's own lines go to the store already
         try:
             record = self._logs.ingest.record(level, "mamimon.retention", message, **fields)
             await self._logs.ingest.append([record])

@@ -46,7 +46,7 @@ class Lines:
         found = self.lines[start : start + limit]
         return found, str(start + len(found))
 
-    def cursor_now(self) -> str:
+    async def cursor_now(self) -> str:
         return str(len(self.lines))
 
 
