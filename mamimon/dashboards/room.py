@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mamimon.dashboards.explore import explore_handlers
+from mamimon.dashboards.overview import overview_handlers
+from mamimon.dashboards.pages import dashboard_handlers
+from mamimon.dashboards.routes import api_handlers
+from mamimon.dashboards.sources import AlertSource, Sources
+from mamimon.dashboards.store import DashboardStore
 from mamimon.room import Task
 from mamimon.storage import Core
 
@@ -33,11 +39,17 @@ class DashboardRoom:
         health: HealthRoom,
     ) -> None:
         self._core = core
-        self._logs = logs
-        self._metrics = metrics
-        self._errors = errors
-        self._events = events
-        self._health = health
+        self.store = DashboardStore(core)
+        self.sources = Sources(logs, metrics, errors, events, health)
+
+    @property
+    def alerts(self) -> AlertSource | None:
+        """The alerts room; the house sets it, because siblings do not import each other."""
+        return self.sources.alerts
+
+    @alerts.setter
+    def alerts(self, source: AlertSource) -> None:
+        self.sources.alerts = source
 
     async def open(self) -> None:
         """See `Room.open`."""
@@ -51,4 +63,9 @@ class DashboardRoom:
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return []
+        return [
+            *overview_handlers(self._core, self.sources),
+            *dashboard_handlers(self._core, self.sources, self.store),
+            *explore_handlers(self._core, self.sources),
+            *api_handlers(self._core, self.sources, self.store),
+        ]

@@ -76,6 +76,7 @@ class House:
         health = HealthRoom(core)
         alerts = AlertRoom(core, logs, metrics, errors, health)
         dashboards = DashboardRoom(core, logs, metrics, errors, events, health)
+        dashboards.alerts = alerts
         forward = ForwardRoom(core, logs, metrics)
         retention = RetentionRoom(core, logs, metrics, errors, events)
         return [accounts, logs, metrics, errors, events, health, alerts, dashboards, forward, retention]

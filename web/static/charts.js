@@ -67,6 +67,7 @@
       if (kind === "stack") columns = stacked(columns);
       const shape = kind + names.length;
       const table = [data.times, ...columns];
+      if (this.figure.dataset.limit && !data.threshold) data.threshold = { value: Number(this.figure.dataset.limit), label: "" };
       this.extra = data;
       if (this.plot && this.shape === shape) { this.plot.setData(table); }
       else { if (this.plot) this.plot.destroy(); this.shape = shape; this.plot = this.make(table, names, kind, unit); }

@@ -1,0 +1,152 @@
+"""Where panels get their data: the rooms below, each question within its own small budget.
+
+A question that fails or takes too long becomes the panel's own error text; the page goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+from litestar.exceptions import HTTPException
+
+from mamimon.i18n import gettext as _
+from mamimon.problems import Problem
+
+if TYPE_CHECKING:
+    from mamimon.events.room import EventRoom
+    from mamimon.health.model import CheckStatus
+    from mamimon.health.room import HealthRoom
+    from mamimon.window import Window
+
+T = TypeVar("T")
+_log = logging.getLogger("mamimon.dashboards")
+BUDGET_S = 2.0
+ERROR_LINES = "level:ERROR OR level:CRITICAL"
+
+
+class AlertSource(Protocol):
+    """What the pages ask of the alerts room; a sibling, so the house hands it over."""
+
+    def firing(self) -> Sequence[Any]:
+        """Pending and firing alerts, from memory."""
+        ...
+
+    def incidents(self, limit: int = 20) -> Awaitable[Sequence[Any]]:
+        """Incidents that are not resolved, then the latest resolved ones."""
+        ...
+
+
+class Sample(msgspec.Struct):
+    """One series of an instant query."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class Answer(msgspec.Struct):
+    """What a question was answered: the data, or why there is none."""
+
+    data: Any = None
+    error: str = ""
+
+
+class Sources:
+    """The rooms, asked in one voice."""
+
+    def __init__(self, logs: Any, metrics: Any, errors: Any, events: EventRoom, health: HealthRoom) -> None:
+        self._logs = logs
+        self._metrics = metrics
+        self._errors = errors
+        self.events = events
+        self._health = health
+        self.alerts: AlertSource | None = None
+
+    async def instant(self, expr: str, at: float | None = None) -> list[Sample]:
+        """The series of an instant query with their values, absent ones left out."""
+        result = await self._metrics.backend.instant(expr, at, timeout_s=BUDGET_S)
+        if result.kind == "string":
+            return []
+        return [
+            Sample(dict(labels), float(result.values[row, 0]))
+            for row, labels in enumerate(result.labels)
+            if bool(result.present[row, 0])
+        ]
+
+    async def lines(self, text: str, window: Window, size: int = 20) -> Any:
+        """The newest log lines that match (`LogPage`)."""
+        return await self._logs.backend.search(_log_query(text, window, size))
+
+    async def log_chart(self, text: str, window: Window) -> dict[str, Any]:
+        """Log lines a step by level, as chart JSON."""
+        step = window.step(60)
+        found = await self._logs.backend.histogram(_log_query(text, window), step)
+        series = [
+            {"name": level or "–", "values": counts} for level, counts in found.counts.items() if any(counts)
+        ]
+        return {"times": list(found.times), "series": series, "marks": [], "error": ""}
+
+    async def log_top(self, text: str, field: str, window: Window, size: int = 10) -> list[tuple[str, int]]:
+        """The most frequent values of a field in the lines that match."""
+        rows: list[tuple[str, int]] = await self._logs.backend.facet(_log_query(text, window), field, size)
+        return rows
+
+    async def top_errors(self, since: float, limit: int = 10) -> list[Any]:
+        """The error groups that happened most."""
+        return list(await self._errors.top(since, limit))
+
+    def checks(self) -> list[CheckStatus]:
+        """Every check as it stands."""
+        return list(self._health.statuses())
+
+    def firing(self) -> list[Any]:
+        """Pending and firing alerts."""
+        return list(self.alerts.firing()) if self.alerts is not None else []
+
+    async def incidents(self) -> list[Any]:
+        """Incidents that are not resolved."""
+        if self.alerts is None:
+            return []
+        return [one for one in await self.alerts.incidents(20) if one.state != "resolved"]
+
+    async def choices(self, metric: str, label: str) -> list[str]:
+        """The values of a label among the current series of a metric."""
+        found = await self.instant(f"count by ({label}) ({metric})")
+        return sorted(one.labels[label] for one in found if one.labels.get(label))
+
+    async def known(self, names: Sequence[str]) -> bool:
+        """Whether any of these is the name of a metric that has samples now."""
+        if not names:
+            return False
+        pattern = "|".join(names[:20])
+        return bool(await self.instant(f'count({{__name__=~"{pattern}"}})'))
+
+
+async def attempt(work: Awaitable[T], budget_s: float = BUDGET_S) -> Answer:
+    """The answer of `work` within `budget_s`, or the reason why there is none."""
+    try:
+        return Answer(await asyncio.wait_for(work, budget_s))
+    except Problem as error:
+        return Answer(error=error.detail)
+    except HTTPException as error:
+        return Answer(error=error.detail)
+    except TimeoutError:
+        return Answer(error=_("This took too long; ask for a shorter time."))
+    except Exception:
+        _log.exception("a panel failed")
+        return Answer(error=_("This panel failed; mamimon's log has the details."))
+
+
+async def attempts(work: Mapping[str, Awaitable[Any]], budget_s: float = BUDGET_S) -> dict[str, Answer]:
+    """Several attempts at once, by name; each fails alone."""
+    answers = await asyncio.gather(*(attempt(one, budget_s) for one in work.values()))
+    return dict(zip(work, answers, strict=True))
+
+
+def _log_query(text: str, window: Window, size: int = 100) -> Any:
+    kind = importlib.import_module("mamimon.logs.query").LogQuery
+    return kind(text=text, start=window.start, end=window.end, size=size)
