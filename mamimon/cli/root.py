@@ -9,6 +9,7 @@ import click
 # Command name → module:attribute of its click command; help texts live with the commands.
 COMMANDS: dict[str, str] = {
     "serve": "mamimon.cli.serve:serve",
+    "demo": "mamimon.cli.demo:demo",
     "config": "mamimon.cli.config:config",
     "users": "mamimon.cli.users:users",
     "tokens": "mamimon.cli.tokens:tokens",
