@@ -83,6 +83,10 @@ class MetricRoom:
         """
         await self.store.append(f"append\0{source}", round(at * 1000), samples)
 
+    def oldest(self) -> float | None:
+        """Epoch seconds of the first sample there is, from memory; None without one."""
+        return self.store.oldest()
+
     def days(self) -> list[str]:
         """The UTC days there are samples of, oldest first."""
         return self.store.days()

@@ -58,6 +58,13 @@ class Day:
             self._next_head = max((head.number for head in self.heads), default=0) + 1
             self._loaded = True
 
+    def first(self) -> int | None:
+        """The first timestamp (ms) that is known in memory."""
+        with self.lock:
+            starts = [chunk.start for chunk in self.chunks]
+            starts += [int(head.times[0]) for head in self.heads if head.count]
+        return min(starts, default=None)
+
     def source_id(self, name: str) -> int:
         """The day's number of a source, given now if it is new."""
         return self.sources.setdefault(name, len(self.sources) + 1)

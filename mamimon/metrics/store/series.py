@@ -241,6 +241,14 @@ class SeriesStore:
         """The days there are files of, oldest first."""
         return sorted(self._days)
 
+    def oldest(self) -> float | None:
+        """Epoch seconds of the first sample; of a day that is not read back, the day's beginning."""
+        if not self._days:
+            return None
+        day = self._days[min(self._days)]
+        first = day.first()
+        return (day.start if first is None else first) / 1000
+
     def day_path(self, day: str) -> Path:
         """The file of a day."""
         return self._path(day)
