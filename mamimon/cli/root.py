@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "tokens": "mamimon.cli.tokens:tokens",
     "cleanup": "mamimon.cli.cleanup:cleanup",
     "backup": "mamimon.cli.backup:backup",
+    "query": "mamimon.cli.query:query",
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
     "errors": "mamimon.cli.errors:errors",

@@ -23,6 +23,16 @@
     return Math.abs(value) >= 10000 ? short.format(value) : plain.format(Number(value.toPrecision(4)));
   }
 
+  // The axis of time in the page's language and on one line; a midnight shows its day.
+  const axisDay = new Intl.DateTimeFormat(lang, { day: "numeric", month: "short" });
+  const axisMinute = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const axisSecond = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  function tick(at, step) {
+    const when = new Date(at * 1000);
+    if (step >= 86400 || (step >= 60 && when.getHours() === 0 && when.getMinutes() === 0)) return axisDay.format(when);
+    return (step < 60 ? axisSecond : axisMinute).format(when);
+  }
+
   function stacked(columns) {
     const sums = new Float64Array(columns[0] ? columns[0].length : 0);
     return columns.map((column) => Array.from(column, (value, i) => { sums[i] += value == null ? 0 : value; return sums[i]; }));
@@ -93,7 +103,7 @@
         cursor: { sync: { key: figure.closest("[data-sync]") ? "page" : undefined }, drag: { x: true, y: false, setScale: false } },
         legend: { show: false }, padding: [8, 8, 0, 0],
         scales: { y: { range: (u, min, max) => { const limit = this.extra.threshold ? this.extra.threshold.value : max; const top = Math.max(max, limit); const low = Math.min(0, min); return [low, top === low ? low + 1 : top * 1.1]; } } },
-        axes: [{ ...axis, size: 28 }, { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
+        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
         series,
         hooks: {
           draw: [(u) => this.marks(u)],
@@ -165,7 +175,14 @@
     alternative(data, unit) {
       // For screen readers: the last value of each series, as a table.
       let table = this.figure.querySelector("table");
-      if (!table) { table = document.createElement("table"); table.className = "visually-hidden"; this.figure.append(table); }
+      if (!table) {
+        // A table ignores a width of one pixel and would widen the page, so a box hides it.
+        const box = document.createElement("div");
+        box.className = "visually-hidden";
+        table = document.createElement("table");
+        box.append(table);
+        this.figure.append(box);
+      }
       table.replaceChildren(...data.series.slice(0, 40).map((one) => {
         const row = table.ownerDocument.createElement("tr"), name = row.insertCell(), value = row.insertCell();
         name.textContent = one.name;

@@ -66,7 +66,14 @@ def _series(found: QueryResult, legend: str, text: str) -> list[dict[str, Any]]:
 
     usable = found.present & np.isfinite(found.values)
     out = []
-    for row, labels in enumerate(found.labels):
+    shared = (
+        set.intersection(*(set(labels.items()) for labels in found.labels)) if found.labels[1:] else set()
+    )
+    for row, full in enumerate(found.labels):
+        # What all lines have in common tells none apart; the metric's name stays for the reader.
+        labels = (
+            full if legend else {n: v for n, v in full.items() if n == "__name__" or (n, v) not in shared}
+        )
         values = found.values[row].tolist()
         mask = usable[row].tolist()
         points = [value if there else None for value, there in zip(values, mask, strict=True)]
