@@ -112,9 +112,8 @@ class AlertRoom:
         return [one.short() for one in found]
 
     def badge(self) -> dict[str, int]:
-        """See `mamimon.room.Badged`: firing alerts and incidents nobody has answered."""
-        firing = sum(1 for one in self.firing() if one.state == "firing")
-        return {"alerts": firing, "incidents": len(self.service.unresolved)}
+        """See `mamimon.room.Badged`: alerts that fire and are not kept quiet, and incidents not resolved."""
+        return {"alerts": self.service.loud, "incidents": len(self.service.unresolved)}
 
 
 class _Gauges(Collector):

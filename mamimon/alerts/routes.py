@@ -10,9 +10,10 @@ from litestar.params import Body
 
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, store
+from mamimon.alerts.backtest import Backtest, backtest
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
-from mamimon.alerts.model import IncidentSummary
+from mamimon.alerts.model import IncidentSummary, duration
 from mamimon.alerts.silences import Silence
 from mamimon.problems import bad_input
 
@@ -45,6 +46,14 @@ class TestSend(msgspec.Struct):
     """Which target to send a test to; empty is all of them."""
 
     target: Text = ""
+
+
+class Question(msgspec.Struct, rename={"for_": "for"}):
+    """A rule to try on what is stored; `for` is a duration such as `5m`."""
+
+    expr: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    for_: Text = "0s"
+    days: Annotated[float, msgspec.Meta(gt=0, le=400)] = 30.0
 
 
 class NewDeploy(msgspec.Struct):
@@ -176,7 +185,15 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         )
         return {"groups": len(service.engine.groups), "errors": errors}
 
-    return [alerts, silence, receivers, test, notifications, reload]
+    @post("/alerts/backtest", status_code=200)
+    async def try_rule(data: Question) -> Backtest:
+        """How often and when a rule would have fired over the stored samples."""
+        now = service.core.clock.now()
+        interval_s = service.core.settings.metrics.evaluation_interval_s
+        start = now - data.days * 86_400.0
+        return await backtest(service.backend(), data.expr, duration(data.for_), start, now, interval_s)
+
+    return [alerts, silence, receivers, test, notifications, reload, try_rule]
 
 
 def _incident_handlers(service: Alerting) -> list[ControllerRouterHandler]:

@@ -55,6 +55,7 @@ class Alerting:
         self.delivery = Delivery(core, lambda: self.routing, self._wake.set)
         self.engine = Engine(core, backend, append, self.dispatcher.put, external_labels)
         self.unresolved: list[IncidentSummary] = []
+        self.loud = 0
         self._stamps: dict[str, float] = {}
         self._pruned_at = 0.0
 
@@ -174,6 +175,8 @@ class Alerting:
     async def _refresh(self) -> None:
         found = await self.core.state.read(store.unresolved)
         self.unresolved = [one.short() for one in found]
+        loud = (one for one in self.dispatcher.firing() if not self.dispatcher.status(one).suppressed)
+        self.loud = sum(1 for _ in loud)
 
     async def _prune(self) -> None:
         now = self.core.clock.now()

@@ -18,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "query": "mamimon.cli.query:query",
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
+    "alerts": "mamimon.cli.alerts:alerts",
+    "deploy": "mamimon.cli.alerts:deploy",
     "errors": "mamimon.cli.errors:errors",
     "version": "mamimon.cli.version:version",
 }

@@ -17,8 +17,8 @@ from mamimon.alerts.silences import inhibitors
 from mamimon.clock import ManualClock
 from mamimon.config import AlertSettings, ConfigError
 from mamimon.problems import Problem
-from tests.alerts.conftest import Hook
-from tests.alerts.test_life import forever, send, step
+from tests.alerts.conftest import Hook, step
+from tests.alerts.test_life import forever, send
 from tests.conftest import wait_until
 
 API = "/alertmanager/api/v2"

@@ -2,77 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from mamimon.clock import ManualClock
-from tests.alerts.conftest import Hook, Mailbox
-from tests.alerts.test_life import step
-from tests.conftest import ROOT, wait_until
-
-
-class App:
-    """An application's /metrics; tests set the counters."""
-
-    def __init__(self) -> None:
-        self.requests = self.errors = 0.0
-        self.scrapes = 0
-        self.alive = True
-        app = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                app.scrapes += 1
-                self.send_response(200 if app.alive else 503)
-                self.end_headers()
-                if app.alive:
-                    self.wfile.write(
-                        b"# TYPE http_requests_total counter\n"
-                        b"# TYPE http_requests_errors_total counter\n"
-                        + f"http_requests_total {app.requests}\n".encode()
-                        + f"http_requests_errors_total {app.errors}\n".encode()
-                    )
-
-            def log_message(self, *_: Any) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    """A scrape target on loopback."""
-    one = App()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
-
-
-@pytest.fixture
-def prometheus_yml(app: App, tmp_path: Path) -> str:
-    """A prometheus.yml that scrapes the application and names the mission's rule file."""
-    file = tmp_path / "prometheus.yml"
-    file.write_text(
-        f"global: {{scrape_interval: 15s, evaluation_interval: 15s}}\n"
-        f"rule_files: ['{ROOT / 'examples' / 'alert_rules.yml'}']\n"
-        f"scrape_configs:\n- job_name: chat\n  static_configs:\n"
-        f"  - targets: ['127.0.0.1:{app.server.server_port}']\n"
-    )
-    return str(file)
-
-
-def live(clock: ManualClock, app: App, seconds: float, requests: float = 0.0, errors: float = 0.0) -> None:
-    """Let time pass while the application counts, and every scrape be taken."""
-    for _ in range(int(seconds / 15)):
-        app.requests += requests * 15
-        app.errors += errors * 15
-        step(clock, 15, 5)
+from tests.alerts.conftest import App, Hook, Mailbox, live
+from tests.conftest import wait_until
 
 
 @pytest.mark.feature("A1")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mamimon.clock import ManualClock
-from tests.alerts.conftest import Hook, Mailbox
+from tests.alerts.conftest import Hook, Mailbox, step
 from tests.conftest import wait_until
 
 PEOPLE = {"email_to": "efe@example.com, ada@example.com", "escalate_email_to": "boss@example.com"}
@@ -21,17 +21,6 @@ def send(
     body = [{"labels": one, "annotations": annotations or {}, **more} for one in alerts]
     answer = server.client.post("/alertmanager/api/v2/alerts", json=body)
     assert answer.status_code == 200, answer.text
-
-
-def step(clock: ManualClock, seconds: float, size: float = 5.0) -> None:
-    """Let time pass in small steps, so that loops come round as they do in life."""
-    left = seconds
-    while left > 0:
-        clock.advance(min(size, left))
-        left -= size
-        import time
-
-        time.sleep(0.03)
 
 
 def forever(clock: ManualClock) -> str:

@@ -5,11 +5,14 @@
   const full = new Intl.DateTimeFormat(lang, { dateStyle: "short", timeStyle: "medium" });
   const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
+  const hms = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const forms = { clock, time: hms };
+
   // <time data-t="epoch seconds"> is UTC text without JavaScript and local time with it.
   function localTimes(root) {
     for (const node of root.querySelectorAll("time[data-t]:not([data-done])")) {
       const at = new Date(Number(node.dataset.t) * 1000);
-      node.textContent = (node.dataset.form === "clock" ? clock : full).format(at);
+      node.textContent = (forms[node.dataset.form] || full).format(at);
       node.title = at.toISOString();
       node.dataset.done = "1";
     }
