@@ -39,6 +39,33 @@ class Change(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class Heartbeat(msgspec.Struct):
+    """A job that reports by itself: every `period_s`, at most `grace_s` late; times are epoch seconds."""
+
+    id: str
+    name: str
+    period_s: float
+    grace_s: float
+    created_at: float
+    started_at: float | None = None
+    """Since when a run that was announced by `/start` is under way."""
+    last_at: float | None = None
+    last_kind: str = ""
+    due_at: float | None = None
+    """When the next ping is expected; None before the first."""
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """One report: `kind` is success, start, fail or log."""
+
+    at: float
+    kind: str
+    exit_code: int | None = None
+    duration_s: float | None = None
+    source: str = ""
+    body: str = ""
+
+
 class Slot(msgspec.Struct, frozen=True):
     """A slice of a check's history: its worst state and the share of known time it was up."""
 
@@ -91,3 +118,9 @@ def shown_target(target: str) -> str:
     parts = urlsplit(target)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def worst_first(statuses: list[CheckStatus]) -> list[CheckStatus]:
+    """Down, degraded, unknown, up; by name among equals."""
+    order: dict[State, int] = {"down": 0, "degraded": 1, "unknown": 2, "up": 3}
+    return sorted(statuses, key=lambda one: (order[one.state], one.name.lower()))

@@ -8,12 +8,13 @@ from litestar import get, post
 from litestar.params import JSONBody, URLEncodedBody
 from litestar.response import Redirect, Template
 
-from mamimon.health.model import CheckStatus, Slot, history, uptime
+from mamimon.health.model import CheckStatus, Slot, history, uptime, worst_first
 from mamimon.problems import not_found
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.health.heartbeats import Heartbeats
     from mamimon.health.monitor import Monitor
     from mamimon.health.store import HealthStore
     from mamimon.storage import Core
@@ -21,21 +22,32 @@ if TYPE_CHECKING:
 _DAY_S = 86_400.0
 
 
-def health_pages(core: Core, monitor: Monitor, store: HealthStore) -> list[ControllerRouterHandler]:
+def health_pages(
+    core: Core, monitor: Monitor, heartbeats: Heartbeats, store: HealthStore
+) -> list[ControllerRouterHandler]:
     """`/checks`, `/status` and `/api/mamimon/checks`."""
+
+    def statuses() -> list[CheckStatus]:
+        return worst_first(monitor.statuses() + heartbeats.statuses())
 
     async def rows(span_s: float, slots: int) -> list[tuple[CheckStatus, list[Slot], float | None]]:
         end = core.clock.now()
         changes = await store.changes(end - span_s)
         found = []
-        for status in monitor.statuses():
+        for status in statuses():
             cut = history(changes.get(status.name, []), end - span_s, end, slots)
             found.append((status, cut, uptime(cut)))
         return found
 
     @get("/checks", include_in_schema=False)
     async def checks_page() -> Template:
-        return Template("health/checks.html", context={"section": "/checks", "rows": await rows(_DAY_S, 48)})
+        context = {
+            "section": "/checks",
+            "rows": await rows(_DAY_S, 48),
+            "heartbeats": heartbeats.all(),
+            "base_url": core.base_url,
+        }
+        return Template("health/checks.html", context=context)
 
     @post("/checks/run", include_in_schema=False)
     async def check_now(data: URLEncodedBody[dict[str, str]]) -> Redirect:
@@ -49,7 +61,7 @@ def health_pages(core: Core, monitor: Monitor, store: HealthStore) -> list[Contr
     @get("/api/mamimon/checks", sync_to_thread=False)
     def checks_list() -> list[CheckStatus]:
         """Every check as it stands, the worst first."""
-        return monitor.statuses()
+        return statuses()
 
     @post("/api/mamimon/checks/run", status_code=200)
     async def run_check(data: JSONBody[dict[str, Any]]) -> CheckStatus:

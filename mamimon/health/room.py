@@ -10,9 +10,13 @@ import msgspec
 
 from mamimon.config import ConfigError
 from mamimon.config_checks import CheckSettings
-from mamimon.health.model import CheckStatus
+from mamimon.health.heartbeats import Heartbeats
+from mamimon.health.ledger import Ledger
+from mamimon.health.model import CheckStatus, worst_first
 from mamimon.health.monitor import Monitor
+from mamimon.health.numbers import HealthNumbers
 from mamimon.health.pages import health_pages
+from mamimon.health.routes import heartbeat_routes
 from mamimon.health.store import HealthStore
 from mamimon.problems import Problem
 from mamimon.room import Task
@@ -32,7 +36,9 @@ class HealthRoom:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.store = HealthStore(core.state)
-        self.monitor = Monitor(core.clock, self.store)
+        ledger = Ledger(core.clock, self.store)
+        self.monitor = Monitor(core.clock, self.store, ledger)
+        self.heartbeats = Heartbeats(core.clock, self.store, ledger)
 
     async def open(self) -> None:
         """See `Room.open`. Raises `ConfigError` where two checks have one name."""
@@ -47,7 +53,11 @@ class HealthRoom:
         await self.monitor.restore(
             [(c, c.interval_s or settings.interval_s, c.timeout_s or settings.timeout_s) for c in checks]
         )
-        self._core.registry.register(self.monitor)
+        await self.heartbeats.restore()
+        self._core.registry.register(HealthNumbers(self._numbers))
+
+    def _numbers(self) -> list[tuple[CheckStatus, int, int]]:
+        return self.monitor.counts() + [(status, 0, 0) for status in self.heartbeats.statuses()]
 
     def _host_checks(self) -> list[CheckSettings]:
         return [
@@ -64,8 +74,8 @@ class HealthRoom:
             return
 
     def statuses(self) -> list[CheckStatus]:
-        """Every check as it stands, the worst first; from memory."""
-        return self.monitor.statuses()
+        """Every check and heartbeat as it stands, the worst first, then by name; from memory."""
+        return worst_first(self.monitor.statuses() + self.heartbeats.statuses())
 
     def badge(self) -> dict[str, int]:
         """See `mamimon.room.Badged`: how many checks are down."""
@@ -76,6 +86,7 @@ class HealthRoom:
         return [
             *(Task(f"check {name}", partial(self.monitor.run, name)) for name in self.monitor.names()),
             Task("check times", self._keep_saving),
+            Task("heartbeats", self.heartbeats.run),
         ]
 
     async def _keep_saving(self) -> None:
@@ -85,4 +96,7 @@ class HealthRoom:
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return health_pages(self._core, self.monitor, self.store)
+        return [
+            *health_pages(self._core, self.monitor, self.heartbeats, self.store),
+            *heartbeat_routes(self._core, self.monitor, self.heartbeats, self.store),
+        ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import cast
 
-from mamimon.health.model import Change, State
+from mamimon.health.model import Change, Heartbeat, Ping, State
 from mamimon.storage import Database
 
 KEEP_S = 92 * 86_400.0
+PINGS_KEPT = 100
 
 
 class HealthStore:
@@ -71,3 +72,71 @@ class HealthStore:
             return found
 
         return await self._state.read(work, timeout_s=5.0)
+
+    async def forget(self, name: str) -> None:
+        """Remove a check's changes."""
+        await self._state.write(lambda raw: raw.execute("DELETE FROM check_change WHERE name = ?", (name,)))
+
+    async def heartbeats(self) -> list[Heartbeat]:
+        """Every heartbeat."""
+
+        def work(raw: sqlite3.Connection) -> list[Heartbeat]:
+            rows = raw.execute(
+                "SELECT id, name, period_s, grace_s, created_at, started_at, last_at, last_kind, due_at"
+                " FROM heartbeat ORDER BY name"
+            )
+            return [Heartbeat(*row) for row in rows]
+
+        return await self._state.read(work)
+
+    async def save_heartbeat(self, one: Heartbeat, ping: Ping | None = None) -> None:
+        """Insert or update a heartbeat, and keep a ping of it, in one transaction."""
+
+        def work(raw: sqlite3.Connection) -> None:
+            raw.execute(
+                "INSERT INTO heartbeat (id, name, period_s, grace_s, created_at, started_at, last_at,"
+                " last_kind, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                " started_at = excluded.started_at, last_at = excluded.last_at,"
+                " last_kind = excluded.last_kind, due_at = excluded.due_at",
+                (
+                    one.id,
+                    one.name,
+                    one.period_s,
+                    one.grace_s,
+                    one.created_at,
+                    one.started_at,
+                    one.last_at,
+                    one.last_kind,
+                    one.due_at,
+                ),
+            )
+            if ping is not None:
+                raw.execute(
+                    "INSERT INTO heartbeat_ping (heartbeat, at, kind, exit_code, duration_s, source, body)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (one.id, ping.at, ping.kind, ping.exit_code, ping.duration_s, ping.source, ping.body),
+                )
+                raw.execute(
+                    "DELETE FROM heartbeat_ping WHERE heartbeat = ? AND id <= (SELECT id FROM heartbeat_ping"
+                    " WHERE heartbeat = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                    (one.id, one.id, PINGS_KEPT),
+                )
+
+        await self._state.write(work)
+
+    async def remove_heartbeat(self, heartbeat: str) -> None:
+        """Remove a heartbeat with its pings."""
+        await self._state.write(lambda raw: raw.execute("DELETE FROM heartbeat WHERE id = ?", (heartbeat,)))
+
+    async def pings(self, heartbeat: str) -> list[Ping]:
+        """The pings that are kept of a heartbeat, newest first."""
+
+        def work(raw: sqlite3.Connection) -> list[Ping]:
+            rows = raw.execute(
+                "SELECT at, kind, exit_code, duration_s, source, body FROM heartbeat_ping WHERE heartbeat = ?"
+                " ORDER BY id DESC",
+                (heartbeat,),
+            )
+            return [Ping(*row) for row in rows]
+
+        return await self._state.read(work)

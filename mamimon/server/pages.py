@@ -57,7 +57,7 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         now=core.clock.now,
     )
     environment.filters.update(
-        number=number, ago=lambda t: ago(t, core.clock.now()), moment=moment, bytes=size
+        number=number, ago=lambda t: ago(t, core.clock.now()), moment=moment, bytes=size, span=span
     )
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
 
@@ -91,6 +91,14 @@ def moment(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(seconds: float) -> str:
+    """A length of time in the largest unit that is whole: `90 min`, `1 d`."""
+    for divisor, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds and seconds % divisor == 0:
+            return f"{int(seconds / divisor)} {gettext(unit)}"
+    return f"{seconds:g} {gettext('s')}"
 
 
 def ago(seconds: float | None, now: float) -> str:

@@ -1,0 +1,124 @@
+"""The ping door and the heartbeats' API and forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import MediaType, Request, Response, delete, get, post, route
+from litestar.params import FromPath, JSONBody, URLEncodedBody
+from litestar.response import Redirect
+
+from mamimon.health.model import Ping
+from mamimon.problems import Problem, bad_input
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from mamimon.health.heartbeats import Heartbeats
+    from mamimon.health.model import Heartbeat
+    from mamimon.health.monitor import Monitor
+    from mamimon.health.store import HealthStore
+    from mamimon.storage import Core
+
+_BODY_READ = 100_000
+
+
+class NewHeartbeat(msgspec.Struct):
+    """A heartbeat to make; seconds."""
+
+    name: str
+    period_s: float = 86_400.0
+    grace_s: float = 3_600.0
+
+
+class HeartbeatView(msgspec.Struct):
+    """A heartbeat with the address that its job calls."""
+
+    id: str
+    name: str
+    period_s: float
+    grace_s: float
+    ping_url: str
+    last_at: float | None
+    due_at: float | None
+
+
+def heartbeat_routes(
+    core: Core, monitor: Monitor, heartbeats: Heartbeats, store: HealthStore
+) -> list[ControllerRouterHandler]:
+    """`/ping/…`, `/api/mamimon/heartbeats` and the forms of the checks page."""
+
+    async def ping(request: Request[Any, Any, Any], heartbeat: str, action: str) -> Response[str]:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) >= _BODY_READ:
+                break
+        source = (
+            f"{request.client.host if request.client else ''} {request.headers.get('user-agent', '')[:100]}"
+        )
+        try:
+            await heartbeats.ping(heartbeat, action, source.strip(), body)
+        except Problem as problem:
+            return Response(problem.detail, status_code=problem.status, media_type=MediaType.TEXT)
+        return Response("OK", media_type=MediaType.TEXT, status_code=200)
+
+    @route("/ping/{heartbeat:str}", http_method=["GET", "HEAD", "POST"], include_in_schema=False)
+    async def plain_ping(request: Request[Any, Any, Any], heartbeat: FromPath[str]) -> Response[str]:
+        return await ping(request, heartbeat, "")
+
+    @route("/ping/{heartbeat:str}/{action:str}", http_method=["GET", "HEAD", "POST"], include_in_schema=False)
+    async def ending_ping(
+        request: Request[Any, Any, Any], heartbeat: FromPath[str], action: FromPath[str]
+    ) -> Response[str]:
+        return await ping(request, heartbeat, action)
+
+    def view(one: Heartbeat) -> HeartbeatView:
+        address = f"{core.base_url}/ping/{one.id}"
+        return HeartbeatView(one.id, one.name, one.period_s, one.grace_s, address, one.last_at, one.due_at)
+
+    @get("/api/mamimon/heartbeats")
+    async def list_heartbeats() -> list[HeartbeatView]:
+        """Every heartbeat with its ping address."""
+        return [view(one) for one in heartbeats.all()]
+
+    @post("/api/mamimon/heartbeats")
+    async def add_heartbeat(data: JSONBody[NewHeartbeat]) -> HeartbeatView:
+        """Make a heartbeat."""
+        return view(await heartbeats.add(data.name, data.period_s, data.grace_s, set(monitor.names())))
+
+    @delete("/api/mamimon/heartbeats/{heartbeat:str}")
+    async def remove_heartbeat(heartbeat: FromPath[str]) -> None:
+        """Remove a heartbeat and its history."""
+        await heartbeats.remove(heartbeat)
+
+    @get("/api/mamimon/heartbeats/{heartbeat:str}/pings")
+    async def list_pings(heartbeat: FromPath[str]) -> list[Ping]:
+        """The newest 100 pings of a heartbeat."""
+        return await store.pings(heartbeat)
+
+    @post("/checks/heartbeats", include_in_schema=False)
+    async def add_by_form(data: URLEncodedBody[dict[str, str]]) -> Redirect:
+        try:
+            period_s, grace_s = float(data["period"]) * 60, float(data["grace"]) * 60
+        except (KeyError, ValueError):
+            raise bad_input("period and grace must be numbers of minutes") from None
+        await heartbeats.add(data.get("name", ""), period_s, grace_s, set(monitor.names()))
+        return Redirect("/checks", status_code=303)
+
+    @post("/checks/heartbeats/remove", include_in_schema=False)
+    async def remove_by_form(data: URLEncodedBody[dict[str, str]]) -> Redirect:
+        await heartbeats.remove(data.get("id", ""))
+        return Redirect("/checks", status_code=303)
+
+    return [
+        plain_ping,
+        ending_ping,
+        list_heartbeats,
+        add_heartbeat,
+        remove_heartbeat,
+        list_pings,
+        add_by_form,
+        remove_by_form,
+    ]

@@ -1,0 +1,131 @@
+"""Jobs that report by themselves, pinged by curl as cron does it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mamimon.clock import ManualClock
+from tests.conftest import Running, wait_until
+
+Start = Callable[..., Running]
+pytestmark = pytest.mark.feature("H2")
+QUIET: dict[str, Any] = {"host_checks": False}
+
+
+def make(server: Running, name: str = "backup", period_s: float = 3600, grace_s: float = 600) -> str:
+    body = {"name": name, "period_s": period_s, "grace_s": grace_s}
+    answer = server.client.post("/api/mamimon/heartbeats", json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["ping_url"])
+
+
+def curl(url: str, *arguments: str) -> str:
+    done = subprocess.run(
+        ["curl", "-sS", "-m", "10", "-w", " %{http_code}", *arguments, url], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def status(server: Running, name: str = "backup") -> dict[str, Any]:
+    rows = server.client.get("/api/mamimon/checks").json()
+    return next(row for row in rows if row["name"] == name)
+
+
+def later(server: Running, clock: ManualClock, seconds: float, state: str) -> dict[str, Any]:
+    clock.advance(seconds)
+    return dict(
+        wait_until(
+            lambda: (row := status(server))["state"] == state and row, what=f"{state} after {seconds} s"
+        )
+    )
+
+
+def test_silence_is_the_alarm(start: Start, clock: ManualClock) -> None:
+    """A job that pinged is up, late it is degraded, after its grace down, and up with the next ping."""
+    server = start(health=QUIET)
+    url = make(server)
+    assert (status(server)["state"], status(server)["message"]) == ("unknown", "waiting for the first ping")
+    assert curl(url) == "OK 200"
+    assert status(server)["state"] == "up"
+    wait_until(lambda: clock.sleepers >= 1)
+    clock.advance(3599)
+    assert status(server)["state"] == "up"
+    assert "expected every 3600 s" in later(server, clock, 10, "degraded")["message"]
+    later(server, clock, 601, "down")
+    assert 'mamimon_check_up{kind="heartbeat",name="backup"} 0.0' in server.client.get("/metrics").text
+    assert curl(url, "-X", "POST", "--data", "done") == "OK 200"
+    assert status(server)["state"] == "up"
+
+
+def test_start_fail_exit_codes_and_bodies(start: Start, clock: ManualClock) -> None:
+    """/start measures the run, an exit code other than 0 and /fail are failures, and output is kept."""
+    server = start(health=QUIET)
+    url = make(server)
+    curl(f"{url}/start")
+    clock.advance(42)
+    assert curl(f"{url}/0") == "OK 200"
+    assert (status(server)["state"], status(server)["latency_s"]) == ("up", 42.0)
+    assert curl(f"{url}/3", "--data-binary", "disk full\n" * 5000) == "OK 200"
+    assert status(server)["message"] == "reported failure with exit code 3"
+    curl(f"{url}/log", "--data", "just a note")
+    assert status(server)["state"] == "down"
+    curl(url)
+    curl(f"{url}/fail", "-I")
+    assert status(server)["state"] == "down"
+    pings = server.client.get(f"/api/mamimon/heartbeats/{url.rsplit('/', 1)[1]}/pings").json()
+    assert [ping["kind"] for ping in pings] == ["fail", "success", "log", "fail", "success", "start"]
+    assert (pings[3]["exit_code"], len(pings[3]["body"])) == (3, 10_000)
+    assert "curl" in pings[0]["source"]
+
+
+def test_what_is_not_there_is_told(start: Start) -> None:
+    """An unknown id, an ending that is none, a name in use and a bad period are refused."""
+    server = start(health=QUIET)
+    url = make(server)
+    assert curl(url.rsplit("/", 1)[0] + "/00000000-0000-0000-0000-000000000000").endswith(" 404")
+    assert curl(f"{url}/256").endswith(" 404")
+    assert curl(f"{url}/nonsense").endswith(" 404")
+    post = server.client.post
+    assert post("/api/mamimon/heartbeats", json={"name": "backup"}).status_code == 409
+    assert post("/api/mamimon/heartbeats", json={"name": "x", "period_s": 0}).status_code == 400
+    assert status(server)["state"] == "unknown"
+
+
+def test_sleep_and_restart_forgive_lateness(start: Start, clock: ManualClock) -> None:
+    """After nine hours asleep, or stopped, a job gets its grace anew before it is down."""
+    server = start(health=QUIET)
+    url = make(server)
+    curl(url)
+    wait_until(lambda: clock.sleepers >= 1)
+    clock.jump(9 * 3600)
+    later(server, clock, 5, "unknown")
+    later(server, clock, 700, "down")
+    curl(url)
+    server.stop()
+    clock.advance(9 * 3600)
+    again = start(health=QUIET)
+    assert status(again)["state"] == "up"
+    wait_until(lambda: clock.sleepers >= 1)
+    later(again, clock, 5, "degraded")
+    later(again, clock, 700, "down")
+
+
+def test_forms_of_the_page(start: Start) -> None:
+    """The page makes a heartbeat, shows the line for the crontab, and removes it."""
+    server = start(health=QUIET)
+    form = {"name": "nightly <b>", "period": "60", "grace": "5"}
+    assert server.client.post("/checks/heartbeats", data=form).headers["location"] == "/checks"
+    one = server.client.get("/api/mamimon/heartbeats").json()[0]
+    assert (one["period_s"], one["grace_s"]) == (3600.0, 300.0)
+    page = server.client.get("/checks").text
+    assert f"curl -fsS -m 10 --retry 5 {server.url}/ping/{one['id']}/$?" in page
+    assert "nightly &lt;b&gt;" in page
+    assert server.client.post("/checks/heartbeats/remove", data={"id": one["id"]}).status_code == 303
+    assert server.client.get("/api/mamimon/heartbeats").json() == []
+    bad = server.client.post("/checks/heartbeats", data={**form, "period": "often"})
+    assert bad.status_code == 400
