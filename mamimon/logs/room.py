@@ -1,15 +1,28 @@
-"""The logs room: its life, tasks and doors."""
+"""The logs room: its life, tasks and doors, and what other rooms ask of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mamimon.logs.catalogue import Catalogue
+from mamimon.logs.clauses import All
+from mamimon.logs.cursor import Cursor
+from mamimon.logs.days import LogDays
+from mamimon.logs.ingest import LogIngest
+from mamimon.logs.model import LogHit
+from mamimon.logs.query import DayBackend, LogBackend, hit_of
+from mamimon.logs.scan import Plan, View
+from mamimon.logs.selflog import SelfLog
+from mamimon.logs.tail import TailHub
 from mamimon.room import Task
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
+
+_SYNC_S = 1.0
 
 
 class LogRoom:
@@ -19,17 +32,112 @@ class LogRoom:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        settings = core.settings
+        self.store = LogDays(core.data_dir / "logs", settings.logs.block_rows, settings.storage.readers)
+        self.local = DayBackend(self.store, settings.logs, core.clock)
+        self.backend: LogBackend = self.local
+        self.catalogue = Catalogue(self.store)
+        self.ingest = LogIngest(
+            self.store,
+            settings.logs,
+            core.clock,
+            core.registry,
+            lambda: core.writable(),  # noqa: PLW0108 - the server sets it later
+        )
+        self.tail = TailHub(core.registry)
+        self.ingest.listeners.append(self.tail.publish)
+        self._self_log = SelfLog(self.ingest, core.clock, core.registry) if settings.server.self_log else None
 
     async def open(self) -> None:
         """See `Room.open`."""
+        self.store.scan_folder()
+        self.ingest.open()
+        if self._self_log is not None:
+            self._self_log.attach()
 
     async def close(self) -> None:
         """See `Room.close`."""
+        self.tail.close()
+        if self._self_log is not None:
+            await self._self_log.finish()
+        await self.ingest.close()
+        await self.store.close()
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return []
+        tasks = [Task("logs.sync", self._sync), Task("logs.tail", self.tail.run)]
+        if self._self_log is not None:
+            tasks.append(Task("logs.self", self._self_log.run))
+        return tasks
+
+    async def _sync(self) -> None:
+        while True:
+            await self._core.clock.sleep(_SYNC_S)
+            await self.store.sync()
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return []
+        from mamimon.logs.pages import page_handlers
+        from mamimon.logs.routes import route_handlers
+        from mamimon.logs.wire.elasticsearch.app import elasticsearch_handlers
+
+        return [
+            *route_handlers(self, self._core),
+            *page_handlers(self, self._core),
+            *elasticsearch_handlers(self, self._core),
+        ]
+
+    def days(self) -> list[str]:
+        """Every day (`YYYY-MM-DD`) that has lines, oldest first."""
+        return self.store.days()
+
+    def day_path(self, day: str) -> Path:
+        """The file of a day."""
+        return self.store.path(day)
+
+    async def drop_day(self, day: str) -> None:
+        """Delete a day with all its lines."""
+        await self.store.drop(day)
+
+    async def snapshot_day(self, day: str, target: Path) -> None:
+        """Write a consistent copy of a day's file to `target`, which must not exist."""
+        await self.store.snapshot(day, target)
+
+    async def read_after(self, cursor: str, limit: int) -> tuple[list[LogHit], str]:
+        """Lines that were acknowledged after `cursor`, at most `limit`, and the cursor after them.
+
+        An empty cursor is before the oldest line. A day's lines come in the order of their
+        acknowledgement; between days the older day comes first.
+        """
+        place = Cursor.read(cursor)
+        hits: list[LogHit] = []
+        days = self.store.days()
+        place.forget_except(days)
+        for day in days:
+            known = place.seqs.get(day, 0)
+            if len(hits) >= limit:
+                break
+            if known and known == self.store.last_seq.get(day):
+                continue
+            need = limit - len(hits)
+
+            def work(view: View, known: int = known, need: int = need) -> tuple[list[LogHit], int]:
+                found = [hit_of(row) for row in view.after(known, need)]
+                # Deleted rows are not shown but passed, so that the place moves on behind them.
+                last = found[-1].seq if len(found) >= need else view.file.next_seq - 1
+                return found, last
+
+            answer, _ = await self.store.read(day, Plan(clause=All()), work)
+            if answer is not None:
+                hits += answer[0]
+                place.seqs[day] = max(known, answer[1])
+        return hits, place.text()
+
+    async def cursor_now(self) -> str:
+        """The cursor after the newest line that is acknowledged by now."""
+        place = Cursor({})
+        for day in self.store.days():
+            async with self.store.using(day) as file:
+                if file is not None:
+                    place.seqs[day] = file.next_seq - 1
+        return place.text()

@@ -1,0 +1,145 @@
+"""Blocks: some hundred lines compressed together, with what is asked most (time, level, dataset) apart.
+
+A block is two blobs. The head holds, a row each, time as a difference, level, dataset and length;
+counting and filtering by those never opens the body. The body is the JSON lines, joined by
+newlines. Measured on 335-byte lines: a head costs 20 µs to read, a body 120 µs.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+_LEVEL = 3
+_LARGEST_BODY = 1 << 30
+_local = threading.local()
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A row on its way into a block."""
+
+    time_us: int
+    level: int
+    dataset: int
+    raw: bytes
+
+
+class Block:
+    """A block read back; `body` is decompressed when first asked for."""
+
+    __slots__ = ("_body", "_packed", "datasets", "first_seq", "lengths", "levels", "starts", "times")
+
+    def __init__(self, first_seq: int, head: bytes, packed: bytes | None) -> None:
+        self.first_seq = first_seq
+        self.times, self.levels, self.datasets, self.lengths = _read_head(head)
+        self.starts: list[int] = []
+        self._packed = packed
+        self._body: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def body(self) -> bytes:
+        """The JSON lines, joined by newlines."""
+        if self._body is None:
+            assert self._packed is not None
+            self._body = _decompressor().decompress(self._packed, max_output_size=_LARGEST_BODY)
+            self._packed = None
+            # Each line is followed by one newline, so a line starts one after the sum of those before.
+            self.starts = [0, *accumulate(length + 1 for length in self.lengths)][:-1]
+        return self._body
+
+    def raw(self, position: int) -> bytes:
+        """One JSON line."""
+        body = self.body
+        start = self.starts[position]
+        return body[start : start + self.lengths[position]]
+
+
+def pack(lines: Sequence[Line]) -> tuple[bytes, bytes]:
+    """The head and the body of a block."""
+    times = [line.time_us for line in lines]
+    head = b"".join(
+        (
+            len(lines).to_bytes(4, "little"),
+            array("q", [times[0], *(b - a for a, b in pairwise(times))]).tobytes(),
+            bytes([line.level for line in lines]),
+            array("H", [line.dataset for line in lines]).tobytes(),
+            array("I", [len(line.raw) for line in lines]).tobytes(),
+        )
+    )
+    return _compressor().compress(head), _compressor().compress(join(lines))
+
+
+def join(lines: Iterable[Line]) -> bytes:
+    """The JSON lines as a block's body holds them."""
+    return b"\n".join(line.raw for line in lines)
+
+
+def unpack(head: bytes, body: bytes) -> list[Line]:
+    """The rows of a block, as they were packed."""
+    block = Block(0, head, body)
+    return [Line(block.times[i], block.levels[i], block.datasets[i], block.raw(i)) for i in range(len(block))]
+
+
+def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
+    """Positions ordered by time, and by arrival where times are equal, the newest first."""
+    keyed = [(block.times[i], i) for i in positions]
+    keyed.sort(reverse=True)
+    return list(map(itemgetter(1), keyed))
+
+
+def holding(block: Block, needles: Sequence[bytes]) -> list[int]:
+    """Positions of lines that hold at least one of the lowered needles."""
+    from bisect import bisect_right
+
+    lowered = block.body.lower()
+    starts, lengths = block.starts, block.lengths
+    found: set[int] = set()
+    for needle in needles:
+        at = lowered.find(needle)
+        while at >= 0:
+            position = bisect_right(starts, at) - 1
+            found.add(position)
+            at = lowered.find(needle, starts[position] + lengths[position])
+    return sorted(found)
+
+
+def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int]]:
+    head = _decompressor().decompress(packed, max_output_size=_LARGEST_BODY)
+    rows = int.from_bytes(head[:4], "little")
+    at = 4
+    deltas = array("q")
+    deltas.frombytes(head[at : at + 8 * rows])
+    at += 8 * rows
+    levels = head[at : at + rows]
+    at += rows
+    datasets = array("H")
+    datasets.frombytes(head[at : at + 2 * rows])
+    at += 2 * rows
+    lengths = array("I")
+    lengths.frombytes(head[at : at + 4 * rows])
+    return list(accumulate(deltas)), levels, datasets, lengths
+
+
+def _compressor() -> Any:
+    if not hasattr(_local, "compressor"):
+        import zstandard
+
+        _local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    return _local.compressor
+
+
+def _decompressor() -> Any:
+    if not hasattr(_local, "decompressor"):
+        import zstandard
+
+        _local.decompressor = zstandard.ZstdDecompressor()
+    return _local.decompressor

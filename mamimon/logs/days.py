@@ -1,0 +1,156 @@
+"""The log store as a folder of day files: which days there are, and which of them are open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from mamimon.logs.scan import Plan, View
+from mamimon.logs.store import DayFile
+from mamimon.problems import unavailable
+
+T = TypeVar("T")
+_log = logging.getLogger("mamimon.logs")
+_DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_OPEN_FILES = 10
+
+
+class LogDays:
+    """Opens a day when it is asked for and closes those that were not used for longest."""
+
+    def __init__(self, folder: Path, block_rows: int, readers: int) -> None:
+        self.folder = folder
+        self._block_rows = block_rows
+        self._readers = readers
+        self._open: dict[str, DayFile] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._days: set[str] = set()
+        self.damaged: set[str] = set()
+        self.last_seq: dict[str, int] = {}
+        """The last row number of days that were opened since the start; others are not known."""
+
+    def scan_folder(self) -> None:
+        """Read which days there are."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._days = {path.stem for path in self.folder.glob("*.db") if _DAY.match(path.stem)}
+        self.damaged = {path.name[:10] for path in self.folder.glob("*.damaged")}
+
+    def days(self) -> list[str]:
+        """Every day that has a file, oldest first."""
+        return sorted(self._days)
+
+    def path(self, day: str) -> Path:
+        """The file of a day."""
+        return self.folder / f"{day}.db"
+
+    @contextlib.asynccontextmanager
+    async def using(self, day: str) -> AsyncIterator[DayFile | None]:
+        """The open file of a day while in the block; None where it is damaged."""
+        file = await self._get(day)
+        if file is None:
+            yield None
+            return
+        file.users += 1
+        try:
+            yield file
+        finally:
+            file.users -= 1
+            self.last_seq[day] = file.next_seq - 1
+            await self._close_idle()
+
+    async def _get(self, day: str) -> DayFile | None:
+        lock = self._locks.setdefault(day, asyncio.Lock())
+        async with lock:
+            file = self._open.pop(day, None)
+            if file is None:
+                try:
+                    file = await DayFile.open(self.path(day), self._block_rows, self._readers)
+                except sqlite3.DatabaseError as error:
+                    if isinstance(error, sqlite3.OperationalError) and "unable to open" in str(error):
+                        raise unavailable(f"the log file of {day} cannot be opened: {error}") from error
+                    self._quarantine(day, error)
+                    return None
+                self._days.add(day)
+            self._open[day] = file
+            return file
+
+    def _quarantine(self, day: str, error: Exception) -> None:
+        _log.error("the log file of %s is damaged and was set aside: %s", day, error)
+        self._days.discard(day)
+        self.damaged.add(day)
+        path = self.path(day)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        if path.exists():
+            path.rename(path.with_suffix(".damaged"))
+
+    async def _close_idle(self) -> None:
+        while len(self._open) > _OPEN_FILES:
+            idle = next((day for day, file in self._open.items() if not file.users), None)
+            if idle is None:
+                return
+            file = self._open.pop(idle)
+            await file.sync()
+            await file.database.close()
+
+    async def read(self, day: str, plan: Plan, work: Callable[[View], T]) -> tuple[T | None, bool]:
+        """Run `work` on a day in a reader thread; returns its answer and whether all of the day was seen."""
+        async with self.using(day) as file:
+            if file is None:
+                return None, False
+
+            def run(raw: sqlite3.Connection) -> tuple[T, bool]:
+                raw.execute("BEGIN")
+                try:
+                    view = View(raw, file, plan)
+                    answer = work(view)
+                    return answer, not view.timed_out
+                finally:
+                    raw.execute("COMMIT")
+
+            try:
+                return await file.database.read(run)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                _log.error("the log file of %s cannot be read: %s", day, error)
+                self.damaged.add(day)
+                return None, False
+
+    async def sync(self) -> None:
+        """Make what is committed survive a power cut."""
+        for file in list(self._open.values()):
+            await file.sync()
+
+    async def drop(self, day: str) -> None:
+        """Close and delete a day's file."""
+        lock = self._locks.setdefault(day, asyncio.Lock())
+        async with lock:
+            self._days.discard(day)
+            self.last_seq.pop(day, None)
+            file = self._open.pop(day, None)
+            if file is not None:
+                await file.database.close()
+            path = self.path(day)
+            for name in (path.name, path.name + "-wal", path.name + "-shm"):
+                await asyncio.to_thread(path.with_name(name).unlink, missing_ok=True)
+
+    async def snapshot(self, day: str, target: Path) -> None:
+        """Write a consistent, compact copy of a day to `target`, which must not exist."""
+        async with self.using(day) as file:
+            if file is None:
+                raise unavailable(f"the log file of {day} is damaged")
+            await file.database.read(lambda raw: raw.execute("VACUUM INTO ?", (str(target),)).fetchall())
+
+    async def close(self) -> None:
+        """Close every file; idempotent."""
+        for day in list(self._open):
+            file = self._open.pop(day)
+            await file.sync()
+            await file.database.close()

@@ -1,0 +1,237 @@
+"""What pages, rules and other rooms ask of the log store, and its answer from the day files."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from mamimon.clock import Clock
+from mamimon.config import LogSettings
+from mamimon.logs.clauses import All, Row
+from mamimon.logs.days import LogDays
+from mamimon.logs.lucene import Style, parse
+from mamimon.logs.model import (
+    LEVELS,
+    LogHistogram,
+    LogHit,
+    LogPage,
+    day_of,
+    day_start,
+    logger_of,
+    message_of,
+)
+from mamimon.logs.scan import Plan, View
+from mamimon.logs.text import shown
+from mamimon.problems import bad_input
+
+T = TypeVar("T")
+_MOST_STEPS = 5_000
+_FACET_VALUES = 20_000
+_EVER_US = 60_000_000 * 10**10
+
+
+class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines: a Lucene query string, datasets (names or wildcards), and time `[start, end)`."""
+
+    text: str = ""
+    datasets: tuple[str, ...] = ()
+    start: float | None = None
+    end: float | None = None
+    size: int = 100
+
+
+class LogBackend(Protocol):
+    """Where lines are searched: our own day files, or an Elasticsearch."""
+
+    async def search(self, query: LogQuery) -> LogPage:
+        """The newest `size` lines."""
+        ...
+
+    async def histogram(self, query: LogQuery, step_s: float) -> LogHistogram:
+        """Lines a step and level."""
+        ...
+
+    async def facet(self, query: LogQuery, field: str, size: int = 10) -> list[tuple[str, int]]:
+        """The commonest values of a field with their counts."""
+        ...
+
+
+class DayBackend:
+    """`LogBackend` over the day files."""
+
+    def __init__(self, days: LogDays, settings: LogSettings, clock: Clock) -> None:
+        self.days = days
+        self._settings = settings
+        self._clock = clock
+
+    def plan(self, query: LogQuery) -> Plan:
+        """Read the query's text; a mistake in it raises `BAD_INPUT`."""
+        patterns = query.datasets
+        return Plan(
+            clause=parse(query.text, Style(now=self._clock.now())),
+            datasets=(lambda name, plain, index: any(fnmatch.fnmatchcase(name, p) for p in patterns))
+            if patterns
+            else None,
+            low_us=-(1 << 62) if query.start is None else math.ceil(round(query.start * 1e6, 1)),
+            high_us=1 << 62 if query.end is None else math.ceil(round(query.end * 1e6, 1)),
+            deadline=self.deadline(),
+        )
+
+    def deadline(self) -> float:
+        """When a query that starts now must end, on `time.monotonic()`, which worker threads read."""
+        return time.monotonic() + self._settings.query_timeout_s
+
+    def days_within(self, plan: Plan) -> list[str]:
+        """The days that can hold an answer, newest first."""
+        low, high = plan.window()
+        found = self.days.days()
+        if low > -(1 << 61):
+            first = day_of(max(low / 1e6, -62e9))
+            found = [day for day in found if day >= first]
+        if high < 1 << 61:
+            last = day_of(min(max(high / 1e6, -62e9), 253e9))
+            found = [day for day in found if day <= last]
+        return found[::-1]
+
+    async def search(self, query: LogQuery) -> LogPage:
+        """See `LogBackend.search`."""
+        if not 0 <= query.size <= self._settings.query_max_rows:
+            raise bad_input(f"size must be between 0 and {self._settings.query_max_rows}")
+        began = time.monotonic()
+        plan = self.plan(query)
+        wanted = query.size + 1
+        hits: list[LogHit] = []
+        incomplete = False
+        for day in self.days_within(plan):
+            need = wanted - len(hits)
+            found, whole = await self.days.read(day, plan, partial(_newest_hits, need))
+            incomplete |= not whole
+            hits += found or []
+            if len(hits) >= wanted or time.monotonic() > plan.deadline:
+                break
+        took = (time.monotonic() - began) * 1000
+        more = len(hits) > query.size
+        return LogPage(hits=hits[: query.size], more=more, partial=incomplete, took_ms=took)
+
+    async def histogram(self, query: LogQuery, step_s: float) -> LogHistogram:
+        """See `LogBackend.histogram`."""
+        plan = self.plan(query)
+        days = self.days_within(plan)
+        start = query.start if query.start is not None else day_start(days[-1]) if days else 0.0
+        end = query.end if query.end is not None else self._clock.now()
+        if step_s <= 0 or (end - start) / step_s > _MOST_STEPS:
+            raise bad_input(f"a histogram may have {_MOST_STEPS} steps at most")
+        first = math.floor(start / step_s)
+        count = max(0, math.ceil(end / step_s) - first)
+        step_us = round(step_s * 1_000_000)
+        counts: Counter[tuple[int, int]] = Counter()
+        incomplete = False
+        for day in days:
+            found, whole = await self.days.read(day, plan, lambda view: count_steps(view, step_us))
+            incomplete |= not whole
+            counts.update(found or {})
+        table: dict[str, list[int]] = {}
+        for (step, level), n in counts.items():
+            if 0 <= step - first < count:
+                table.setdefault(LEVELS[level], [0] * count)[step - first] += n
+        ordered = {name: table[name] for name in LEVELS if name in table}
+        return LogHistogram(
+            times=[(first + i) * step_s for i in range(count)], counts=ordered, partial=incomplete
+        )
+
+    async def facet(self, query: LogQuery, field: str, size: int = 10) -> list[tuple[str, int]]:
+        """See `LogBackend.facet`."""
+        return (await self.facets(query, [field], size))[field]
+
+    async def facets(
+        self, query: LogQuery, fields: Sequence[str], size: int = 10
+    ) -> dict[str, list[tuple[str, int]]]:
+        """Several facets by one pass over the lines."""
+        plan = self.plan(query)
+        totals: dict[str, Counter[str]] = {field: Counter() for field in fields}
+        for day in self.days_within(plan):
+            if list(fields) == ["level"]:
+                steps, _ = await self.days.read(day, plan, lambda view: count_steps(view, _EVER_US))
+                for (_, level), n in (steps or {}).items():
+                    totals["level"][LEVELS[level]] += n
+                continue
+            found, _ = await self.days.read(day, plan, lambda view: _count_values(view.any_order(), fields))
+            for field, counts in (found or {}).items():
+                totals[field].update(counts)
+        return {
+            field: sorted(((k, n) for k, n in counts.items() if k), key=lambda pair: (-pair[1], pair[0]))[
+                :size
+            ]
+            for field, counts in totals.items()
+        }
+
+
+def _newest_hits(most: int, view: View) -> list[LogHit]:
+    return [hit_of(row) for row in islice(view.newest(), most)]
+
+
+def hit_of(row: Row) -> LogHit:
+    """A found row with what people read of it."""
+    document = row.document
+    return LogHit(
+        id=row.id,
+        dataset=row.source.dataset_of(row.dataset),
+        time=row.time_us / 1_000_000,
+        level=LEVELS[row.level],
+        logger=logger_of(document),
+        message=message_of(document),
+        raw=row.raw,
+        index=row.source.index_of(row.dataset),
+        seq=row.seq,
+    )
+
+
+def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
+    """Matching rows by (step number, level); from the roll-ups and heads where the clause asks no more."""
+    counts: Counter[tuple[int, int]] = Counter()
+    if not isinstance(view.plan.clause, All):
+        for row in view.any_order():
+            counts[row.time_us // step_us, row.level] += 1
+        return counts
+    low, high = view.plan.window()
+    if step_us % 60_000_000 == 0:
+        # Whole minutes come from the roll-ups, the ragged ends from the heads.
+        first, last = -(-low // 60_000_000), (high + 1) // 60_000_000
+        for minute, dataset, level, n in view.raw.execute(
+            "SELECT minute, dataset, level, n FROM rollup WHERE minute >= ? AND minute < ?", (first, last)
+        ):
+            if dataset in view.wanted:
+                counts[minute * 60_000_000 // step_us, level] += n
+        ends = [(low, first * 60_000_000 - 1), (last * 60_000_000, high)] if first <= last else [(low, high)]
+    else:
+        ends = [(low, high)]
+    for from_us, to_us in ends:
+        if from_us > to_us:
+            continue
+        part = View(
+            view.raw, view.file, msgspec.structs.replace(view.plan, low_us=from_us, high_us=to_us + 1)
+        )
+        for block, positions in part.heads():
+            counts.update((block.times[i] // step_us, block.levels[i]) for i in positions)
+        view.timed_out |= part.timed_out
+    return counts
+
+
+def _count_values(rows: Iterable[Row], fields: Sequence[str]) -> dict[str, Counter[str]]:
+    counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
+    for row in rows:
+        for field in fields:
+            counter = counts[field]
+            for value in [LEVELS[row.level]] if field == "level" else row.values(field):
+                text = shown(value)
+                if text in counter or len(counter) < _FACET_VALUES:
+                    counter[text] += 1
+    return counts

@@ -1,0 +1,233 @@
+"""mamimon's own log API: search, histogram, facets, live tail, NDJSON in and out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.response import ServerSentEvent, ServerSentEventMessage, Stream
+
+from mamimon.http import decompress
+from mamimon.logs.dates import iso, parse_bound
+from mamimon.logs.ingest import Refusal
+from mamimon.logs.model import LogHistogram, LogHit, LogRecord
+from mamimon.logs.query import LogQuery
+from mamimon.logs.tail import Watcher
+from mamimon.logs.text import number_of
+from mamimon.problems import bad_input
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from mamimon.logs.room import LogRoom
+    from mamimon.storage import Core
+
+_SINCE = re.compile(r"(\d+)(s|m|h|d|w)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_EXPORT_ROWS = 10_000
+_BEAT_S = 15.0
+_REFUSALS = 100
+
+
+def span(now: float, since: str, start: str, end: str) -> tuple[float, float]:
+    """Epoch seconds of `since=1h`, or of `start` and `end` as dates, epoch seconds or date math."""
+    if start or end:
+        ends = [_instant(start, now) if start else now - 3600, _instant(end, now) if end else now + 1]
+        if ends[0] >= ends[1]:
+            raise bad_input("start must be before end")
+        return ends[0], ends[1]
+    found = _SINCE.fullmatch(since or "1h")
+    if not found:
+        raise bad_input(f"since must be like 15m, 1h or 7d, not {since[:20]}")
+    return now - int(found[1]) * _SECONDS[found[2]], now + 1
+
+
+def _instant(text: str, now: float) -> float:
+    seconds = float(text) if re.fullmatch(r"\d{1,11}(\.\d+)?", text) else parse_bound(text, now)
+    if seconds is None:
+        raise bad_input(f"not a date: {text[:40]}")
+    return seconds
+
+
+def step_for(start: float, end: float, most: int = 90) -> float:
+    """A round step that gives at most `most` bars."""
+    return float(next((step for step in _STEPS if (end - start) / step <= most), _STEPS[-1]))
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page and the API let a person choose, from the query string."""
+
+    q: str = ""
+    level: str = ""
+    dataset: str = ""
+    since: str = "1h"
+    start: str = ""
+    end: str = ""
+
+    @classmethod
+    def read(cls, request: Request[Any, Any, Any]) -> Choice:
+        """From a request; what is not ours is passed over."""
+        given = request.query_params
+        return cls(**{name: str(given[name]) for name in cls.__struct_fields__ if given.get(name)})
+
+    def span(self, now: float) -> tuple[float, float]:
+        """Start and end in epoch seconds."""
+        return span(now, self.since, self.start, self.end)
+
+    def query(self, now: float, size: int = 100, *, ever: bool = False) -> LogQuery:
+        """As one query; `ever` leaves time out."""
+        text = self.q.strip()
+        if self.level:
+            levels = " OR ".join(f'"{part}"' for part in re.findall(r"[A-Za-z]+", self.level)[:8])
+            text = f"({text}) AND level:({levels})" if text else f"level:({levels})"
+        datasets = tuple(part for part in self.dataset.split(",") if part)
+        start, end = (None, None) if ever else self.span(now)
+        return LogQuery(text=text, datasets=datasets, start=start, end=end, size=size)
+
+
+def _number(request: Request[Any, Any, Any], name: str, default: float, low: float, high: float) -> float:
+    text = str(request.query_params.get(name) or default)
+    value = number_of(text)
+    if value is None or not low <= value <= high:
+        raise bad_input(f"{name} must be a number from {low:g} to {high:g}")
+    return value
+
+
+def chart_of(histogram: LogHistogram) -> dict[str, Any]:
+    """The answer that charts draw."""
+    return {
+        "times": histogram.times,
+        "series": [{"name": name or "–", "values": values} for name, values in histogram.counts.items()],
+        "marks": [],
+        "error": "",
+        "total": histogram.total,
+    }
+
+
+def shown_hit(hit: LogHit) -> dict[str, Any]:
+    """A hit as JSON."""
+    return {
+        "id": hit.id, "time": iso(hit.time), "dataset": hit.dataset, "level": hit.level, "logger": hit.logger,
+        "message": hit.message, "document": msgspec.Raw(hit.raw),
+    }  # fmt: skip
+
+
+def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
+    """The handlers under `/api/mamimon/logs` and the tail."""
+    clock = core.clock
+
+    @get("/api/mamimon/logs/search")
+    async def search(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The newest `size` lines that match `q`, `level`, `dataset` and `since` or `start` and `end`."""
+        size = int(_number(request, "size", 100, 0, core.settings.logs.query_max_rows))
+        page = await room.backend.search(Choice.read(request).query(clock.now(), size))
+        body = {
+            "hits": [shown_hit(hit) for hit in page.hits],
+            "more": page.more,
+            "partial": page.partial,
+            "took_ms": round(page.took_ms, 2),
+        }
+        return Response(msgspec.json.encode(body), media_type="application/json")
+
+    @get("/api/mamimon/logs/histogram")
+    async def histogram(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """Lines by level and `step` seconds, as a chart."""
+        choice = Choice.read(request)
+        step = _number(request, "step", step_for(*choice.span(clock.now())), 0.001, 1e9)
+        return chart_of(await room.backend.histogram(choice.query(clock.now()), step))
+
+    @get("/api/mamimon/logs/facet")
+    async def facet(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """The `size` commonest values of `field`."""
+        field = str(request.query_params.get("field") or "level")
+        size = int(_number(request, "size", 10, 1, 1000))
+        found = await room.backend.facet(Choice.read(request).query(clock.now()), field, size)
+        return {"field": field, "values": [{"value": value, "count": n} for value, n in found]}
+
+    @get("/api/mamimon/logs/export")
+    async def export(request: Request[Any, Any, Any]) -> Stream:
+        """The newest 10,000 lines, as `format` `ndjson` or `csv`."""
+        form = str(request.query_params.get("format") or "ndjson")
+        if form not in {"ndjson", "csv"}:
+            raise bad_input("format must be ndjson or csv")
+        most = min(_EXPORT_ROWS, core.settings.logs.query_max_rows)
+        page = await room.backend.search(Choice.read(request).query(clock.now(), most))
+        kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
+        lines = _csv(page.hits) if form == "csv" else _ndjson(page.hits)
+        headers = {"Content-Disposition": f'attachment; filename="logs.{form}"'}
+        return Stream(lines, media_type=kind, headers=headers)
+
+    @post("/api/mamimon/logs", status_code=200)
+    async def ingest(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """NDJSON in: a JSON object a line; bad lines are refused one by one."""
+        limit = core.settings.server.max_decompressed_bytes
+        body = decompress(await request.body(), request.headers.get("content-encoding", ""), limit)
+        name = str(request.query_params.get("dataset") or core.settings.logs.default_dataset)
+        return await _take_lines(room, name, body)
+
+    @get("/logs/tail", include_in_schema=False)
+    async def tail(request: Request[Any, Any, Any]) -> ServerSentEvent:
+        """New lines as server-sent events, in the query language of the page."""
+        query = Choice.read(request).query(clock.now(), ever=True)
+        return ServerSentEvent(_events(room, room.tail.watch(room.local.plan(query))))
+
+    return [search, histogram, facet, export, ingest, tail]
+
+
+async def _take_lines(room: LogRoom, dataset: str, body: bytes) -> dict[str, Any]:
+    records: list[LogRecord] = []
+    errors: list[dict[str, Any]] = []
+    refused = 0
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(room.ingest.record_of(line.rstrip(b"\r"), dataset))
+        except Refusal as refusal:
+            refused += 1
+            if len(errors) < _REFUSALS:
+                errors.append({"line": number, "error": refusal.reason})
+    await room.ingest.append(records)
+    return {"accepted": len(records), "refused": refused, "errors": errors}
+
+
+async def _events(room: LogRoom, watcher: Watcher) -> AsyncIterator[ServerSentEventMessage]:
+    lost = 0
+    try:
+        yield ServerSentEventMessage(comment="live")
+        while not watcher.closed:
+            hits = await watcher.take(_BEAT_S)
+            if not hits and not watcher.closed:
+                yield ServerSentEventMessage(comment="beat")
+            for hit in hits:
+                yield ServerSentEventMessage(event="line", data=msgspec.json.encode(shown_hit(hit)).decode())
+            if watcher.lost > lost:
+                yield ServerSentEventMessage(event="lost", data=str(watcher.lost - lost))
+                lost = watcher.lost
+    finally:
+        room.tail.leave(watcher)
+
+
+async def _ndjson(hits: list[LogHit]) -> AsyncIterator[bytes]:
+    for hit in hits:
+        yield hit.raw + b"\n"
+
+
+async def _csv(hits: list[LogHit]) -> AsyncIterator[bytes]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["time", "level", "dataset", "logger", "message", "document"])
+    for hit in hits:
+        # A cell that begins like a formula must not run in a spreadsheet.
+        cells = [iso(hit.time), hit.level, hit.dataset, hit.logger, hit.message, json.dumps(hit.document())]
+        writer.writerow([f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t"} else cell for cell in cells])
+        yield buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()

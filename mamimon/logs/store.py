@@ -1,0 +1,286 @@
+"""Day files: the only SQL of the logs room.
+
+`logs/YYYY-MM-DD.db` holds a UTC day. New rows first stand in `tail` (a few small chunks, searched
+by reading them); as soon as there is a block's worth they become a compressed block, and FTS5,
+contentless and without positions, indexes the block as one document. A trickle of single lines
+and a flood of batches thus end as the same full blocks. Numbers of what was tried: docs/decisions.md.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from mamimon.logs.blocks import Line, join, pack, unpack
+from mamimon.logs.model import LogRecord, index_of, level_number
+from mamimon.logs.text import TOKENIZER, indexed_text
+from mamimon.storage import Database
+
+_VERSION = 1
+_SCHEMA = f"""
+CREATE TABLE dataset (id INTEGER PRIMARY KEY, name TEXT NOT NULL, plain INTEGER NOT NULL,
+  gone INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE block (id INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, rows INTEGER NOT NULL,
+  min_us INTEGER NOT NULL,
+  max_us INTEGER NOT NULL, levels INTEGER NOT NULL, datasets INTEGER NOT NULL);
+CREATE INDEX block_time ON block (max_us);
+CREATE INDEX block_seq ON block (first_seq);
+CREATE TABLE body (id INTEGER PRIMARY KEY, head BLOB NOT NULL, data BLOB NOT NULL);
+CREATE TABLE tail (first_seq INTEGER PRIMARY KEY, head BLOB NOT NULL, data BLOB NOT NULL);
+CREATE TABLE rollup (minute INTEGER, dataset INTEGER, level INTEGER, n INTEGER NOT NULL,
+  PRIMARY KEY (minute, dataset, level)) WITHOUT ROWID;
+CREATE TABLE named (dataset INTEGER, id TEXT, seq INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 1,
+  PRIMARY KEY (dataset, id)) WITHOUT ROWID;
+CREATE INDEX named_seq ON named (seq);
+CREATE TABLE dead (seq INTEGER PRIMARY KEY);
+CREATE VIRTUAL TABLE text USING fts5(body, content='', detail=none, columnsize=0, tokenize='{TOKENIZER}');
+"""
+_OTHER_BIT = 62
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What became of a record: its row number and id, or a conflict with one of the same id."""
+
+    seq: int
+    id: str
+    version: int = 1
+    conflict: bool = False
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """A dataset of one day; `gone` ones were deleted and are not shown."""
+
+    id: int
+    name: str
+    plain: bool
+    gone: bool = False
+
+
+class DayFile:
+    """One day, open. Appending is for one task at a time; reading is for anybody."""
+
+    def __init__(self, day: str, database: Database, block_rows: int) -> None:
+        self.day = day
+        self.database = database
+        self.datasets: dict[int, Dataset] = {}
+        self.next_seq = 1
+        self.dead: frozenset[int] = frozenset()
+        self.users = 0
+        self.dirty = False
+        self._numbers: dict[tuple[str, bool], int] = {}
+        self._block_rows = block_rows
+        self._tail: list[Line] = []
+
+    @classmethod
+    async def open(cls, path: Path, block_rows: int, readers: int) -> DayFile:
+        """Open or create the file of a day; a damaged one raises `sqlite3.DatabaseError`."""
+        database = await Database.open(path, readers=readers)
+        try:
+            version = await database.read(lambda raw: raw.execute("PRAGMA user_version").fetchone()[0])
+            if version == 0:
+                await database.write(_create)
+            elif version > _VERSION:
+                raise sqlite3.DatabaseError(f"{path.name} was written by a newer mamimon")
+            file = cls(path.stem, database, block_rows)
+            await database.read(file._load)
+        except BaseException:
+            await database.close()
+            raise
+        return file
+
+    def _load(self, raw: sqlite3.Connection) -> None:
+        for number, name, plain, gone in raw.execute("SELECT id, name, plain, gone FROM dataset"):
+            self._know(Dataset(number, name, bool(plain), bool(gone)))
+        last = raw.execute("SELECT first_seq + rows FROM block ORDER BY first_seq DESC LIMIT 1").fetchone()
+        self.next_seq = last[0] if last else 1
+        for first, head, data in raw.execute("SELECT first_seq, head, data FROM tail ORDER BY first_seq"):
+            lines = unpack(head, data)
+            self._tail += lines
+            self.next_seq = first + len(lines)
+        self.dead = frozenset(seq for (seq,) in raw.execute("SELECT seq FROM dead"))
+
+    def _know(self, dataset: Dataset) -> None:
+        self.datasets[dataset.id] = dataset
+        if not dataset.gone:
+            self._numbers[dataset.name, dataset.plain] = dataset.id
+
+    def own_id(self, seq: int) -> str:
+        """The id of a row that was given none."""
+        return f"{self.day.replace('-', '')}-{seq}"
+
+    async def append(self, records: Sequence[LogRecord]) -> list[Stored]:
+        """Store records; they are committed when this returns, in their order."""
+        change = await self.database.write(lambda raw: self._append(raw, records))
+        for dataset in change.datasets:
+            self._know(dataset)
+        self.next_seq = change.next_seq
+        self._tail = change.tail
+        if change.dead:
+            self.dead |= frozenset(change.dead)
+        self.dirty = True
+        return change.stored
+
+    def _append(self, raw: sqlite3.Connection, records: Sequence[LogRecord]) -> _Change:
+        change = _Change(next_seq=self.next_seq)
+        lines: list[Line] = []
+        numbers = dict(self._numbers)
+        for record in records:
+            key = (record.dataset, record.plain)
+            number = numbers.get(key)
+            if number is None:
+                number = numbers[key] = _add_dataset(raw, record.dataset, record.plain)
+                change.datasets.append(Dataset(number, *key))
+            line = Line(round(record.time * 1_000_000), level_number(record.level), number, record.raw)
+            version = 1
+            if record.id:
+                old = raw.execute(
+                    "SELECT seq, version FROM named WHERE dataset=? AND id=?", (number, record.id)
+                ).fetchone()
+                if old is not None and record.create:
+                    change.stored.append(Stored(old[0], record.id, old[1], conflict=True))
+                    continue
+                if old is not None:
+                    version = old[1] + 1
+                    change.dead.append(old[0])
+                raw.execute(
+                    "INSERT OR REPLACE INTO named VALUES (?, ?, ?, ?)",
+                    (number, record.id, change.next_seq, version),
+                )
+            change.stored.append(Stored(change.next_seq, record.id or self.own_id(change.next_seq), version))
+            lines.append(line)
+            change.next_seq += 1
+        self._put(raw, lines, change)
+        if change.dead:
+            self._bury(raw, change.dead, [*self._tail, *lines])
+        return change
+
+    def _put(self, raw: sqlite3.Connection, lines: list[Line], change: _Change) -> None:
+        waiting = [*self._tail, *lines]
+        first = change.next_seq - len(waiting)
+        size = self._block_rows
+        whole = len(waiting) - len(waiting) % size
+        for start in range(0, whole, size):
+            _insert_block(raw, first + start, waiting[start : start + size])
+        change.tail = waiting[whole:]
+        if whole:
+            raw.execute("DELETE FROM tail")
+            new, new_first = change.tail, first + whole
+        else:
+            new, new_first = lines, change.next_seq - len(lines)
+        if new:
+            head, data = pack(new)
+            raw.execute("INSERT INTO tail VALUES (?, ?, ?)", (new_first, head, data))
+        counts = Counter((line.time_us // 60_000_000, line.dataset, line.level) for line in lines)
+        raw.executemany(
+            "INSERT INTO rollup VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            [(*key, n) for key, n in counts.items()],
+        )
+
+    async def delete(self, seqs: Sequence[int]) -> int:
+        """Delete rows by number; returns how many were there."""
+        new = [seq for seq in dict.fromkeys(seqs) if 0 < seq < self.next_seq and seq not in self.dead]
+        if new:
+            await self.database.write(lambda raw: self._bury(raw, new, self._tail))
+            self.dead |= frozenset(new)
+            self.dirty = True
+        return len(new)
+
+    def _bury(self, raw: sqlite3.Connection, seqs: Sequence[int], tail: Sequence[Line]) -> None:
+        for seq in seqs:
+            place = raw.execute(
+                "SELECT b.first_seq, head, data FROM block b JOIN body USING (id)"
+                " WHERE first_seq <= ? ORDER BY first_seq DESC LIMIT 1",
+                (seq,),
+            ).fetchone()
+            if place is None or seq >= place[0] + int(
+                raw.execute("SELECT rows FROM block WHERE first_seq=?", (place[0],)).fetchone()[0]
+            ):
+                place = raw.execute(
+                    "SELECT first_seq, head, data FROM tail WHERE first_seq <= ?"
+                    " ORDER BY first_seq DESC LIMIT 1",
+                    (seq,),
+                ).fetchone()
+            line = unpack(place[1], place[2])[seq - place[0]]
+            raw.execute("INSERT OR IGNORE INTO dead VALUES (?)", (seq,))
+            raw.execute("DELETE FROM named WHERE seq=?", (seq,))
+            raw.execute(
+                "UPDATE rollup SET n = n - 1 WHERE minute=? AND dataset=? AND level=?",
+                (line.time_us // 60_000_000, line.dataset, line.level),
+            )
+
+    async def delete_datasets(self, wanted: Callable[[Dataset], bool]) -> int:
+        """Delete whole datasets of the day; their rows vanish at once. Returns how many datasets."""
+        numbers = [one.id for one in self.datasets.values() if not one.gone and wanted(one)]
+        if numbers:
+            await self.database.write(lambda raw: _forget(raw, numbers))
+            for number in numbers:
+                one = self.datasets[number]
+                self.datasets[number] = Dataset(one.id, one.name, one.plain, gone=True)
+                self._numbers.pop((one.name, one.plain), None)
+            self.dirty = True
+        return len(numbers)
+
+    async def sync(self) -> None:
+        """Make what is committed survive a power cut."""
+        if self.dirty:
+            self.dirty = False
+            await self.database.sync()
+
+    def index_name(self, number: int) -> str:
+        """The index that shows a dataset of this day."""
+        one = self.datasets[number]
+        return index_of(one.name, one.plain, self.day)
+
+
+class _Change(msgspec.Struct):
+    """What a transaction makes of the in-memory state, applied only after it is committed."""
+
+    next_seq: int
+    tail: list[Line] = []
+    datasets: list[Dataset] = []
+    stored: list[Stored] = []
+    dead: list[int] = []
+
+
+def _create(raw: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.split(";\n"):
+        if statement.strip():
+            raw.execute(statement)
+    raw.execute("INSERT INTO text(text, rank) VALUES ('automerge', 8)")
+    raw.execute(f"PRAGMA user_version={_VERSION}")
+
+
+def _add_dataset(raw: sqlite3.Connection, name: str, plain: bool) -> int:
+    return int(raw.execute("INSERT INTO dataset (name, plain) VALUES (?, ?)", (name, plain)).lastrowid or 0)
+
+
+def _insert_block(raw: sqlite3.Connection, first_seq: int, lines: Sequence[Line]) -> None:
+    head, data = pack(lines)
+    times = [line.time_us for line in lines]
+    levels = datasets = 0
+    for line in lines:
+        levels |= 1 << line.level
+        datasets |= dataset_bit(line.dataset)
+    number = raw.execute(
+        "INSERT INTO block (first_seq, rows, min_us, max_us, levels, datasets) VALUES (?, ?, ?, ?, ?, ?)",
+        (first_seq, len(lines), min(times), max(times), levels, datasets),
+    ).lastrowid
+    raw.execute("INSERT INTO body VALUES (?, ?, ?)", (number, head, data))
+    text = indexed_text(join(lines).decode("utf-8", "replace"))
+    raw.execute("INSERT INTO text (rowid, body) VALUES (?, ?)", (number, text))
+
+
+def dataset_bit(number: int) -> int:
+    """The bit of a dataset in a block's set; the many-th ones share the last."""
+    return 1 << min(number, _OTHER_BIT)
+
+
+def _forget(raw: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        raw.execute("UPDATE dataset SET gone=1 WHERE id=?", (number,))
+        raw.execute("DELETE FROM rollup WHERE dataset=?", (number,))
+        raw.execute("DELETE FROM named WHERE dataset=?", (number,))

@@ -1,0 +1,180 @@
+"""Aggregations: a tree of counters that each matching row is fed into.
+
+An `Agg` is what was asked; `state()` makes an empty counter, `add` feeds it a row, `result` writes
+it as Elasticsearch does. All are exact; what would need more memory than is allowed is an error.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from typing import Any
+
+from mamimon.logs import dates
+from mamimon.logs.clauses import Clause, Row
+from mamimon.logs.text import number_of
+from mamimon.logs.wire.elasticsearch.dsl import Dsl
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
+
+MOST_BUCKETS = 65_536
+
+
+class Agg:
+    """What all aggregations share: their name, their own body, and those inside them."""
+
+    def __init__(self, body: dict[str, Any], subs: dict[str, Agg], meta: Any, now: float) -> None:
+        self.body = body
+        self.now = now
+        self.subs = subs
+        self.meta = meta
+        self.field = str(body.get("field", ""))
+        self.setup()
+
+    def setup(self) -> None:
+        """Read the body; raises `EsError`."""
+
+    def state(self) -> Any:
+        """An empty counter."""
+        raise NotImplementedError
+
+    def add(self, state: Any, row: Row) -> None:
+        """Feed one row."""
+        raise NotImplementedError
+
+    def result(self, state: Any) -> dict[str, Any]:
+        """The answer."""
+        raise NotImplementedError
+
+    def values(self, row: Row) -> list[Any]:
+        """The field's values, or the stand-in for none."""
+        found = row.values(self.field)
+        if not found and "missing" in self.body:
+            return [self.body["missing"]]
+        return found
+
+
+class Bucket:
+    """A count and the counters of the aggregations inside."""
+
+    __slots__ = ("count", "states")
+
+    def __init__(self, subs: dict[str, Agg]) -> None:
+        self.count = 0
+        self.states = {name: sub.state() for name, sub in subs.items()} if subs else {}
+
+    def add(self, subs: dict[str, Agg], row: Row) -> None:
+        """Count one row."""
+        self.count += 1
+        for name, sub in subs.items():
+            sub.add(self.states[name], row)
+
+    def write(self, subs: dict[str, Agg]) -> dict[str, Any]:
+        """Count and inner answers."""
+        return {"doc_count": self.count, **write(subs, self.states)}
+
+
+def write(aggs: dict[str, Agg], states: dict[str, Any]) -> dict[str, Any]:
+    """The answers of several aggregations."""
+    answer: dict[str, Any] = {}
+    for name, agg in aggs.items():
+        answer[name] = agg.result(states[name])
+        if agg.meta is not None:
+            answer[name]["meta"] = agg.meta
+    return answer
+
+
+def read(body: Any, now: float, depth: int = 0) -> dict[str, Agg]:
+    """The `aggs` object of a request."""
+    if not isinstance(body, dict):
+        raise parsing("aggregations must be an object")
+    if depth > 10:
+        raise illegal("aggregations are nested too deep")
+    from mamimon.logs.wire.elasticsearch import buckets, measures, pipelines
+
+    kinds: dict[str, type[Agg]] = {**measures.KINDS, **buckets.KINDS, **pipelines.KINDS}
+    found: dict[str, Agg] = {}
+    for name, spec in body.items():
+        if not isinstance(spec, dict):
+            raise parsing(f"Expected [START_OBJECT] under [{name}]")
+        subs = read(spec.get("aggs", spec.get("aggregations", {})), now, depth + 1)
+        names = [key for key in spec if key not in {"aggs", "aggregations", "meta"}]
+        if len(names) != 1:
+            raise parsing(f"Found {len(names)} aggregation type definitions in [{name}]: one is needed")
+        kind = kinds.get(names[0])
+        if kind is None:
+            raise EsError(
+                400,
+                "parsing_exception",
+                f"Unknown aggregation type [{names[0]}] did you mean something else?",
+            )
+        own = spec[names[0]]
+        if not isinstance(own, dict):
+            raise parsing(f"[{names[0]}] must be an object")
+        if "script" in own and "field" not in own:
+            raise illegal("scripts are not supported by a log store")
+        found[name] = kind(own, subs, spec.get("meta"), now)
+    pipelines.check(found)
+    return found
+
+
+def numbers(agg: Agg, row: Row) -> list[float]:
+    """The field's values as numbers; dates count in milliseconds, booleans as 0 and 1."""
+    found: list[float] = []
+    for value in agg.values(row):
+        if isinstance(value, (int, float)):
+            found.append(float(value))
+        elif isinstance(value, str):
+            number = number_of(value)
+            if number is None and (seconds := dates.parse_iso(value)) is not None:
+                number = seconds * 1000
+            if number is not None:
+                found.append(number)
+    return found
+
+
+def number_key(value: float) -> float | int:
+    """Whole numbers without a fraction where JSON readers want them so."""
+    return int(value) if value == math.floor(value) and abs(value) < 1e15 else value
+
+
+def filter_of(query: Any, now: float) -> Clause:
+    """The clause of a filter inside an aggregation."""
+    return Dsl(now).read(query)
+
+
+def interval_ms(text: str) -> int:
+    """Milliseconds of `30s`, `1m`, `12h`, `7d`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|micros|nanos)", text.strip())
+    if not found:
+        raise illegal(
+            f"failed to parse setting [interval] with value [{text[:40]}] "
+            " as a time value: unit is missing or unrecognized"
+        )
+    unit = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}.get(found[2])
+    if unit is None or float(found[1]) * unit < 1:
+        raise illegal("Zero or negative time interval not supported")
+    return int(float(found[1]) * unit)
+
+
+def date_string(ms: float, form: str, tz_name: str = "") -> str:
+    """A date as `key_as_string` wants it."""
+    first = form.split("||", maxsplit=1)[0]
+    if first == "epoch_millis":
+        return str(int(ms))
+    if first == "epoch_second":
+        return str(int(ms // 1000))
+    moment = dt.datetime.fromtimestamp(ms / 1000, dates.zone(tz_name))
+    if not first or first.startswith(("strict_date", "date_optional", "date_time")):
+        if moment.utcoffset():
+            return moment.isoformat(timespec="milliseconds")
+        return dates.iso(ms / 1000)
+    for theirs, ours in _FORMATS:
+        first = first.replace(theirs, ours)
+    return moment.strftime(first.replace("SSS", f"{int(ms) % 1000:03}"))
+
+
+_FORMATS = (
+    ("yyyy", "%Y"), ("uuuu", "%Y"), ("MM", "%m"), ("dd", "%d"), ("HH", "%H"), ("mm", "%M"), ("ss", "%S"),
+    ("'T'", "T"), ("'Z'", "Z"),
+)  # fmt: skip

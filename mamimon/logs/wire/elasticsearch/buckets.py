@@ -1,0 +1,536 @@
+"""Bucket aggregations: rows divided by time, value, range or filter, with aggregations inside."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+from mamimon.logs import dates
+from mamimon.logs.clauses import Row
+from mamimon.logs.text import shown
+from mamimon.logs.wire.elasticsearch import pipelines
+from mamimon.logs.wire.elasticsearch.aggregations import (
+    MOST_BUCKETS,
+    Agg,
+    Bucket,
+    date_string,
+    filter_of,
+    interval_ms,
+    numbers,
+)
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
+
+_CALENDAR = {
+    "minute": "m", "1m": "m", "hour": "h", "1h": "h", "day": "d", "1d": "d", "week": "w", "1w": "w",
+    "month": "M", "1M": "M", "quarter": "q", "1q": "q", "year": "y", "1y": "y", "second": "s", "1s": "s",
+}  # fmt: skip
+_CANDIDATES = 1_000_000
+
+
+class _Keyed(Agg):
+    """Buckets that come up as rows name them."""
+
+    def state(self) -> dict[Any, Bucket]:
+        return {}
+
+    def keys(self, row: Row) -> list[Any]:
+        """The buckets of a row."""
+        raise NotImplementedError
+
+    def add(self, state: dict[Any, Bucket], row: Row) -> None:
+        keys = self.keys(row)
+        for key in dict.fromkeys(keys) if len(keys) > 1 else keys:
+            bucket = state.get(key)
+            if bucket is None:
+                if len(state) >= _CANDIDATES:
+                    raise too_many_buckets()
+                bucket = state[key] = Bucket(self.subs)
+            bucket.add(self.subs, row)
+
+
+class DateHistogram(_Keyed):
+    """`date_histogram`: fixed or calendar steps, in a time zone, empty steps filled in."""
+
+    def setup(self) -> None:
+        fixed = self.body.get("fixed_interval")
+        calendar = self.body.get("calendar_interval")
+        old = self.body.get("interval")
+        if old is not None and not (fixed or calendar):
+            fixed, calendar = (None, old) if str(old) in _CALENDAR else (old, None)
+        if (fixed is None) == (calendar is None):
+            raise illegal(
+                "Required one of fields [interval, calendar_interval, fixed_interval],"
+                " but none were specified. "
+            )
+        self.tz_name = str(self.body.get("time_zone") or "")
+        self.tz = dates.zone(self.tz_name)
+        self.form = str(self.body.get("format", ""))
+        self.unit = _CALENDAR.get(str(calendar), "") if calendar else ""
+        if calendar and not self.unit:
+            raise illegal(
+                f"The supplied interval [{str(calendar)[:40]}] could not be parsed as a calendar interval."
+            )
+        self.step = interval_ms(str(fixed)) if fixed else 0
+        offset = str(self.body.get("offset") or "0ms")
+        self.offset = (-1 if offset[0] == "-" else 1) * (
+            interval_ms(offset.lstrip("+-")) if offset.strip("+-") not in {"0ms", "0", "0s"} else 0
+        )
+        self.least = int(self.body.get("min_doc_count", 0))
+        self.order = read_order(self.body.get("order", {"_key": "asc"}))
+        self._memo: dict[int, int] = {}
+
+    def keys(self, row: Row) -> list[int]:
+        if self.field == "@timestamp":
+            return [self.floor(row.time_us // 1000)]
+        return [self.floor(int(value)) for value in numbers(self, row)]
+
+    def floor(self, ms: int) -> int:
+        """The start of the step that holds the millisecond."""
+        ms -= self.offset
+        if not self.unit and self.tz is dt.UTC:
+            return ms // self.step * self.step + self.offset
+        # Offsets of zones and starts of units change at whole minutes only.
+        minute = ms // 60_000
+        known = self._memo.get(minute)
+        if known is None:
+            at = minute * 60.0
+            if self.unit:
+                known = round(dates.floor(at, self.unit, self.tz) * 1000)
+            else:
+                gap = dt.datetime.fromtimestamp(at, self.tz).utcoffset() or dt.timedelta()
+                known = round(gap.total_seconds() * 1000)
+            self._memo[minute] = known
+        if self.unit == "s":
+            return ms // 1000 * 1000 + self.offset
+        if not self.unit:
+            known = (ms + known) // self.step * self.step - known
+        return known + self.offset
+
+    def next(self, ms: int) -> int:
+        """The start of the step behind this one."""
+        if not self.unit:
+            return ms + self.step
+        unit, count = ("M", 3) if self.unit == "q" else (self.unit, 1)
+        return round(dates.shift((ms - self.offset) / 1000, count, unit, self.tz) * 1000) + self.offset
+
+    def result(self, state: dict[int, Bucket]) -> dict[str, Any]:
+        bounds = self._bounds(self.body.get("hard_bounds"))
+        if bounds:
+            state = {k: b for k, b in state.items() if bounds[0] <= k <= bounds[1]}
+        keys = sorted(state)
+        if self.least == 0:
+            keys = self._filled(keys)
+        found = [(key, state.get(key) or Bucket(self.subs)) for key in keys]
+        found = [(key, bucket) for key, bucket in found if bucket.count >= self.least]
+        buckets = [
+            {
+                "key_as_string": date_string(key, self.form, self.tz_name),
+                "key": key,
+                **bucket.write(self.subs),
+            }
+            for key, bucket in found
+        ]
+        buckets = ordered(buckets, self.order)
+        pipelines.apply(self.subs, buckets)
+        if self.body.get("keyed"):
+            return {"buckets": {one["key_as_string"]: one for one in buckets}}
+        return {"buckets": buckets}
+
+    def _filled(self, keys: list[int]) -> list[int]:
+        ends = self._bounds(self.body.get("extended_bounds"))
+        low, high = (keys[0], keys[-1]) if keys else (None, None)
+        if ends:
+            first, last = self.floor(ends[0]), self.floor(ends[1])
+            low = first if low is None else min(low, first)
+            high = last if high is None else max(high, last)
+        if low is None or high is None:
+            return []
+        filled = [low]
+        while filled[-1] < high:
+            filled.append(self.next(filled[-1]))
+            if len(filled) > MOST_BUCKETS:
+                raise too_many_buckets()
+        return filled
+
+    def _bounds(self, spec: Any) -> tuple[int, int] | None:
+        if not isinstance(spec, dict):
+            return None
+        ends: list[int] = []
+        for name in ("min", "max"):
+            seconds = dates.parse_bound(shown(spec.get(name)), self.now, tz=self.tz)
+            if seconds is None:
+                raise illegal(f"failed to parse date field [{str(spec.get(name))[:60]}]")
+            ends.append(round(seconds * 1000))
+        return ends[0], ends[1]
+
+
+class Histogram(_Keyed):
+    """`histogram` of numbers."""
+
+    def setup(self) -> None:
+        self.step = float(self.body.get("interval") or 0)
+        if self.step <= 0:
+            raise illegal("[interval] must be >0 for histogram aggregation [histogram]")
+        self.offset = float(self.body.get("offset", 0))
+        self.least = int(self.body.get("min_doc_count", 0))
+        self.order = read_order(self.body.get("order", {"_key": "asc"}))
+
+    def keys(self, row: Row) -> list[float]:
+        return [
+            math.floor((v - self.offset) / self.step) * self.step + self.offset for v in numbers(self, row)
+        ]
+
+    def result(self, state: dict[float, Bucket]) -> dict[str, Any]:
+        keys = sorted(state)
+        bounds = self.body.get("extended_bounds")
+        if self.least == 0 and (keys or bounds):
+            low = math.floor(
+                (min([*keys[:1], *([float(bounds["min"])] if bounds else [])]) - self.offset) / self.step
+            )
+            high = math.floor(
+                (max([*keys[-1:], *([float(bounds["max"])] if bounds else [])]) - self.offset) / self.step
+            )
+            if high - low > MOST_BUCKETS:
+                raise too_many_buckets()
+            keys = [i * self.step + self.offset for i in range(low, high + 1)]
+        buckets = [{"key": key, **(state.get(key) or Bucket(self.subs)).write(self.subs)} for key in keys]
+        buckets = ordered([one for one in buckets if one["doc_count"] >= self.least], self.order)
+        pipelines.apply(self.subs, buckets)
+        return {"buckets": {str(b["key"]): b for b in buckets} if self.body.get("keyed") else buckets}
+
+
+class Terms(_Keyed):
+    """`terms`: the commonest values."""
+
+    def setup(self) -> None:
+        if not self.field:
+            raise illegal("Required one of fields [field, script], but none were specified. ")
+        self.size = int(self.body.get("size", 10))
+        if self.size <= 0:
+            raise illegal(f"[size] must be greater than 0. Found [{self.size}] in [terms]")
+        self.least = int(self.body.get("min_doc_count", 1))
+        self.order = read_order(self.body.get("order", {"_count": "desc"}))
+        self.include = value_filter(self.body.get("include"))
+        self.exclude = value_filter(self.body.get("exclude"))
+
+    def keys(self, row: Row) -> list[Any]:
+        found = self.values(row)
+        if self.field == "level" and len(found) > 1:
+            # A line's own spelling and our normal one are one value here.
+            found = found[-1:]
+        if self.include is not None:
+            found = [v for v in found if self.include(shown(v))]
+        if self.exclude is not None:
+            found = [v for v in found if not self.exclude(shown(v))]
+        return [("b", v) if isinstance(v, bool) else v for v in found]
+
+    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
+        total = sum(bucket.count for bucket in state.values())
+        found = [(k, b) for k, b in state.items() if b.count >= self.least]
+        if all(kind == "_count" for kind, _ in self.order) or not self.order:
+            # Only the winners are written out: writing inner answers is the costly part.
+            down = not self.order or self.order[0][1]
+            found.sort(key=lambda pair: (-pair[1].count if down else pair[1].count, _rank(pair[0])))
+            found = found[: self.size]
+            buckets = [self._bucket(key, bucket) for key, bucket in found]
+        else:
+            buckets = ordered([self._bucket(key, bucket) for key, bucket in found], self.order)[: self.size]
+        pipelines.apply(self.subs, buckets)
+        shown_count = sum(one["doc_count"] for one in buckets)
+        return {
+            "doc_count_error_upper_bound": 0,
+            "sum_other_doc_count": total - shown_count,
+            "buckets": buckets,
+        }
+
+    def _bucket(self, key: Any, bucket: Bucket) -> dict[str, Any]:
+        head: dict[str, Any] = {"key": key}
+        if isinstance(key, tuple):
+            head = {"key": int(key[1]), "key_as_string": shown(key[1])}
+        elif self.field == "@timestamp":
+            head = {"key": key, "key_as_string": date_string(key, str(self.body.get("format", "")))}
+        return {**head, **bucket.write(self.subs)}
+
+
+class RareTerms(Terms):
+    """`rare_terms`: the values that come up at most `max_doc_count` times."""
+
+    def setup(self) -> None:
+        self.body.setdefault("size", 10_000)
+        super().setup()
+        self.most = int(self.body.get("max_doc_count", 1))
+        self.order = read_order({"_count": "asc"})
+
+    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
+        rare = {key: bucket for key, bucket in state.items() if bucket.count <= self.most}
+        return {"buckets": super().result(rare)["buckets"]}
+
+
+class MultiTerms(_Keyed):
+    """`multi_terms`: the commonest combinations."""
+
+    def setup(self) -> None:
+        self.fields = [str(one.get("field", "")) for one in self.body.get("terms", [])]
+        self.size = int(self.body.get("size", 10))
+        self.order = read_order(self.body.get("order", {"_count": "desc"}))
+
+    def keys(self, row: Row) -> list[Any]:
+        combined: list[tuple[Any, ...]] = [()]
+        for field in self.fields:
+            combined = [(*one, value) for one in combined for value in row.values(field)[:20]]
+        return combined[:1000]
+
+    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
+        buckets = [
+            {"key": list(key), "key_as_string": "|".join(map(shown, key)), **bucket.write(self.subs)}
+            for key, bucket in state.items()
+        ]
+        total = sum(bucket.count for bucket in state.values())
+        buckets = ordered(sorted(buckets, key=lambda b: b["key_as_string"]), self.order)[: self.size]
+        rest = total - sum(one["doc_count"] for one in buckets)
+        return {"doc_count_error_upper_bound": 0, "sum_other_doc_count": rest, "buckets": buckets}
+
+
+class Ranges(Agg):
+    """`range` and `date_range`."""
+
+    dated = False
+
+    def setup(self) -> None:
+        self.ranges: list[tuple[str, float, float]] = []
+        for one in self.body.get("ranges", []):
+            low, high = self._end(one.get("from"), -math.inf), self._end(one.get("to"), math.inf)
+            self.ranges.append((str(one.get("key") or f"{self.show(low)}-{self.show(high)}"), low, high))
+        if not self.ranges:
+            raise illegal("No [ranges] specified for the [range] aggregation")
+
+    def _end(self, value: Any, none: float) -> float:
+        if value is None:
+            return none
+        if not self.dated:
+            return float(value)
+        seconds = dates.parse_bound(
+            shown(value), self.now, tz=dates.zone(str(self.body.get("time_zone") or ""))
+        )
+        if seconds is None:
+            raise illegal(f"failed to parse date field [{shown(value)[:60]}]")
+        return seconds * 1000
+
+    def show(self, value: float) -> str:
+        """An end as a bucket's key names it."""
+        if math.isinf(value):
+            return "*"
+        return date_string(value, str(self.body.get("format", ""))) if self.dated else str(float(value))
+
+    def state(self) -> list[Bucket]:
+        return [Bucket(self.subs) for _ in self.ranges]
+
+    def add(self, state: list[Bucket], row: Row) -> None:
+        found = numbers(self, row)
+        for bucket, (_, low, high) in zip(state, self.ranges, strict=True):
+            if any(low <= value < high for value in found):
+                bucket.add(self.subs, row)
+
+    def result(self, state: list[Bucket]) -> dict[str, Any]:
+        buckets: list[dict[str, Any]] = []
+        for bucket, (key, low, high) in zip(state, self.ranges, strict=True):
+            one: dict[str, Any] = {"key": key}
+            for name, value in (("from", low), ("to", high)):
+                if not math.isinf(value):
+                    one[name] = float(value)
+                    if self.dated:
+                        one[f"{name}_as_string"] = self.show(value)
+            buckets.append({**one, **bucket.write(self.subs)})
+        if self.body.get("keyed"):
+            return {"buckets": {b.pop("key"): b for b in buckets}}
+        return {"buckets": sorted(buckets, key=lambda b: (b.get("from", -math.inf), b.get("to", math.inf)))}
+
+
+class DateRanges(Ranges):
+    """`date_range`."""
+
+    dated = True
+
+
+class Filter(Agg):
+    """`filter`; also `global`, `sampler` and the like with everything."""
+
+    def setup(self) -> None:
+        self.clause = filter_of(self.body or None, self.now)
+
+    def state(self) -> Bucket:
+        return Bucket(self.subs)
+
+    def add(self, state: Bucket, row: Row) -> None:
+        if self.clause.match(row):
+            state.add(self.subs, row)
+
+    def result(self, state: Bucket) -> dict[str, Any]:
+        return state.write(self.subs)
+
+
+class Sampler(Filter):
+    """`sampler`: all of the rows, since none need be left out."""
+
+    def setup(self) -> None:
+        self.clause = filter_of(None, self.now)
+
+
+class Missing(Filter):
+    """`missing`: rows without the field."""
+
+    def setup(self) -> None:
+        self.clause = filter_of({"bool": {"must_not": {"exists": {"field": self.field}}}}, self.now)
+
+
+class Filters(Agg):
+    """`filters`: several named filters."""
+
+    def setup(self) -> None:
+        asked = self.body.get("filters")
+        if not isinstance(asked, (dict, list)) or not asked:
+            raise illegal("[filters] cannot be empty.")
+        self.named = isinstance(asked, dict)
+        pairs = asked.items() if isinstance(asked, dict) else enumerate(asked)
+        self.filters = [(str(name), filter_of(query, self.now)) for name, query in pairs]
+        self.other = str(
+            self.body.get("other_bucket_key") or ("_other_" if self.body.get("other_bucket") else "")
+        )
+
+    def state(self) -> list[Bucket]:
+        return [Bucket(self.subs) for _ in range(len(self.filters) + bool(self.other))]
+
+    def add(self, state: list[Bucket], row: Row) -> None:
+        matched = False
+        for bucket, (_, clause) in zip(state, self.filters, strict=False):
+            if clause.match(row):
+                matched = True
+                bucket.add(self.subs, row)
+        if self.other and not matched:
+            state[-1].add(self.subs, row)
+
+    def result(self, state: list[Bucket]) -> dict[str, Any]:
+        names = [name for name, _ in self.filters] + ([self.other] if self.other else [])
+        written = [bucket.write(self.subs) for bucket in state]
+        return {"buckets": dict(zip(names, written, strict=True)) if self.named else written}
+
+
+class Composite(_Keyed):
+    """`composite`: every combination, page by page."""
+
+    def setup(self) -> None:
+        self.size = int(self.body.get("size", 10))
+        self.sources: list[tuple[str, Agg, bool, bool]] = []
+        for one in self.body.get("sources", []):
+            name, spec = next(iter(one.items()))
+            kind, own = next(iter(spec.items()))
+            kinds: dict[str, type[Agg]] = {
+                "terms": Terms,
+                "date_histogram": DateHistogram,
+                "histogram": Histogram,
+            }
+            if kind not in kinds:
+                raise illegal(f"invalid composite source type [{str(kind)[:40]}]")
+            descending = str(own.get("order", "asc")) == "desc"
+            body = {k: v for k, v in own.items() if k not in {"order", "missing_bucket", "missing_order"}}
+            self.sources.append(
+                (name, kinds[kind](body, {}, None, self.now), descending, bool(own.get("missing_bucket")))
+            )
+        if not self.sources:
+            raise illegal("Composite [sources] cannot be null or empty")
+        self.after = self.body.get("after")
+
+    def keys(self, row: Row) -> list[Any]:
+        combined: list[tuple[Any, ...]] = [()]
+        for _, agg, _, missing in self.sources:
+            assert isinstance(agg, _Keyed)
+            found = agg.keys(row) or ([None] if missing else [])
+            combined = [(*one, value) for one in combined for value in found[:20]]
+        return combined[:1000]
+
+    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
+        found = sorted(state.items(), key=lambda pair: self._order(pair[0]))
+        if isinstance(self.after, dict):
+            after = self._order(tuple(self.after.get(name) for name, *_ in self.sources))
+            found = [pair for pair in found if after < self._order(pair[0])]
+        names = [name for name, *_ in self.sources]
+        buckets = [
+            {"key": dict(zip(names, map(_plain, key), strict=True)), **bucket.write(self.subs)}
+            for key, bucket in found[: self.size]
+        ]
+        answer: dict[str, Any] = {"buckets": buckets}
+        if buckets:
+            answer = {"after_key": buckets[-1]["key"], **answer}
+        return answer
+
+    def _order(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        from mamimon.logs.wire.elasticsearch.sorting import Reversed
+
+        ranks = [_rank(part) for part in key]
+        return tuple(
+            Reversed(rank) if down else rank
+            for rank, (_, _, down, _) in zip(ranks, self.sources, strict=True)
+        )
+
+
+def _plain(key: Any) -> Any:
+    return key[1] if isinstance(key, tuple) else key
+
+
+def _rank(key: Any) -> tuple[int, Any]:
+    key = _plain(key)
+    if key is None:
+        return (0, 0)
+    return (1, float(key)) if isinstance(key, (int, float)) else (2, shown(key))
+
+
+def too_many_buckets() -> EsError:
+    """More buckets than an answer may have."""
+    return EsError(
+        400,
+        "too_many_buckets_exception",
+        f"Trying to create too many buckets. Must be less than or equal to: [{MOST_BUCKETS}]",
+        max_buckets=MOST_BUCKETS,
+    )
+
+
+def value_filter(spec: Any) -> Any:
+    """`include`/`exclude` of `terms`: a list of values or a regular expression."""
+    if spec is None:
+        return None
+    if isinstance(spec, list):
+        return {shown(value) for value in spec}.__contains__
+    from mamimon.logs.lucene import regex
+
+    return regex(str(spec)).fullmatch
+
+
+def read_order(spec: Any) -> list[tuple[str, bool]]:
+    """`order` as (path, descending) pairs."""
+    pairs = [pair for one in (spec if isinstance(spec, list) else [spec]) for pair in one.items()]
+    return [("_key" if name == "_term" else name, str(way).lower() == "desc") for name, way in pairs]
+
+
+def ordered(buckets: list[dict[str, Any]], order: list[tuple[str, bool]]) -> list[dict[str, Any]]:
+    """Buckets by keys, counts or inner answers; the last named decides last."""
+    for path, down in reversed(order):
+        buckets.sort(key=lambda bucket, path=path: _rank(pipelines.reach(bucket, path)), reverse=down)  # type: ignore[misc]
+    return buckets
+
+
+KINDS: dict[str, type[Agg]] = {
+    "date_histogram": DateHistogram,
+    "histogram": Histogram,
+    "terms": Terms,
+    "rare_terms": RareTerms,
+    "multi_terms": MultiTerms,
+    "range": Ranges,
+    "date_range": DateRanges,
+    "filter": Filter,
+    "global": Sampler,
+    "sampler": Sampler,
+    "missing": Missing,
+    "filters": Filters,
+    "composite": Composite,
+}

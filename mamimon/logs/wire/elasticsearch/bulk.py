@@ -1,0 +1,203 @@
+"""`_bulk` and single documents: NDJSON actions to records, outcomes back by item."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mamimon.logs.ingest import Refusal
+from mamimon.logs.model import LogRecord, dataset_of
+from mamimon.logs.store import Stored
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
+from mamimon.logs.wire.elasticsearch.names import check_name, parse_names
+
+if TYPE_CHECKING:
+    from mamimon.logs.room import LogRoom
+
+_ACTIONS = ("index", "create", "update", "delete")
+_SHARDS = {"total": 1, "successful": 1, "failed": 0}
+_decode_action = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _Item(msgspec.Struct):
+    """One action on its way: either a record or already an error."""
+
+    action: str
+    index: str
+    id: str
+    record: LogRecord | None = None
+    error: EsError | None = None
+
+
+class Bulk:
+    """Reads one `_bulk` body and writes its answer."""
+
+    def __init__(self, room: LogRoom, now: float, default_index: str, require_alias: bool = False) -> None:
+        self._room = room
+        self._now = now
+        self._default = default_index
+        self._require_alias = require_alias
+        self._names: dict[str, tuple[str, bool, EsError | None]] = {}
+
+    async def run(self, body: bytes) -> tuple[dict[str, Any], int]:
+        """The answer and its status; a full queue answers 429 as a whole, nothing being stored."""
+        items = self.read(body)
+        records = [item.record for item in items if item.record is not None]
+        stored = iter(await self._room.ingest.append(records))
+        answers = [self.answer(item, next(stored) if item.record is not None else None) for item in items]
+        errors = any("error" in next(iter(one.values())) for one in answers)
+        return {"errors": errors, "took": 0, "items": answers}, 200
+
+    def read(self, body: bytes) -> list[_Item]:
+        """The actions of a body; a broken action line refuses the whole, as Elasticsearch does."""
+        if not body.strip():
+            raise EsError(400, "parse_exception", "request body is required")
+        if not body.endswith(b"\n"):
+            raise illegal("The bulk request must be terminated by a newline [\\n]")
+        lines = body.split(b"\n")
+        lines.pop()
+        items: list[_Item] = []
+        at = 0
+        while at < len(lines):
+            line = lines[at]
+            at += 1
+            if not line.strip():
+                continue
+            action, meta = self._action(line, at)
+            if action == "delete":
+                items.append(
+                    self._refused(action, meta, "a log store does not delete by _bulk; use _delete_by_query")
+                )
+                continue
+            if at >= len(lines):
+                raise illegal("The bulk request must be terminated by a newline [\\n]")
+            document = lines[at]
+            at += 1
+            if action == "update":
+                items.append(self._refused(action, meta, "log lines cannot be updated"))
+            else:
+                items.append(self._item(action, meta, document))
+        if not items:
+            raise EsError(400, "parse_exception", "request body is required")
+        return items
+
+    def _action(self, line: bytes, number: int) -> tuple[str, dict[str, Any]]:
+        try:
+            parsed = _decode_action(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise illegal(
+                f"Malformed action/metadata line [{number}], expected START_OBJECT but found [VALUE_STRING]"
+            ) from None
+        if len(parsed) != 1:
+            found = "END_OBJECT" if not parsed else "FIELD_NAME"
+            raise illegal(
+                f"Malformed action/metadata line [{number}], expected "
+                + ("FIELD_NAME" if not parsed else "END_OBJECT")
+                + f" but found [{found}]"
+            )
+        action, meta = next(iter(parsed.items()))
+        if action not in _ACTIONS:
+            raise illegal(
+                f"Malformed action/metadata line [{number}], "
+                "expected field [create], [delete], [index] or [update]"
+                f" but found [{action[:60]}]"
+            )
+        if not isinstance(meta, dict):
+            raise illegal(
+                f"Malformed action/metadata line [{number}], expected START_OBJECT but found [{_token(meta)}]"
+            )
+        return action, meta
+
+    def _refused(self, action: str, meta: dict[str, Any], reason: str) -> _Item:
+        index = str(meta.get("_index") or self._default)
+        return _Item(action, index, str(meta.get("_id") or ""), error=illegal(reason))
+
+    def _item(self, action: str, meta: dict[str, Any], document: bytes) -> _Item:
+        index = meta.get("_index") or self._default
+        if not index or not isinstance(index, str):
+            raise EsError(
+                400, "action_request_validation_exception", "Validation Failed: 1: index is missing;"
+            )
+        identity = meta.get("_id")
+        item = _Item(action, index, "" if identity is None else str(identity))
+        dataset, plain, error = self._dataset(index)
+        if identity == "":
+            error = illegal("if _id is specified it must not be empty")
+        elif identity is not None and len(item.id.encode()) > 512:
+            error = illegal(f"id [{item.id[:40]}…] is too long, must be no longer than 512 bytes")
+        if self._require_alias or meta.get("require_alias"):
+            error = EsError(
+                404,
+                "index_not_found_exception",
+                f"no such index [{index}] and [require_alias] request flag is [true]"
+                f" and [{index}] is not an alias",
+                index=index,
+            )
+        if error is not None:
+            item.error = error
+            return item
+        create = action == "create" or meta.get("op_type") == "create"
+        if create:
+            item.action = "create"
+        try:
+            item.record = self._room.ingest.record_of(
+                document.rstrip(b"\r"), dataset, plain=plain, id=item.id, create=create
+            )
+        except Refusal as refusal:
+            item.error = EsError(400, refusal.type, refusal.reason)
+        return item
+
+    def _dataset(self, index: str) -> tuple[str, bool, EsError | None]:
+        known = self._names.get(index)
+        if known is None:
+            error: EsError | None = None
+            name = index
+            try:
+                if index.startswith("<"):
+                    name = parse_names(index, self._now).take[0]
+                check_name(name)
+            except EsError as refused:
+                error = refused
+            known = self._names[index] = (*dataset_of(name), error)
+        return known
+
+    def answer(self, item: _Item, stored: Stored | None) -> dict[str, Any]:
+        """The item of the answer for one action."""
+        body: dict[str, Any] = {"_index": item.index, "_id": item.id or None}
+        if stored is not None and stored.conflict:
+            item.error = EsError(
+                409,
+                "version_conflict_engine_exception",
+                f"[{item.id}]: version conflict, document already exists"
+                f" (current version [{stored.version}])",
+                index=item.index,
+                shard="0",
+            )
+        if item.error is not None:
+            cause = {"type": item.error.type, "reason": item.error.reason, **item.error.extra}
+            return {item.action: {**body, "status": item.error.status, "error": cause}}
+        assert stored is not None
+        created = stored.version == 1
+        return {
+            item.action: {
+                "_index": item.index,
+                "_id": stored.id,
+                "_version": stored.version,
+                "result": "created" if created else "updated",
+                "_shards": _SHARDS,
+                "_seq_no": stored.seq,
+                "_primary_term": 1,
+                "status": 201 if created else 200,
+            }
+        }
+
+
+def _token(value: Any) -> str:
+    if isinstance(value, bool):
+        return "VALUE_BOOLEAN"
+    if isinstance(value, (int, float)):
+        return "VALUE_NUMBER"
+    if isinstance(value, str):
+        return "VALUE_STRING"
+    return "START_ARRAY" if isinstance(value, list) else "VALUE_NULL"

@@ -1,0 +1,173 @@
+"""Writing and reading single documents, `_bulk`, and deleting."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from mamimon.logs.clauses import Ids
+from mamimon.logs.model import dataset_of
+from mamimon.logs.scan import Plan
+from mamimon.logs.store import Dataset, DayFile
+from mamimon.logs.wire.elasticsearch import search
+from mamimon.logs.wire.elasticsearch.bulk import Bulk
+from mamimon.logs.wire.elasticsearch.call import Answer, Call
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
+from mamimon.logs.wire.elasticsearch.names import Names, check_name, parse_names
+from mamimon.logs.wire.elasticsearch.sorting import Sort
+from mamimon.logs.wire.elasticsearch.sources import Sources
+
+
+async def bulk(call: Call) -> Answer:
+    """`POST /_bulk` and `/<index>/_bulk`."""
+    reader = Bulk(call.room, call.now, call.parts.get("index", ""), call.flag("require_alias"))
+    body, status = await reader.run(call.body)
+    return Answer(body, status)
+
+
+async def write(call: Call) -> Answer:
+    """`_doc` and `_create`, with or without an id."""
+    index, identity = call.parts["index"], call.parts.get("id", "")
+    action = (
+        "create" if call.parts["kind"] == "_create" or call.params.get("op_type") == "create" else "index"
+    )
+    meta: dict[str, object] = {"_index": index}
+    if identity:
+        meta["_id"] = identity
+    if not call.body.strip():
+        raise EsError(400, "parse_exception", "request body is required")
+    reader = Bulk(call.room, call.now, index)
+    item = reader._item(action, meta, call.body)
+    stored = (await call.room.ingest.append([item.record]))[0] if item.record is not None else None
+    body = next(iter(reader.answer(item, stored).values()))
+    status = body.pop("status")
+    if item.error is not None:
+        raise item.error
+    return Answer(body, status)
+
+
+async def read(call: Call) -> Answer:
+    """`GET /<index>/_doc/<id>` and `/_source/<id>`."""
+    index, identity = call.parts["index"], call.parts["id"]
+    names = parse_names(index, call.now)
+    await search.check_names(call.room, names)
+    plan = Plan(clause=Ids([identity]), datasets=names.wants(), deadline=call.room.local.deadline())
+    sources = Sources.read({})
+    for day in call.room.local.days_within(plan):
+        hit, _ = await call.room.store.read(
+            day,
+            plan,
+            lambda view: next((sources.hit(row, Sort.read(None)) for row in view.by_id(identity)), None),
+        )
+        if hit is not None:
+            if call.parts["kind"] == "_source":
+                return Answer(hit["_source"])
+            head = {
+                "_index": hit["_index"],
+                "_id": hit["_id"],
+                "_version": 1,
+                "_seq_no": 0,
+                "_primary_term": 1,
+            }
+            return Answer({**head, "found": True, "_source": hit["_source"]})
+    return Answer({"_index": index, "_id": identity, "found": False}, 404)
+
+
+async def delete_by_query(call: Call) -> Answer:
+    """`POST /<index>/_delete_by_query`."""
+    body = search.object_of(call.body)
+    if "query" not in body and "q" not in call.params:
+        raise EsError(400, "action_request_validation_exception", "Validation Failed: 1: query is missing;")
+    request = search.read_request(
+        call.room, call.parts["index"], call.params, {"query": body.get("query")}, call.now
+    )
+    return Answer(await _delete(call, request))
+
+
+async def delete(call: Call) -> Answer:
+    """`DELETE /<index>/_doc/<id>`."""
+    query = {"query": {"ids": {"values": [call.parts["id"]]}}}
+    gone = await _delete(call, search.read_request(call.room, call.parts["index"], {}, query, call.now))
+    done = gone["deleted"] > 0
+    head = {
+        "_index": call.parts["index"],
+        "_id": call.parts["id"],
+        "_version": 2,
+        "_seq_no": 0,
+        "_primary_term": 1,
+    }
+    return Answer({**head, "result": "deleted" if done else "not_found"}, 200 if done else 404)
+
+
+async def _delete(call: Call, request: search.Request) -> dict[str, Any]:
+    await search.check_names(call.room, request.names, call.lenient)
+    plan = Plan(clause=request.clause, datasets=request.names.wants())
+    deleted = 0
+    for day in call.room.local.days_within(plan):
+        seqs, _ = await call.room.store.read(day, plan, lambda view: [row.seq for row in view.any_order()])
+        if seqs:
+            async with call.room.store.using(day) as file:
+                if file is not None:
+                    deleted += await file.delete(seqs)
+            call.room.catalogue.forget(day)
+    return {
+        "took": 0, "timed_out": False, "total": deleted, "deleted": deleted, "batches": 1,
+        "version_conflicts": 0, "noops": 0, "failures": [],
+    }  # fmt: skip
+
+
+async def delete_index(call: Call) -> Answer:
+    """`DELETE /<index>`: the datasets vanish at once."""
+    names = parse_names(call.parts["index"], call.now)
+    if names.take == ("*",):
+        raise illegal("Wildcard expressions or all indices are not allowed")
+    await search.check_names(call.room, names, call.lenient)
+    for day in call.room.store.days():
+        async with call.room.store.using(day) as file:
+            if file is not None:
+                await file.delete_datasets(partial(_meant, names, file))
+        call.room.catalogue.forget(day)
+    return Answer({"acknowledged": True})
+
+
+def _meant(names: Names, file: DayFile, one: Dataset) -> bool:
+    return names.match(file.index_name(one.id), one.name, one.plain)
+
+
+async def create_index(call: Call) -> Answer:
+    """`PUT /<index>`: an index needs no making here; it is there with its first line."""
+    check_name(call.parts["index"])
+    search.object_of(call.body)
+    dataset, plain = dataset_of(call.parts["index"])
+    for day in call.room.store.days():
+        if any(
+            (i.dataset, i.plain) == (dataset, plain) and i.index == call.parts["index"]
+            for i in await call.room.catalogue.day(day)
+        ):
+            raise EsError(
+                400,
+                "resource_already_exists_exception",
+                f"index [{call.parts['index']}] already exists",
+                index=call.parts["index"],
+            )
+    return Answer({"acknowledged": True, "shards_acknowledged": True, "index": call.parts["index"]})
+
+
+async def refuse_update(call: Call) -> Answer:
+    """`_update` and `_update_by_query`: a log line is never changed."""
+    raise illegal("log lines cannot be updated")
+
+
+_INDEX = r"/(?P<index>[^/_][^/]*|_all)"
+ROUTES = (
+    ("POST|PUT", r"/_bulk", bulk),
+    ("POST|PUT", rf"{_INDEX}/_bulk", bulk),
+    ("POST", rf"{_INDEX}/(?P<kind>_doc)", write),
+    ("POST|PUT", rf"{_INDEX}/(?P<kind>_doc|_create)/(?P<id>[^/]+)", write),
+    ("GET|HEAD", rf"{_INDEX}/(?P<kind>_doc|_source)/(?P<id>[^/]+)", read),
+    ("DELETE", rf"{_INDEX}/_doc/(?P<id>[^/]+)", delete),
+    ("POST", rf"{_INDEX}/_delete_by_query", delete_by_query),
+    ("POST", rf"{_INDEX}/(?:_update/[^/]+|_update_by_query)", refuse_update),
+    ("DELETE", _INDEX, delete_index),
+    ("PUT", _INDEX, create_index),
+)

@@ -1,0 +1,445 @@
+"""Elasticsearch's query DSL to clauses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from mamimon.logs import clauses as c
+from mamimon.logs.dates import parse_bound, zone
+from mamimon.logs.lucene import Style, bound, parse, plain, regex
+from mamimon.logs.text import fold, shown, tokens
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
+
+_DEEPEST = 60
+_MOST_TERMS = 65_536
+_UNSUPPORTED = {
+    "script", "script_score", "nested", "has_child", "has_parent", "parent_id", "more_like_this", "geo_shape",
+    "geo_distance", "geo_bounding_box", "geo_polygon", "knn", "percolate", "span_term", "span_near",
+    "span_or", "intervals", "rank_feature", "distance_feature",
+    "neural", "sparse_vector", "terms_set", "shape",
+}  # fmt: skip
+
+
+class Dsl:
+    """Reads queries at one moment; `now` is what date math starts from."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self._depth = 0
+
+    def read(self, query: Any) -> c.Clause:
+        """The clause of a query object; what is not understood raises an `EsError`."""
+        if query is None:
+            return c.All()
+        if not isinstance(query, dict):
+            raise parsing("[_na] query malformed, must start with start_object")
+        if len(query) != 1:
+            if not query:
+                raise illegal("query malformed, empty clause found")
+            second = list(query)[1]
+            raise parsing(
+                f"[{next(iter(query))}] malformed query, expected [END_OBJECT]"
+                f" but found [FIELD_NAME]: {second}"
+            )
+        name, body = next(iter(query.items()))
+        reader = _READERS.get(name)
+        if reader is None:
+            if name in _UNSUPPORTED:
+                raise illegal(f"[{name}] queries are not supported by a log store")
+            raise EsError(400, "parsing_exception", f"unknown query [{name}]")
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise illegal("The nested depth of the query exceeds the maximum nested depth")
+        try:
+            return reader(self, body)
+        finally:
+            self._depth -= 1
+
+    def several(self, body: Any) -> list[c.Clause]:
+        """One query or a list of them."""
+        return [self.read(one) for one in (body if isinstance(body, list) else [body])]
+
+    def bool_(self, body: Any) -> c.Clause:
+        """`bool`."""
+        _object("bool", body)
+        must = [
+            *self.several(body.get("must") or []),
+            *self.several(body.get("filter") or []),
+        ]
+        should = self.several(body.get("should") or [])
+        never = self.several(body.get("must_not") or [])
+        unknown = set(body) - {
+            "must",
+            "filter",
+            "should",
+            "must_not",
+            "minimum_should_match",
+            "boost",
+            "_name",
+            "adjust_pure_negative",
+        }
+        if unknown:
+            raise parsing(f"[bool] query does not support [{min(unknown)}]")
+        default = 0 if must else 1
+        minimum = _minimum(body.get("minimum_should_match"), len(should), default) if should else 0
+        if minimum > 0:
+            must.append(c.Or(should, minimum))
+        parts = [*must, *(c.Not(one) for one in never)]
+        return parts[0] if len(parts) == 1 else c.And(parts) if parts else c.All()
+
+    def match(self, body: Any) -> c.Clause:
+        """`match`: the tokens of the text, any or all of them."""
+        field, options = _fielded("match", body, "query")
+        return self._match(field, options)
+
+    def _match(self, field: str, options: dict[str, Any]) -> c.Clause:
+        if "query" not in options:
+            raise parsing("No text specified for text query")
+        text = shown(options["query"])
+        words = tokens(text)
+        if field.endswith(".keyword") or not words:
+            return c.Exact(field, text) if text else _none_or_all(options)
+        if field == "@timestamp":
+            return self.range({field: {"gte": text, "lte": text}})
+        if c.plain_number(text) is not None:
+            return c.Words(field, text)
+        distance = options.get("fuzziness")
+        limit = None if str(distance).upper().startswith("AUTO") else int(distance or 0)
+
+        def make(word: str) -> c.Clause:
+            return c.Words(field, word) if limit == 0 else c.Fuzzy(field, word, limit)
+
+        parts = [make(word) for word in dict.fromkeys(words)]
+        every = str(options.get("operator", "or")).lower() == "and"
+        minimum = len(parts) if every else _minimum(options.get("minimum_should_match"), len(parts), 1)
+        if minimum >= len(parts):
+            return parts[0] if len(parts) == 1 else c.And(parts)
+        return c.Or(parts, max(1, minimum))
+
+    def match_phrase(self, body: Any, prefix: bool = False) -> c.Clause:
+        """`match_phrase`, and with `prefix` `match_phrase_prefix`."""
+        field, options = _fielded("match_phrase", body, "query")
+        text = shown(options.get("query", ""))
+        if not tokens(text):
+            return c.Exact(field, text) if text else c.Nothing()
+        return c.Words(field.removesuffix(".keyword"), text, slop=int(options.get("slop", 0)), prefix=prefix)
+
+    def match_bool_prefix(self, body: Any) -> c.Clause:
+        """`match_bool_prefix`: tokens, the last one as a prefix."""
+        field, options = _fielded("match_bool_prefix", body, "query")
+        words = tokens(shown(options.get("query", "")))
+        if not words:
+            return c.Nothing()
+        parts: list[c.Clause] = [c.Words(field, word) for word in words[:-1]]
+        parts.append(c.Words(field, words[-1], prefix=True))
+        every = str(options.get("operator", "or")).lower() == "and"
+        return (
+            c.And(parts)
+            if every
+            else c.Or(parts, _minimum(options.get("minimum_should_match"), len(parts), 1))
+        )
+
+    def multi_match(self, body: Any) -> c.Clause:
+        """`multi_match`."""
+        _object("multi_match", body)
+        fields = [_unboosted(field) for field in _texts(body.get("fields") or [""])]
+        kind = str(body.get("type", "best_fields"))
+        readers: dict[str, Callable[[Any], c.Clause]] = {
+            "phrase": self.match_phrase,
+            "phrase_prefix": lambda one: self.match_phrase(one, prefix=True),
+            "bool_prefix": self.match_bool_prefix,
+        }
+        options = {k: v for k, v in body.items() if k not in {"fields", "type", "tie_breaker"}}
+        if kind == "cross_fields" and str(body.get("operator", "or")).lower() == "and":
+            words = tokens(shown(body.get("query", "")))
+            return c.And([c.Or([c.Words(f, word) for f in fields]) for word in words] or [c.Nothing()])
+        reader = readers.get(kind, self.match)
+        return _either([reader({field: options}) for field in fields])
+
+    def term(self, body: Any) -> c.Clause:
+        """`term`."""
+        field, options = _fielded("term", body, "value")
+        if "value" not in options:
+            raise illegal("value cannot be null")
+        value = options["value"]
+        if isinstance(value, (dict, list)):
+            raise parsing("[term] query does not support arrays or objects")
+        return self._exact(field, value, bool(options.get("case_insensitive")))
+
+    def _exact(self, field: str, value: Any, fold_case: bool = False) -> c.Clause:
+        if value is None:
+            raise illegal("value cannot be null")
+        if field == "@timestamp":
+            return self.range({field: {"gte": value, "lte": value}})
+        if field == "_id":
+            return c.Ids([shown(value)])
+        if field == "_index" and "*" in shown(value):
+            return c.Pattern(field, c.glob(shown(value)))
+        return c.Exact(field, value, fold_case=fold_case)
+
+    def terms(self, body: Any) -> c.Clause:
+        """`terms`."""
+        _object("terms", body)
+        fields = {k: v for k, v in body.items() if k not in {"boost", "_name"}}
+        if len(fields) != 1:
+            raise parsing("[terms] query requires exactly one field")
+        field, values = next(iter(fields.items()))
+        if not isinstance(values, list):
+            raise parsing("[terms] query does not support a lookup; give a list of values")
+        if len(values) > _MOST_TERMS:
+            raise illegal(
+                f"the number of terms [{len(values)}] exceeds the allowed maximum of [{_MOST_TERMS}]"
+            )
+        return _either([self._exact(field, value) for value in values]) if values else c.Nothing()
+
+    def range(self, body: Any) -> c.Clause:
+        """`range`, with date math, formats and time zones."""
+        field, options = _fielded("range", body, "")
+        known = {
+            "gt",
+            "gte",
+            "lt",
+            "lte",
+            "from",
+            "to",
+            "include_lower",
+            "include_upper",
+            "format",
+            "time_zone",
+            "boost",
+            "relation",
+            "_name",
+        }
+        if unknown := set(options) - known:
+            raise parsing(f"[range] query does not support [{min(unknown)}]")
+        low, high = options.get("gte", options.get("from")), options.get("lte", options.get("to"))
+        low_in, high_in = options.get("include_lower", True), options.get("include_upper", True)
+        if options.get("gt") is not None:
+            low, low_in = options["gt"], False
+        if options.get("lt") is not None:
+            high, high_in = options["lt"], False
+        return c.Range(
+            field,
+            None if low is None else self._end(field, low, bool(low_in), not low_in, options),
+            None if high is None else self._end(field, high, bool(high_in), bool(high_in), options),
+        )
+
+    def _end(self, field: str, value: Any, included: bool, up: bool, options: dict[str, Any]) -> c.Bound:
+        text = shown(value)
+        form = str(options.get("format", ""))
+        if form == "epoch_second" or options.get("time_zone"):
+            tz = zone(str(options.get("time_zone") or ""))
+            unit = "second" if form == "epoch_second" else "millis"
+            return c.Bound(text, included, parse_bound(text, self.now, up=up, tz=tz, epoch_unit=unit))
+        if form and form != "epoch_millis" and re.fullmatch(r"\d{2}/\d{2}/\d{4}", text):
+            text = f"{text[6:]}-{text[3:5]}-{text[:2]}"
+        return bound(field, text, included, self.now, up=up)
+
+    def query_string(self, body: Any) -> c.Clause:
+        """`query_string`."""
+        if isinstance(body, str):
+            body = {"query": body}
+        _object("query_string", body)
+        if not isinstance(body.get("query"), str):
+            raise parsing("query_string must be provided with a [query]")
+        fields = _texts(body.get("fields") or body.get("default_field") or [])
+        style = Style(
+            fields=tuple("" if f == "*" else _unboosted(f) for f in fields),
+            every=str(body.get("default_operator", "or")).lower() == "and",
+            now=self.now,
+        )
+        return parse(body["query"], style)
+
+    def simple_query_string(self, body: Any) -> c.Clause:
+        """`simple_query_string`: never fails on what a person types."""
+        _object("simple_query_string", body)
+        fields = [_unboosted(f) for f in _texts(body.get("fields") or [""])]
+        fields = ["" if f == "*" else f for f in fields]
+        every = str(body.get("default_operator", "or")).lower() == "and"
+        return _Simple(str(body.get("query", "")), fields, every).read()
+
+    def exists(self, body: Any) -> c.Clause:
+        """`exists`."""
+        _object("exists", body)
+        if not isinstance(body.get("field"), str):
+            raise parsing("[exists] must be provided with a [field]")
+        return c.Exists(body["field"])
+
+    def prefix(self, body: Any) -> c.Clause:
+        """`prefix`."""
+        field, options = _fielded("prefix", body, "value")
+        text = shown(options.get("value", options.get("prefix", "")))
+        escaped = re.sub(r"([*?\\])", r"\\\1", text)
+        return self._glob(field, escaped + "*", text, options)
+
+    def wildcard(self, body: Any) -> c.Clause:
+        """`wildcard`."""
+        field, options = _fielded("wildcard", body, "value")
+        text = shown(options.get("value", options.get("wildcard", "")))
+        return self._glob(field, text, c.literal_start(text), options)
+
+    def _glob(self, field: str, pattern: str, start: str, options: dict[str, Any]) -> c.Clause:
+        folded = field == "level" or bool(options.get("case_insensitive"))
+        return c.Pattern(field, c.glob(pattern, fold_case=folded), starts=fold(start), fold_case=folded)
+
+    def regexp(self, body: Any) -> c.Clause:
+        """`regexp`."""
+        field, options = _fielded("regexp", body, "value")
+        text = shown(options.get("value", ""))
+        folded = bool(options.get("case_insensitive"))
+        return c.Pattern(field, regex(fold(text) if folded else text), fold_case=folded)
+
+    def fuzzy(self, body: Any) -> c.Clause:
+        """`fuzzy`."""
+        field, options = _fielded("fuzzy", body, "value")
+        distance = options.get("fuzziness", "AUTO")
+        limit = None if str(distance).upper().startswith("AUTO") else int(distance)
+        return c.Fuzzy(field, shown(options.get("value", "")), limit)
+
+    def ids(self, body: Any) -> c.Clause:
+        """`ids`."""
+        _object("ids", body)
+        return c.Ids([shown(value) for value in body.get("values") or []])
+
+    def inner(self, body: Any) -> c.Clause:
+        """`constant_score` and others that only change the score."""
+        _object("constant_score", body)
+        for key in ("filter", "query", "positive", "organic"):
+            if key in body:
+                return self.read(body[key])
+        raise parsing("[constant_score] requires a filter element")
+
+    def dis_max(self, body: Any) -> c.Clause:
+        """`dis_max`."""
+        _object("dis_max", body)
+        return _either(self.several(body.get("queries") or []))
+
+
+_READERS: dict[str, Callable[[Dsl, Any], c.Clause]] = {
+    "bool": Dsl.bool_,
+    "match": Dsl.match,
+    "match_phrase": Dsl.match_phrase,
+    "match_phrase_prefix": lambda dsl, body: dsl.match_phrase(body, prefix=True),
+    "match_bool_prefix": Dsl.match_bool_prefix,
+    "multi_match": Dsl.multi_match,
+    "match_all": lambda dsl, body: c.All(),
+    "match_none": lambda dsl, body: c.Nothing(),
+    "term": Dsl.term,
+    "terms": Dsl.terms,
+    "range": Dsl.range,
+    "query_string": Dsl.query_string,
+    "simple_query_string": Dsl.simple_query_string,
+    "exists": Dsl.exists,
+    "prefix": Dsl.prefix,
+    "wildcard": Dsl.wildcard,
+    "regexp": Dsl.regexp,
+    "fuzzy": Dsl.fuzzy,
+    "ids": Dsl.ids,
+    "constant_score": Dsl.inner,
+    "boosting": Dsl.inner,
+    "function_score": Dsl.inner,
+    "pinned": Dsl.inner,
+    "dis_max": Dsl.dis_max,
+}
+
+
+class _Simple:
+    """`simple_query_string`'s own small language: + | - "phrase" ( ) word*."""
+
+    def __init__(self, text: str, fields: list[str], every: bool) -> None:
+        self.parts = re.findall(r'"[^"]*"(?:~\d+)?|[()|+]|-|[^\s()|+"]+', text[:32_768])
+        self.fields = fields
+        self.every = every
+        self.at = 0
+
+    def read(self, depth: int = 0) -> c.Clause:
+        groups: list[list[c.Clause]] = [[]]
+        sign, joined = False, False
+        while self.at < len(self.parts):
+            part = self.parts[self.at]
+            self.at += 1
+            if part == ")" and depth:
+                break
+            if part == "|":
+                groups.append([])
+            elif part == "+":
+                joined = True
+            elif part == "-":
+                sign = True
+            else:
+                if part.startswith("-") and len(part) > 1:
+                    sign, part = True, part[1:]
+                clause = self.read(depth + 1) if part == "(" and depth < 20 else self.word(part)
+                if clause is None:
+                    continue
+                if sign:
+                    clause = c.Not(clause)
+                if groups[-1] and not (self.every or joined or sign):
+                    groups.append([])
+                groups[-1].append(clause)
+                sign = joined = False
+        known = [group[0] if len(group) == 1 else c.And(group) for group in groups if group]
+        return _either(known) if known else c.Nothing()
+
+    def word(self, part: str) -> c.Clause | None:
+        if part.startswith('"'):
+            return _either([c.Words(f, part.strip('"')) for f in self.fields])
+        if part.endswith("*") and tokens(part):
+            return _either([c.Words(f, part[:-1], prefix=True) for f in self.fields])
+        return _either([plain(f, part) for f in self.fields]) if tokens(part) else None
+
+
+def _fielded(name: str, body: Any, short: str) -> tuple[str, dict[str, Any]]:
+    """`{"field": {...}}`, or with a value in place of the object where the query allows it."""
+    _object(name, body)
+    fields = {k: v for k, v in body.items() if k not in {"boost", "_name"}}
+    if len(fields) != 1:
+        if not fields:
+            raise illegal(f"[{name}] query requires a field")
+        raise parsing(f"[{name}] query doesn't support multiple fields, found {list(fields)[:2]}")
+    field, options = next(iter(fields.items()))
+    if isinstance(options, dict):
+        return field, options
+    if not short or isinstance(options, list):
+        raise parsing(f"[{name}] query does not support [{field}]")
+    return field, {short: options}
+
+
+def _object(name: str, body: Any) -> None:
+    if not isinstance(body, dict):
+        raise parsing(f"[{name}] query malformed, no start_object after query name")
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(one) for one in (value if isinstance(value, list) else [value])]
+
+
+def _unboosted(field: str) -> str:
+    return "" if field == "*" else field.partition("^")[0]
+
+
+def _either(parts: list[c.Clause]) -> c.Clause:
+    return parts[0] if len(parts) == 1 else c.Or(parts)
+
+
+def _none_or_all(options: dict[str, Any]) -> c.Clause:
+    return c.All() if str(options.get("zero_terms_query", "none")).lower() == "all" else c.Nothing()
+
+
+def _minimum(value: Any, count: int, default: int) -> int:
+    """`minimum_should_match`: a number, a percentage, negative for how many may miss."""
+    if value is None:
+        return default
+    text = str(value).strip()
+    found = re.fullmatch(r"(-?\d+)(%)?", text)
+    if not found:
+        return default
+    number = int(found[1])
+    if found[2]:
+        share = int(count * abs(number) / 100)
+        number = count - share if number < 0 else share
+    elif number < 0:
+        number = count + number
+    return max(0, number) if number <= count or default == 0 else number

@@ -1,0 +1,251 @@
+"""`_search` and its relatives: a request body to rows, counts and aggregations."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mamimon.logs.clauses import And, Clause, Row
+from mamimon.logs.query import count_steps
+from mamimon.logs.scan import Plan, View
+from mamimon.logs.wire.elasticsearch import aggregations, pipelines
+from mamimon.logs.wire.elasticsearch.dsl import Dsl
+from mamimon.logs.wire.elasticsearch.errors import illegal, parsing, unknown_index
+from mamimon.logs.wire.elasticsearch.names import Names, parse_names
+from mamimon.logs.wire.elasticsearch.sorting import Sort
+from mamimon.logs.wire.elasticsearch.sources import Sources
+
+if TYPE_CHECKING:
+    from mamimon.logs.room import LogRoom
+
+_EVER_US = 60_000_000 * 10**10
+_WINDOW = 10_000
+
+
+class Request(msgspec.Struct, kw_only=True):
+    """A search as it will be run."""
+
+    names: Names
+    clause: Clause
+    size: int
+    start: int
+    sort: Sort
+    sources: Sources
+    aggs: dict[str, aggregations.Agg]
+    track: int | None
+    """Count exactly up to here; None counts everything, 0 nothing."""
+    after: tuple[Any, ...] | None = None
+
+
+class _Found(msgspec.Struct):
+    """What one search has gathered so far."""
+
+    hits: list[tuple[Any, dict[str, Any]]] = []
+    total: int = 0
+    states: dict[str, Any] = {}
+    timed_out: bool = False
+    last: Any = None
+
+
+def read_request(
+    room: LogRoom, index: str, params: dict[str, str], body: dict[str, Any], now: float
+) -> Request:
+    """Merge URI and body; what Elasticsearch refuses is refused in its words."""
+    dsl = Dsl(now)
+    clauses = [dsl.read(body["query"])] if body.get("query") is not None else []
+    if body.get("post_filter") is not None:
+        clauses.append(dsl.read(body["post_filter"]))
+    if "q" in params:
+        options = {"query": params["q"], "default_operator": params.get("default_operator", "or")}
+        if "df" in params:
+            options["default_field"] = params["df"]
+        clauses = [dsl.query_string(options)]
+    clause = clauses[0] if len(clauses) == 1 else And(clauses) if clauses else dsl.read(None)
+    size = _count("size", params.get("size", body.get("size", 10)))
+    start = _count("from", params.get("from", body.get("from", 0)))
+    if size + start > _WINDOW:
+        raise illegal(
+            f"Result window is too large, from + size must be less than or equal to:"
+            f" [{_WINDOW}] but was [{size + start}]."
+            " See the scroll api for a more efficient way to request large data sets."
+        )
+    sort = Sort.read([p for p in params["sort"].split(",") if p] if "sort" in params else body.get("sort"))
+    shown = dict(body)
+    for key, name in (("_source_includes", "includes"), ("_source_excludes", "excludes")):
+        if key in params:
+            old = shown.get("_source") if isinstance(shown.get("_source"), dict) else {}
+            shown["_source"] = {**(old or {}), name: params[key].split(",")}
+    if "_source" in params:
+        text = params["_source"]
+        shown["_source"] = text == "true" if text in {"true", "false"} else text.split(",")
+    sources = Sources.read(shown)
+    sources.clause = clause
+    after = body.get("search_after")
+    return Request(
+        names=parse_names(index, now),
+        clause=clause,
+        size=size,
+        start=start,
+        sort=sort,
+        sources=sources,
+        aggs=aggregations.read(body.get("aggs", body.get("aggregations", {})), now),
+        track=_track(params.get("track_total_hits", body.get("track_total_hits", _WINDOW))),
+        after=None if after is None else sort.after(after),
+    )
+
+
+async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict[str, Any]:
+    """The answer of `_search`."""
+    began = time.monotonic()
+    await check_names(room, request.names, lenient)
+    plan = Plan(clause=request.clause, datasets=request.names.wants(), deadline=room.local.deadline())
+    found = _Found(states={name: agg.state() for name, agg in request.aggs.items()})
+    days = room.local.days_within(plan)
+    if request.sort.by_time == "asc":
+        days.reverse()
+    for day in days:
+        _, whole = await room.store.read(day, plan, lambda view: _gather(view, request, found))
+        found.timed_out |= not whole
+        if _enough(request, found) or time.monotonic() > plan.deadline:
+            break
+    hits = [hit for _, hit in found.hits[request.start : request.start + request.size]]
+    answer: dict[str, Any] = {
+        "took": round((time.monotonic() - began) * 1000),
+        "timed_out": found.timed_out,
+        "_shards": {"total": len(days), "successful": len(days), "skipped": 0, "failed": 0},
+        "hits": {"max_score": 1.0 if hits and not request.sort.given else None, "hits": hits},
+    }
+    if request.track != 0:
+        over = request.track is not None and found.total > request.track
+        total = {"value": request.track if over else found.total, "relation": "gte" if over else "eq"}
+        answer["hits"] = {"total": total, **answer["hits"]}
+    if request.aggs:
+        answer["aggregations"] = aggregations.write(request.aggs, found.states)
+        pipelines.siblings(request.aggs, answer["aggregations"])
+    return answer
+
+
+async def check_names(room: LogRoom, names: Names, lenient: bool = False) -> None:
+    """A name without a wildcard must be there, else 404."""
+    missing = names.concrete()
+    if not missing or lenient:
+        return
+    for day in reversed(room.store.days()):
+        infos = await room.catalogue.day(day)
+        missing = [
+            m for m in missing if not any(Names((m,), ()).match(i.index, i.dataset, i.plain) for i in infos)
+        ]
+        if not missing:
+            return
+    raise unknown_index(missing[0])
+
+
+def _enough(request: Request, found: _Found) -> bool:
+    if request.aggs or not request.sort.by_time or len(found.hits) < request.start + request.size:
+        return False
+    return request.track is not None and found.total > request.track
+
+
+def _gather(view: View, request: Request, found: _Found) -> None:
+    wanted = request.start + request.size
+    if not request.aggs and request.sort.by_time == "desc":
+        _newest(view, request, found, wanted)
+        return
+    for row in view.any_order():
+        found.total += 1
+        for name, agg in request.aggs.items():
+            agg.add(found.states[name], row)
+        if not wanted:
+            continue
+        key = request.sort.key(row)
+        if request.after is not None and not request.after < key[: len(request.after)]:
+            continue
+        if len(found.hits) >= wanted and found.last is not None and not key < found.last:
+            continue
+        found.hits.append((key, request.sources.hit(row, request.sort)))
+        if len(found.hits) > 2 * wanted + 200:
+            _cut(found, wanted)
+    _cut(found, wanted)
+
+
+def _cut(found: _Found, wanted: int) -> None:
+    found.hits = heapq.nsmallest(wanted, found.hits, key=lambda pair: pair[0])
+    found.last = found.hits[-1][0] if len(found.hits) >= wanted and wanted else None
+
+
+def _newest(view: View, request: Request, found: _Found, wanted: int) -> None:
+    """Hits come in the right order, so reading stops once there are enough of them and of the count."""
+    from mamimon.logs.clauses import All
+
+    quick = isinstance(request.clause, All)
+    rows: Iterator[Row] = view.newest() if len(found.hits) < wanted or not quick else iter(())
+    for row in rows:
+        found.total += not quick
+        if len(found.hits) < wanted:
+            if request.after is not None and not request.after < request.sort.key(row)[: len(request.after)]:
+                continue
+            found.hits.append((None, request.sources.hit(row, request.sort)))
+        elif quick or (request.track is not None and found.total > request.track):
+            break
+    if quick and request.track != 0:
+        found.total += sum(count_steps(view, _EVER_US).values())
+
+
+async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> int:
+    """How many lines match."""
+    await check_names(room, request.names, lenient)
+    plan = Plan(clause=request.clause, datasets=request.names.wants(), deadline=room.local.deadline())
+    total = 0
+    for day in room.local.days_within(plan):
+        steps, _ = await room.store.read(day, plan, lambda view: count_steps(view, _EVER_US))
+        total += sum((steps or {}).values())
+    return total
+
+
+def pack(state: dict[str, Any]) -> str:
+    """A scroll or point-in-time id: it holds what it stands for, so a restart does not lose it."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(state)).decode()
+
+
+def unpack(text: str) -> dict[str, Any]:
+    """What `pack` packed; anything else is refused."""
+    try:
+        state = msgspec.json.decode(base64.urlsafe_b64decode(text.encode()), type=dict[str, Any])
+    except (binascii.Error, ValueError, msgspec.DecodeError, UnicodeError):
+        raise illegal(f"Cannot parse scroll id or point in time id [{text[:40]}]") from None
+    return state
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """A JSON object from a request's body; an empty body is an empty object."""
+    if not body.strip():
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise parsing(f"the request body is not a JSON object: {str(error)[:200]}") from None
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise illegal(f"Failed to parse int parameter [{name}] with value [{str(value)[:40]}]") from None
+    if number < 0:
+        raise illegal(f"[{name}] parameter cannot be negative, found [{number}]")
+    return number
+
+
+def _track(value: Any) -> int | None:
+    text = str(value).lower()
+    if text == "true":
+        return None
+    if text == "false":
+        return 0
+    return _count("track_total_hits", value)

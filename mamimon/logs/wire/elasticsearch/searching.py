@@ -1,0 +1,204 @@
+"""The search family of calls: `_search`, `_count`, `_msearch`, scroll, point in time, fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mamimon.logs.wire.elasticsearch import search
+from mamimon.logs.wire.elasticsearch.call import Answer, Call
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, of_problem, parsing
+from mamimon.logs.wire.elasticsearch.names import Names, parse_names
+from mamimon.problems import Problem
+
+_MOST_SEARCHES = 1_000
+
+
+async def find(call: Call) -> Answer:
+    """`_search`, the first page of a scroll and pages over a point in time included."""
+    body = search.object_of(call.body)
+    index = call.parts.get("index", "")
+    pit = body.get("pit")
+    if isinstance(pit, dict):
+        index = str(search.unpack(str(pit.get("id", ""))).get("index", ""))
+        sort = body.get("sort")
+        if sort is not None and not any(
+            "_shard_doc" in str(part) for part in (sort if isinstance(sort, list) else [sort])
+        ):
+            body["sort"] = [*(sort if isinstance(sort, list) else [sort]), "_shard_doc"]
+    if "scroll" in call.params:
+        return Answer(await _scroll(call, {"index": index, "body": body, "params": call.params}))
+    request = search.read_request(call.room, index, call.params, body, call.now)
+    answer = await search.run(call.room, request, lenient=call.lenient)
+    if isinstance(pit, dict):
+        answer = {"pit_id": pit["id"], **answer}
+    if call.flag("rest_total_hits_as_int") and "total" in answer["hits"]:
+        answer["hits"]["total"] = answer["hits"]["total"]["value"]
+    return Answer(answer)
+
+
+async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
+    body = dict(state["body"])
+    params = {k: v for k, v in state["params"].items() if k not in {"scroll", "from"}}
+    given = body.get("sort") or params.pop("sort", None)
+    if isinstance(given, str):
+        given = given.split(",")
+    sort = [*(given if isinstance(given, list) else [given] if given else []), "_shard_doc"]
+    body.update(sort=sort if given else [{"@timestamp": "desc"}, "_shard_doc"], track_total_hits=True)
+    if state.get("after"):
+        body["search_after"] = state["after"]
+    request = search.read_request(call.room, state["index"], params, body, call.now)
+    answer = await search.run(call.room, request, lenient=call.lenient)
+    hits = answer["hits"]["hits"]
+    after = hits[-1]["sort"] if hits else state.get("after")
+    if not given:
+        for hit in hits:
+            hit.pop("sort")
+            hit["_score"] = 1.0
+    if call.flag("rest_total_hits_as_int"):
+        answer["hits"]["total"] = answer["hits"]["total"]["value"]
+    return {"_scroll_id": search.pack({**state, "after": after}), **answer}
+
+
+async def scroll(call: Call) -> Answer:
+    """The next page of a scroll."""
+    body = search.object_of(call.body)
+    given = body.get("scroll_id") or call.params.get("scroll_id") or call.parts.get("id", "")
+    if not given:
+        raise EsError(
+            400, "action_request_validation_exception", "Validation Failed: 1: scrollId is missing;"
+        )
+    state = search.unpack(str(given))
+    if not {"index", "body", "params"} <= set(state):
+        raise illegal("Cannot parse scroll id")
+    return Answer(await _scroll(call, state))
+
+
+async def close(call: Call) -> Answer:
+    """End a scroll or a point in time: nothing is held for one, so there is nothing to free."""
+    return Answer({"succeeded": True, "num_freed": 1})
+
+
+async def open_pit(call: Call) -> Answer:
+    """A point in time: lines are never changed, so it is the name of what is read."""
+    await search.check_names(call.room, parse_names(call.parts["index"], call.now), call.lenient)
+    return Answer(
+        {
+            "id": search.pack({"index": call.parts["index"]}),
+            "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0},
+        }
+    )
+
+
+async def count(call: Call) -> Answer:
+    """`_count`."""
+    body = search.object_of(call.body)
+    if unknown := set(body) - {"query"}:
+        raise parsing(f"request does not support [{min(unknown)}]")
+    request = search.read_request(call.room, call.parts.get("index", ""), call.params, body, call.now)
+    total = await search.count(call.room, request, lenient=call.lenient)
+    return Answer({"count": total, "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0}})
+
+
+async def several(call: Call) -> Answer:
+    """`_msearch`: each search has its own answer, an error among them."""
+    lines = [line for line in call.body.split(b"\n") if line.strip()]
+    if not lines or len(lines) % 2:
+        raise illegal(
+            "The msearch request must be terminated by a newline [\\n] and hold a header and a body a search"
+        )
+    if len(lines) > 2 * _MOST_SEARCHES:
+        raise illegal(f"more than {_MOST_SEARCHES} searches")
+    answers: list[dict[str, Any]] = []
+    for i in range(0, len(lines), 2):
+        try:
+            head, body = search.object_of(lines[i]), search.object_of(lines[i + 1])
+            index = head.get("index") or call.parts.get("index", "")
+            index = ",".join(index) if isinstance(index, list) else str(index)
+            request = search.read_request(call.room, index, {}, body, call.now)
+            lenient = call.lenient or bool(head.get("ignore_unavailable"))
+            answers.append({**await search.run(call.room, request, lenient=lenient), "status": 200})
+        except EsError as error:
+            answers.append(error.body())
+        except Problem as problem:
+            answers.append(of_problem(problem).body())
+    return Answer({"took": sum(one.get("took", 0) for one in answers), "responses": answers})
+
+
+async def field_caps(call: Call) -> Answer:
+    """`_field_caps`: which fields there are and what can be done with them."""
+    names = parse_names(call.parts.get("index", ""), call.now)
+    await search.check_names(call.room, names, call.lenient)
+    asked = call.params.get("fields") or search.object_of(call.body).get("fields") or "*"
+    patterns = Names(tuple(asked.split(",") if isinstance(asked, str) else asked), ())
+    found: dict[str, Any] = {}
+    for name, kind in {**await _fields(call, names), "_id": "_id", "_index": "_index"}.items():
+        for path, one in (
+            ((name, kind), (f"{name}.keyword", "keyword")) if kind == "text" else ((name, kind),)
+        ):
+            if patterns.match(path, path, True):
+                own = {
+                    "type": one,
+                    "metadata_field": path[0] == "_",
+                    "searchable": True,
+                    "aggregatable": one != "text",
+                }
+                found[path] = {one: own}
+    indices = sorted({info.index for info in names.pick(await call.room.catalogue.all())})
+    return Answer({"indices": indices, "fields": found})
+
+
+async def mapping(call: Call) -> Answer:
+    """`_mapping`, inferred from the newest lines."""
+    names = parse_names(call.parts.get("index", ""), call.now)
+    await search.check_names(call.room, names, call.lenient)
+    answer: dict[str, Any] = {}
+    for info in names.pick(await call.room.catalogue.all()):
+        fields = await _fields(call, Names((info.index,), ()))
+        answer[info.index] = {"mappings": {"properties": _properties(fields)}}
+    return Answer(answer)
+
+
+async def _fields(call: Call, names: Names) -> dict[str, str]:
+    found = await call.room.catalogue.fields(names.wants())
+    return {"@timestamp": "date", **{k: v for k, v in found.items() if k != "@timestamp"}} if found else {}
+
+
+def _properties(fields: dict[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, kind in sorted(fields.items()):
+        at = tree
+        *outer, last = path.split(".")
+        for name in outer:
+            at = at.setdefault(name, {}).setdefault("properties", {})
+        leaf: dict[str, Any] = {"type": kind}
+        if kind == "text":
+            leaf["fields"] = {"keyword": {"type": "keyword", "ignore_above": 256}}
+        at[last] = {**at.get(last, {}), **leaf} if "properties" not in at.get(last, {}) else at[last]
+    return tree
+
+
+async def validate(call: Call) -> Answer:
+    """`_validate/query`."""
+    shards = {"total": 1, "successful": 1, "failed": 0}
+    try:
+        search.read_request(
+            call.room, call.parts.get("index", ""), call.params, search.object_of(call.body), call.now
+        )
+    except (EsError, Problem) as error:
+        return Answer({"_shards": shards, "valid": False, "error": str(error)})
+    return Answer({"_shards": shards, "valid": True})
+
+
+_INDEX = r"(?:/(?P<index>[^/_][^/]*|_all))?"
+ROUTES = (
+    ("GET|POST", rf"{_INDEX}/_search", find),
+    ("GET|POST", rf"{_INDEX}/_count", count),
+    ("GET|POST", rf"{_INDEX}/_msearch", several),
+    ("GET|POST", r"/_search/scroll(?:/(?P<id>[^/]+))?", scroll),
+    ("DELETE", r"/_search/scroll(?:/(?P<id>[^/]+))?", close),
+    ("POST", rf"{_INDEX}/_pit", open_pit),
+    ("DELETE", r"/_pit", close),
+    ("GET|POST", rf"{_INDEX}/_field_caps", field_caps),
+    ("GET", rf"{_INDEX}/_mappings?", mapping),
+    ("GET|POST", rf"{_INDEX}/_validate/query", validate),
+)

@@ -1,0 +1,179 @@
+"""The order of hits: sort keys with directions, what is missing, and the values that answers show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mamimon.logs.clauses import Row
+from mamimon.logs.dates import iso, parse_bound, parse_iso
+from mamimon.logs.text import shown
+from mamimon.logs.wire.elasticsearch.errors import illegal, parsing
+
+_ARRIVAL = {"_doc", "_shard_doc", "_seq_no"}
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One part of an order."""
+
+    field: str
+    descending: bool = False
+    missing: Any = "_last"
+    mode: str = ""
+    form: str = ""
+
+
+class Reversed:
+    """Turns the order of a value round."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __lt__(self, other: Reversed) -> bool:
+        return bool(other.value < self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reversed) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+class Sort(msgspec.Struct, frozen=True):
+    """An order of rows. Ties are broken by arrival, the newest first, so pages never overlap."""
+
+    keys: tuple[Key, ...]
+    given: bool
+
+    @classmethod
+    def read(cls, spec: Any) -> Sort:
+        """A `sort` of a body, or `field:asc,other:desc` of a URI; none is newest first."""
+        if spec is None or spec in ([], ""):
+            return cls((Key("@timestamp", descending=True),), False)
+        parts = spec if isinstance(spec, list) else [spec]
+        keys: list[Key] = []
+        for part in parts:
+            if isinstance(part, str):
+                name, _, direction = part.partition(":")
+                keys.append(
+                    Key(name, descending=(direction or ("desc" if name == "_score" else "asc")) == "desc")
+                )
+                continue
+            if not isinstance(part, dict):
+                raise parsing("malformed sort format, either start with an object or a string")
+            for name, options in part.items():
+                keys.append(_key(name, options))
+        return cls(tuple(keys), True)
+
+    @property
+    def by_time(self) -> str:
+        """`desc` or `asc` where the order is that of time and arrival alone, else empty."""
+        keys = [key for key in self.keys if key.field != "_score"]
+        if not keys or keys[0].field != "@timestamp":
+            return "desc" if not keys else ""
+        rest = keys[1:]
+        if all(key.field in _ARRIVAL for key in rest):
+            return "desc" if keys[0].descending else "asc"
+        return ""
+
+    def key(self, row: Row) -> tuple[Any, ...]:
+        """What rows are compared by."""
+        return (*(self._part(key, row) for key in self.keys), -_place(row))
+
+    def _part(self, key: Key, row: Row) -> Any:
+        return comparable(key, _value(key, row))
+
+    def values(self, row: Row) -> list[Any]:
+        """The `sort` of a hit."""
+        return [_shown(key, _value(key, row)) for key in self.keys]
+
+    def after(self, values: Any) -> tuple[Any, ...]:
+        """The key that `search_after` names; rows must come behind it."""
+        if not isinstance(values, list) or len(values) != len(self.keys):
+            raise illegal(
+                f"search_after has {len(values) if isinstance(values, list) else 0} value(s)"
+                f" but sort has {len(self.keys)}."
+            )
+        parts = []
+        for key, given in zip(self.keys, values, strict=True):
+            value = given
+            if key.field == "@timestamp" and isinstance(given, str):
+                seconds = parse_bound(given, 0.0)
+                if seconds is None:
+                    raise illegal(f"Failed to parse search_after value for field [{key.field}].")
+                value = round(seconds * 1000)
+            parts.append(comparable(key, value))
+        return tuple(parts)
+
+
+def comparable(key: Key, value: Any) -> Any:
+    """A value as it is ordered: numbers before text, what is missing at the end that was asked for."""
+    if value is None:
+        first = key.missing == "_first"
+        return (0,) if first else (3,)
+    if isinstance(value, bool):
+        value = int(value)
+    typed = (0, value) if isinstance(value, (int, float)) else (1, shown(value))
+    return (1, Reversed(typed) if key.descending else typed)
+
+
+def _key(name: str, options: Any) -> Key:
+    if isinstance(options, str):
+        options = {"order": options}
+    if not isinstance(options, dict):
+        raise parsing(f"malformed sort of [{name}]")
+    if name == "_script" or "nested" in options:
+        raise illegal(f"[{name}] sorting is not supported by a log store")
+    order = str(options.get("order", "desc" if name == "_score" else "asc")).lower()
+    if order not in {"asc", "desc"}:
+        raise illegal(f"No enum constant org.elasticsearch.search.sort.SortOrder.{order[:40]}")
+    return Key(
+        name,
+        order == "desc",
+        options.get("missing", "_last"),
+        str(options.get("mode", "")),
+        str(options.get("format", "")),
+    )
+
+
+def _place(row: Row) -> int:
+    # Microseconds and then arrival: the order that a store of days has anyway.
+    return (row.time_us << 32) | row.seq
+
+
+def _value(key: Key, row: Row) -> Any:
+    if key.field == "@timestamp":
+        return row.time_us // 1000
+    if key.field in _ARRIVAL:
+        return _place(row)
+    if key.field == "_score":
+        return 1.0
+    found = [_dated(value) for value in row.values(key.field)]
+    if not found:
+        return None if key.missing in {"_last", "_first"} else key.missing
+    if len(found) == 1:
+        return found[0]
+    mode = key.mode or ("max" if key.descending else "min")
+    if mode in {"sum", "avg"} and all(isinstance(value, (int, float)) for value in found):
+        return sum(found) / (len(found) if mode == "avg" else 1)
+    ordered = sorted(found, key=lambda value: (isinstance(value, str), value))
+    return ordered[-1 if mode == "max" else 0]
+
+
+def _dated(value: Any) -> Any:
+    if isinstance(value, str) and len(value) >= 19 and value[4:5] == "-":
+        seconds = parse_iso(value)
+        if seconds is not None:
+            return round(seconds * 1000)
+    return value
+
+
+def _shown(key: Key, value: Any) -> Any:
+    if key.form and isinstance(value, int) and key.form.startswith(("strict_date", "date")):
+        return iso(value / 1000)
+    if key.form == "epoch_second" and isinstance(value, int):
+        return value // 1000
+    return value

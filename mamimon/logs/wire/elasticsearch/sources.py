@@ -1,0 +1,158 @@
+"""How a hit is written: `_source` and its filters, `fields`, `docvalue_fields`, highlights."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from mamimon.logs.clauses import Clause, Row, glob
+from mamimon.logs.dates import iso
+from mamimon.logs.highlight import marked
+from mamimon.logs.text import leaves, shown
+from mamimon.logs.wire.elasticsearch.errors import illegal
+from mamimon.logs.wire.elasticsearch.sorting import Sort
+
+
+class Sources(msgspec.Struct):
+    """What of a document an answer shows."""
+
+    whole: bool = True
+    none: bool = False
+    includes: list[str] = []
+    excludes: list[str] = []
+    fields: list[tuple[str, str]] = []
+    highlight: dict[str, Any] | None = None
+    version: bool = False
+    seq_no: bool = False
+    clause: Clause | None = None
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> Sources:
+        """From a search body (or the same keys of a URI)."""
+        one = cls()
+        spec = body.get("_source", True)
+        if isinstance(spec, bool):
+            one.none = not spec
+        elif isinstance(spec, str):
+            one.includes = [spec]
+        elif isinstance(spec, list):
+            one.includes = [str(part) for part in spec]
+        elif isinstance(spec, dict):
+            one.includes = _list(spec.get("includes", spec.get("include", [])))
+            one.excludes = _list(spec.get("excludes", spec.get("exclude", [])))
+        else:
+            raise illegal("_source must be a boolean, a string, an array or an object")
+        one.whole = not (one.none or one.includes or one.excludes)
+        for key in ("fields", "docvalue_fields", "stored_fields"):
+            for part in body.get(key) or []:
+                if (
+                    isinstance(part, str)
+                    and part != "_source"
+                    and not (key == "stored_fields" and part == "*")
+                ):
+                    one.fields.append((part, ""))
+                elif isinstance(part, dict) and "field" in part:
+                    one.fields.append((str(part["field"]), str(part.get("format", ""))))
+        one.highlight = body.get("highlight") if isinstance(body.get("highlight"), dict) else None
+        one.version = bool(body.get("version"))
+        one.seq_no = bool(body.get("seq_no_primary_term"))
+        return one
+
+    def hit(self, row: Row, sort: Sort) -> dict[str, Any]:
+        """One entry of `hits.hits`."""
+        hit: dict[str, Any] = {"_index": row.index, "_id": row.id, "_score": None if sort.given else 1.0}
+        if self.version:
+            hit["_version"] = 1
+        if self.seq_no:
+            hit.update(_seq_no=row.seq, _primary_term=1)
+        if self.whole:
+            hit["_source"] = msgspec.Raw(row.raw)
+        elif not self.none:
+            hit["_source"] = self.filtered(row.document)
+        if self.fields:
+            hit["fields"] = self._fields(row)
+        if self.highlight is not None and self.clause is not None:
+            found = self._marks(row)
+            if found:
+                hit["highlight"] = found
+        if sort.given:
+            hit["sort"] = sort.values(row)
+        return hit
+
+    def filtered(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document with only the paths that are asked for."""
+        return _filter(document, "", self.includes, self.excludes)
+
+    def _fields(self, row: Row) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, form in self.fields:
+            if "*" in name:
+                pattern = glob(name, fold_case=False)
+                for path, value in leaves(row.document):
+                    if pattern.fullmatch(path):
+                        found.setdefault(path, []).append(value)
+            elif name == "@timestamp":
+                millis = row.time_us // 1000
+                found[name] = [str(millis) if form == "epoch_millis" else iso(millis / 1000)]
+            elif values := row.values(name):
+                found[name] = values
+        return found
+
+    def _marks(self, row: Row) -> dict[str, list[str]]:
+        assert self.highlight is not None and self.clause is not None
+        spec = self.highlight
+        before = str(_list(spec.get("pre_tags", "<em>"))[0])
+        after = str(_list(spec.get("post_tags", "</em>"))[0])
+        asked = spec.get("fields", {})
+        names = [name for part in (asked if isinstance(asked, list) else [asked]) for name in part]
+        found: dict[str, list[str]] = {}
+        for path, value in leaves(row.document):
+            if not isinstance(value, str) or not any(_path_match(path, name) for name in names):
+                continue
+            text = marked(self.clause, path, shown(value), before, after)
+            if text is not None:
+                found.setdefault(path, []).append(text)
+        return found
+
+
+def _list(value: Any) -> list[str]:
+    return [str(part) for part in value] if isinstance(value, list) else [str(value)]
+
+
+def _path_match(path: str, pattern: str) -> bool:
+    if pattern in {"*", path}:
+        return True
+    return "*" in pattern and re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), path) is not None
+
+
+def _below(path: str, pattern: str) -> bool:
+    """Whether the pattern names the path itself, something above it, or something inside it."""
+    return _path_match(path, pattern) or _path_match(path, pattern + ".*")
+
+
+def _filter(
+    document: dict[str, Any], prefix: str, includes: list[str], excludes: list[str]
+) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in document.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if any(_below(path, pattern) for pattern in excludes):
+            continue
+        taken = not includes or any(_below(path, pattern) for pattern in includes)
+        if isinstance(value, dict):
+            inner = _filter(value, path, [] if taken else includes, excludes)
+            if inner or (taken and not value):
+                kept[key] = inner
+        elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+            parts = [
+                _filter(part, path, [] if taken else includes, excludes) if isinstance(part, dict) else part
+                for part in value
+                if taken or isinstance(part, dict)
+            ]
+            if taken or any(parts):
+                kept[key] = parts
+        elif taken:
+            kept[key] = value
+    return kept
