@@ -11,9 +11,9 @@ import msgspec
 
 from mamimon.logs.clauses import All
 from mamimon.logs.dates import parse_iso
-from mamimon.logs.days import LogDays
 from mamimon.logs.model import day_start
-from mamimon.logs.scan import Plan, View
+from mamimon.logs.store.days import LogDays
+from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.text import leaves
 
 _SAMPLE_ROWS = 500
@@ -107,12 +107,9 @@ def _bytes(path: Any) -> int:
 
 
 def _datasets(view: View, size: int) -> list[IndexInfo]:
-    counts: dict[int, int] = dict(
-        view.raw.execute("SELECT dataset, sum(n) FROM rollup GROUP BY dataset").fetchall()
-    )
-    first: dict[int, int] = dict(
-        view.raw.execute("SELECT dataset, min(minute) FROM rollup GROUP BY dataset").fetchall()
-    )
+    totals = view.totals()
+    counts = {number: n for number, (n, _) in totals.items()}
+    first = {number: minute for number, (_, minute) in totals.items()}
     total = sum(counts.values()) or 1
     return [
         IndexInfo(

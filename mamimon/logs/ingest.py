@@ -19,10 +19,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from mamimon.clock import Clock
 from mamimon.config import LogSettings
 from mamimon.logs.dates import iso, parse_time
-from mamimon.logs.days import LogDays
 from mamimon.logs.mask import mask
 from mamimon.logs.model import LEVELS, LogRecord, day_of, level_number, normal_level
-from mamimon.logs.store import Stored
+from mamimon.logs.store.day import Stored
+from mamimon.logs.store.days import LogDays
 from mamimon.problems import Problem, too_many, unavailable
 
 _log = logging.getLogger("mamimon.logs")

@@ -16,7 +16,6 @@ import msgspec
 from mamimon.clock import Clock
 from mamimon.config import LogSettings
 from mamimon.logs.clauses import All, Row
-from mamimon.logs.days import LogDays
 from mamimon.logs.lucene import Style, parse
 from mamimon.logs.model import (
     LEVELS,
@@ -28,7 +27,8 @@ from mamimon.logs.model import (
     logger_of,
     message_of,
 )
-from mamimon.logs.scan import Plan, View
+from mamimon.logs.store.days import LogDays
+from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.text import shown
 from mamimon.problems import bad_input
 
@@ -205,11 +205,8 @@ def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
     if step_us % 60_000_000 == 0:
         # Whole minutes come from the roll-ups, the ragged ends from the heads.
         first, last = -(-low // 60_000_000), (high + 1) // 60_000_000
-        for minute, dataset, level, n in view.raw.execute(
-            "SELECT minute, dataset, level, n FROM rollup WHERE minute >= ? AND minute < ?", (first, last)
-        ):
-            if dataset in view.wanted:
-                counts[minute * 60_000_000 // step_us, level] += n
+        for minute, level, n in view.minutes(first, last):
+            counts[minute * 60_000_000 // step_us, level] += n
         ends = [(low, first * 60_000_000 - 1), (last * 60_000_000, high)] if first <= last else [(low, high)]
     else:
         ends = [(low, high)]

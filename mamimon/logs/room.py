@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from mamimon.logs.catalogue import Catalogue
 from mamimon.logs.clauses import All
 from mamimon.logs.cursor import Cursor
-from mamimon.logs.days import LogDays
 from mamimon.logs.ingest import LogIngest
 from mamimon.logs.model import LogHit
 from mamimon.logs.query import DayBackend, LogBackend, hit_of
-from mamimon.logs.scan import Plan, View
 from mamimon.logs.selflog import SelfLog
+from mamimon.logs.store.days import LogDays
+from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.tail import TailHub
 from mamimon.room import Task
 from mamimon.storage import Core

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from mamimon.logs.clauses import Row
 from mamimon.logs.model import LogHit, LogRecord, day_of, index_of, level_number
 from mamimon.logs.query import hit_of
-from mamimon.logs.scan import Plan
-from mamimon.logs.store import Stored
+from mamimon.logs.store.day import Stored
+from mamimon.logs.store.scan import Plan
 from mamimon.problems import too_many
 
 _WAITING_ROWS = 20_000

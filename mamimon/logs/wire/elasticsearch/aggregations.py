@@ -90,9 +90,9 @@ def read(body: Any, now: float, depth: int = 0) -> dict[str, Agg]:
         raise parsing("aggregations must be an object")
     if depth > 10:
         raise illegal("aggregations are nested too deep")
-    from mamimon.logs.wire.elasticsearch import buckets, measures, pipelines
+    from mamimon.logs.wire.elasticsearch import divisions, measures, pipelines
 
-    kinds: dict[str, type[Agg]] = {**measures.KINDS, **buckets.KINDS, **pipelines.KINDS}
+    kinds: dict[str, type[Agg]] = {**measures.KINDS, **divisions.KINDS, **pipelines.KINDS}
     found: dict[str, Agg] = {}
     for name, spec in body.items():
         if not isinstance(spec, dict):

@@ -15,7 +15,6 @@ from mamimon.logs.wire.elasticsearch.aggregations import (
     Agg,
     Bucket,
     date_string,
-    filter_of,
     interval_ms,
     numbers,
 )
@@ -28,7 +27,7 @@ _CALENDAR = {
 _CANDIDATES = 1_000_000
 
 
-class _Keyed(Agg):
+class Keyed(Agg):
     """Buckets that come up as rows name them."""
 
     def state(self) -> dict[Any, Bucket]:
@@ -49,7 +48,7 @@ class _Keyed(Agg):
             bucket.add(self.subs, row)
 
 
-class DateHistogram(_Keyed):
+class DateHistogram(Keyed):
     """`date_histogram`: fixed or calendar steps, in a time zone, empty steps filled in."""
 
     def setup(self) -> None:
@@ -165,7 +164,7 @@ class DateHistogram(_Keyed):
         return ends[0], ends[1]
 
 
-class Histogram(_Keyed):
+class Histogram(Keyed):
     """`histogram` of numbers."""
 
     def setup(self) -> None:
@@ -200,7 +199,7 @@ class Histogram(_Keyed):
         return {"buckets": {str(b["key"]): b for b in buckets} if self.body.get("keyed") else buckets}
 
 
-class Terms(_Keyed):
+class Terms(Keyed):
     """`terms`: the commonest values."""
 
     def setup(self) -> None:
@@ -231,7 +230,7 @@ class Terms(_Keyed):
         if all(kind == "_count" for kind, _ in self.order) or not self.order:
             # Only the winners are written out: writing inner answers is the costly part.
             down = not self.order or self.order[0][1]
-            found.sort(key=lambda pair: (-pair[1].count if down else pair[1].count, _rank(pair[0])))
+            found.sort(key=lambda pair: (-pair[1].count if down else pair[1].count, rank(pair[0])))
             found = found[: self.size]
             buckets = [self._bucket(key, bucket) for key, bucket in found]
         else:
@@ -267,7 +266,7 @@ class RareTerms(Terms):
         return {"buckets": super().result(rare)["buckets"]}
 
 
-class MultiTerms(_Keyed):
+class MultiTerms(Keyed):
     """`multi_terms`: the commonest combinations."""
 
     def setup(self) -> None:
@@ -292,194 +291,14 @@ class MultiTerms(_Keyed):
         return {"doc_count_error_upper_bound": 0, "sum_other_doc_count": rest, "buckets": buckets}
 
 
-class Ranges(Agg):
-    """`range` and `date_range`."""
-
-    dated = False
-
-    def setup(self) -> None:
-        self.ranges: list[tuple[str, float, float]] = []
-        for one in self.body.get("ranges", []):
-            low, high = self._end(one.get("from"), -math.inf), self._end(one.get("to"), math.inf)
-            self.ranges.append((str(one.get("key") or f"{self.show(low)}-{self.show(high)}"), low, high))
-        if not self.ranges:
-            raise illegal("No [ranges] specified for the [range] aggregation")
-
-    def _end(self, value: Any, none: float) -> float:
-        if value is None:
-            return none
-        if not self.dated:
-            return float(value)
-        seconds = dates.parse_bound(
-            shown(value), self.now, tz=dates.zone(str(self.body.get("time_zone") or ""))
-        )
-        if seconds is None:
-            raise illegal(f"failed to parse date field [{shown(value)[:60]}]")
-        return seconds * 1000
-
-    def show(self, value: float) -> str:
-        """An end as a bucket's key names it."""
-        if math.isinf(value):
-            return "*"
-        return date_string(value, str(self.body.get("format", ""))) if self.dated else str(float(value))
-
-    def state(self) -> list[Bucket]:
-        return [Bucket(self.subs) for _ in self.ranges]
-
-    def add(self, state: list[Bucket], row: Row) -> None:
-        found = numbers(self, row)
-        for bucket, (_, low, high) in zip(state, self.ranges, strict=True):
-            if any(low <= value < high for value in found):
-                bucket.add(self.subs, row)
-
-    def result(self, state: list[Bucket]) -> dict[str, Any]:
-        buckets: list[dict[str, Any]] = []
-        for bucket, (key, low, high) in zip(state, self.ranges, strict=True):
-            one: dict[str, Any] = {"key": key}
-            for name, value in (("from", low), ("to", high)):
-                if not math.isinf(value):
-                    one[name] = float(value)
-                    if self.dated:
-                        one[f"{name}_as_string"] = self.show(value)
-            buckets.append({**one, **bucket.write(self.subs)})
-        if self.body.get("keyed"):
-            return {"buckets": {b.pop("key"): b for b in buckets}}
-        return {"buckets": sorted(buckets, key=lambda b: (b.get("from", -math.inf), b.get("to", math.inf)))}
-
-
-class DateRanges(Ranges):
-    """`date_range`."""
-
-    dated = True
-
-
-class Filter(Agg):
-    """`filter`; also `global`, `sampler` and the like with everything."""
-
-    def setup(self) -> None:
-        self.clause = filter_of(self.body or None, self.now)
-
-    def state(self) -> Bucket:
-        return Bucket(self.subs)
-
-    def add(self, state: Bucket, row: Row) -> None:
-        if self.clause.match(row):
-            state.add(self.subs, row)
-
-    def result(self, state: Bucket) -> dict[str, Any]:
-        return state.write(self.subs)
-
-
-class Sampler(Filter):
-    """`sampler`: all of the rows, since none need be left out."""
-
-    def setup(self) -> None:
-        self.clause = filter_of(None, self.now)
-
-
-class Missing(Filter):
-    """`missing`: rows without the field."""
-
-    def setup(self) -> None:
-        self.clause = filter_of({"bool": {"must_not": {"exists": {"field": self.field}}}}, self.now)
-
-
-class Filters(Agg):
-    """`filters`: several named filters."""
-
-    def setup(self) -> None:
-        asked = self.body.get("filters")
-        if not isinstance(asked, (dict, list)) or not asked:
-            raise illegal("[filters] cannot be empty.")
-        self.named = isinstance(asked, dict)
-        pairs = asked.items() if isinstance(asked, dict) else enumerate(asked)
-        self.filters = [(str(name), filter_of(query, self.now)) for name, query in pairs]
-        self.other = str(
-            self.body.get("other_bucket_key") or ("_other_" if self.body.get("other_bucket") else "")
-        )
-
-    def state(self) -> list[Bucket]:
-        return [Bucket(self.subs) for _ in range(len(self.filters) + bool(self.other))]
-
-    def add(self, state: list[Bucket], row: Row) -> None:
-        matched = False
-        for bucket, (_, clause) in zip(state, self.filters, strict=False):
-            if clause.match(row):
-                matched = True
-                bucket.add(self.subs, row)
-        if self.other and not matched:
-            state[-1].add(self.subs, row)
-
-    def result(self, state: list[Bucket]) -> dict[str, Any]:
-        names = [name for name, _ in self.filters] + ([self.other] if self.other else [])
-        written = [bucket.write(self.subs) for bucket in state]
-        return {"buckets": dict(zip(names, written, strict=True)) if self.named else written}
-
-
-class Composite(_Keyed):
-    """`composite`: every combination, page by page."""
-
-    def setup(self) -> None:
-        self.size = int(self.body.get("size", 10))
-        self.sources: list[tuple[str, Agg, bool, bool]] = []
-        for one in self.body.get("sources", []):
-            name, spec = next(iter(one.items()))
-            kind, own = next(iter(spec.items()))
-            kinds: dict[str, type[Agg]] = {
-                "terms": Terms,
-                "date_histogram": DateHistogram,
-                "histogram": Histogram,
-            }
-            if kind not in kinds:
-                raise illegal(f"invalid composite source type [{str(kind)[:40]}]")
-            descending = str(own.get("order", "asc")) == "desc"
-            body = {k: v for k, v in own.items() if k not in {"order", "missing_bucket", "missing_order"}}
-            self.sources.append(
-                (name, kinds[kind](body, {}, None, self.now), descending, bool(own.get("missing_bucket")))
-            )
-        if not self.sources:
-            raise illegal("Composite [sources] cannot be null or empty")
-        self.after = self.body.get("after")
-
-    def keys(self, row: Row) -> list[Any]:
-        combined: list[tuple[Any, ...]] = [()]
-        for _, agg, _, missing in self.sources:
-            assert isinstance(agg, _Keyed)
-            found = agg.keys(row) or ([None] if missing else [])
-            combined = [(*one, value) for one in combined for value in found[:20]]
-        return combined[:1000]
-
-    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
-        found = sorted(state.items(), key=lambda pair: self._order(pair[0]))
-        if isinstance(self.after, dict):
-            after = self._order(tuple(self.after.get(name) for name, *_ in self.sources))
-            found = [pair for pair in found if after < self._order(pair[0])]
-        names = [name for name, *_ in self.sources]
-        buckets = [
-            {"key": dict(zip(names, map(_plain, key), strict=True)), **bucket.write(self.subs)}
-            for key, bucket in found[: self.size]
-        ]
-        answer: dict[str, Any] = {"buckets": buckets}
-        if buckets:
-            answer = {"after_key": buckets[-1]["key"], **answer}
-        return answer
-
-    def _order(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
-        from mamimon.logs.wire.elasticsearch.sorting import Reversed
-
-        ranks = [_rank(part) for part in key]
-        return tuple(
-            Reversed(rank) if down else rank
-            for rank, (_, _, down, _) in zip(ranks, self.sources, strict=True)
-        )
-
-
-def _plain(key: Any) -> Any:
+def plain_key(key: Any) -> Any:
+    """A bucket's key without its type mark."""
     return key[1] if isinstance(key, tuple) else key
 
 
-def _rank(key: Any) -> tuple[int, Any]:
-    key = _plain(key)
+def rank(key: Any) -> tuple[int, Any]:
+    """How keys of any type are ordered: none, numbers, text."""
+    key = plain_key(key)
     if key is None:
         return (0, 0)
     return (1, float(key)) if isinstance(key, (int, float)) else (2, shown(key))
@@ -515,22 +334,5 @@ def read_order(spec: Any) -> list[tuple[str, bool]]:
 def ordered(buckets: list[dict[str, Any]], order: list[tuple[str, bool]]) -> list[dict[str, Any]]:
     """Buckets by keys, counts or inner answers; the last named decides last."""
     for path, down in reversed(order):
-        buckets.sort(key=lambda bucket, path=path: _rank(pipelines.reach(bucket, path)), reverse=down)  # type: ignore[misc]
+        buckets.sort(key=lambda bucket, path=path: rank(pipelines.reach(bucket, path)), reverse=down)  # type: ignore[misc]
     return buckets
-
-
-KINDS: dict[str, type[Agg]] = {
-    "date_histogram": DateHistogram,
-    "histogram": Histogram,
-    "terms": Terms,
-    "rare_terms": RareTerms,
-    "multi_terms": MultiTerms,
-    "range": Ranges,
-    "date_range": DateRanges,
-    "filter": Filter,
-    "global": Sampler,
-    "sampler": Sampler,
-    "missing": Missing,
-    "filters": Filters,
-    "composite": Composite,
-}

@@ -8,7 +8,7 @@ import msgspec
 
 from mamimon.logs.ingest import Refusal
 from mamimon.logs.model import LogRecord, dataset_of
-from mamimon.logs.store import Stored
+from mamimon.logs.store.day import Stored
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
 from mamimon.logs.wire.elasticsearch.names import check_name, parse_names
 

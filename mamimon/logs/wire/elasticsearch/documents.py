@@ -7,8 +7,8 @@ from typing import Any
 
 from mamimon.logs.clauses import Ids
 from mamimon.logs.model import dataset_of
-from mamimon.logs.scan import Plan
-from mamimon.logs.store import Dataset, DayFile
+from mamimon.logs.store.day import Dataset, DayFile
+from mamimon.logs.store.scan import Plan
 from mamimon.logs.wire.elasticsearch import search
 from mamimon.logs.wire.elasticsearch.bulk import Bulk
 from mamimon.logs.wire.elasticsearch.call import Answer, Call

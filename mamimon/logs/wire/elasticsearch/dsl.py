@@ -8,9 +8,19 @@ from typing import Any
 
 from mamimon.logs import clauses as c
 from mamimon.logs.dates import parse_bound, zone
-from mamimon.logs.lucene import Style, bound, parse, plain, regex
+from mamimon.logs.lucene import Style, bound, parse, regex
 from mamimon.logs.text import fold, shown, tokens
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
+from mamimon.logs.wire.elasticsearch.options import (
+    check_object,
+    either,
+    fielded,
+    minimum,
+    none_or_all,
+    texts,
+    unboosted,
+)
+from mamimon.logs.wire.elasticsearch.simple import simple
 
 _DEEPEST = 60
 _MOST_TERMS = 65_536
@@ -63,7 +73,7 @@ class Dsl:
 
     def bool_(self, body: Any) -> c.Clause:
         """`bool`."""
-        _object("bool", body)
+        check_object("bool", body)
         must = [
             *self.several(body.get("must") or []),
             *self.several(body.get("filter") or []),
@@ -83,15 +93,15 @@ class Dsl:
         if unknown:
             raise parsing(f"[bool] query does not support [{min(unknown)}]")
         default = 0 if must else 1
-        minimum = _minimum(body.get("minimum_should_match"), len(should), default) if should else 0
-        if minimum > 0:
-            must.append(c.Or(should, minimum))
+        least = minimum(body.get("minimum_should_match"), len(should), default) if should else 0
+        if least > 0:
+            must.append(c.Or(should, least))
         parts = [*must, *(c.Not(one) for one in never)]
         return parts[0] if len(parts) == 1 else c.And(parts) if parts else c.All()
 
     def match(self, body: Any) -> c.Clause:
         """`match`: the tokens of the text, any or all of them."""
-        field, options = _fielded("match", body, "query")
+        field, options = fielded("match", body, "query")
         return self._match(field, options)
 
     def _match(self, field: str, options: dict[str, Any]) -> c.Clause:
@@ -100,7 +110,7 @@ class Dsl:
         text = shown(options["query"])
         words = tokens(text)
         if field.endswith(".keyword") or not words:
-            return c.Exact(field, text) if text else _none_or_all(options)
+            return c.Exact(field, text) if text else none_or_all(options)
         if field == "@timestamp":
             return self.range({field: {"gte": text, "lte": text}})
         if c.plain_number(text) is not None:
@@ -113,14 +123,14 @@ class Dsl:
 
         parts = [make(word) for word in dict.fromkeys(words)]
         every = str(options.get("operator", "or")).lower() == "and"
-        minimum = len(parts) if every else _minimum(options.get("minimum_should_match"), len(parts), 1)
-        if minimum >= len(parts):
+        least = len(parts) if every else minimum(options.get("minimum_should_match"), len(parts), 1)
+        if least >= len(parts):
             return parts[0] if len(parts) == 1 else c.And(parts)
-        return c.Or(parts, max(1, minimum))
+        return c.Or(parts, max(1, least))
 
     def match_phrase(self, body: Any, prefix: bool = False) -> c.Clause:
         """`match_phrase`, and with `prefix` `match_phrase_prefix`."""
-        field, options = _fielded("match_phrase", body, "query")
+        field, options = fielded("match_phrase", body, "query")
         text = shown(options.get("query", ""))
         if not tokens(text):
             return c.Exact(field, text) if text else c.Nothing()
@@ -128,7 +138,7 @@ class Dsl:
 
     def match_bool_prefix(self, body: Any) -> c.Clause:
         """`match_bool_prefix`: tokens, the last one as a prefix."""
-        field, options = _fielded("match_bool_prefix", body, "query")
+        field, options = fielded("match_bool_prefix", body, "query")
         words = tokens(shown(options.get("query", "")))
         if not words:
             return c.Nothing()
@@ -138,13 +148,13 @@ class Dsl:
         return (
             c.And(parts)
             if every
-            else c.Or(parts, _minimum(options.get("minimum_should_match"), len(parts), 1))
+            else c.Or(parts, minimum(options.get("minimum_should_match"), len(parts), 1))
         )
 
     def multi_match(self, body: Any) -> c.Clause:
         """`multi_match`."""
-        _object("multi_match", body)
-        fields = [_unboosted(field) for field in _texts(body.get("fields") or [""])]
+        check_object("multi_match", body)
+        fields = [unboosted(field) for field in texts(body.get("fields") or [""])]
         kind = str(body.get("type", "best_fields"))
         readers: dict[str, Callable[[Any], c.Clause]] = {
             "phrase": self.match_phrase,
@@ -156,11 +166,11 @@ class Dsl:
             words = tokens(shown(body.get("query", "")))
             return c.And([c.Or([c.Words(f, word) for f in fields]) for word in words] or [c.Nothing()])
         reader = readers.get(kind, self.match)
-        return _either([reader({field: options}) for field in fields])
+        return either([reader({field: options}) for field in fields])
 
     def term(self, body: Any) -> c.Clause:
         """`term`."""
-        field, options = _fielded("term", body, "value")
+        field, options = fielded("term", body, "value")
         if "value" not in options:
             raise illegal("value cannot be null")
         value = options["value"]
@@ -181,7 +191,7 @@ class Dsl:
 
     def terms(self, body: Any) -> c.Clause:
         """`terms`."""
-        _object("terms", body)
+        check_object("terms", body)
         fields = {k: v for k, v in body.items() if k not in {"boost", "_name"}}
         if len(fields) != 1:
             raise parsing("[terms] query requires exactly one field")
@@ -192,11 +202,11 @@ class Dsl:
             raise illegal(
                 f"the number of terms [{len(values)}] exceeds the allowed maximum of [{_MOST_TERMS}]"
             )
-        return _either([self._exact(field, value) for value in values]) if values else c.Nothing()
+        return either([self._exact(field, value) for value in values]) if values else c.Nothing()
 
     def range(self, body: Any) -> c.Clause:
         """`range`, with date math, formats and time zones."""
-        field, options = _fielded("range", body, "")
+        field, options = fielded("range", body, "")
         known = {
             "gt",
             "gte",
@@ -241,12 +251,12 @@ class Dsl:
         """`query_string`."""
         if isinstance(body, str):
             body = {"query": body}
-        _object("query_string", body)
+        check_object("query_string", body)
         if not isinstance(body.get("query"), str):
             raise parsing("query_string must be provided with a [query]")
-        fields = _texts(body.get("fields") or body.get("default_field") or [])
+        fields = texts(body.get("fields") or body.get("default_field") or [])
         style = Style(
-            fields=tuple("" if f == "*" else _unboosted(f) for f in fields),
+            fields=tuple("" if f == "*" else unboosted(f) for f in fields),
             every=str(body.get("default_operator", "or")).lower() == "and",
             now=self.now,
         )
@@ -254,29 +264,29 @@ class Dsl:
 
     def simple_query_string(self, body: Any) -> c.Clause:
         """`simple_query_string`: never fails on what a person types."""
-        _object("simple_query_string", body)
-        fields = [_unboosted(f) for f in _texts(body.get("fields") or [""])]
+        check_object("simple_query_string", body)
+        fields = [unboosted(f) for f in texts(body.get("fields") or [""])]
         fields = ["" if f == "*" else f for f in fields]
         every = str(body.get("default_operator", "or")).lower() == "and"
-        return _Simple(str(body.get("query", "")), fields, every).read()
+        return simple(str(body.get("query", "")), fields, every)
 
     def exists(self, body: Any) -> c.Clause:
         """`exists`."""
-        _object("exists", body)
+        check_object("exists", body)
         if not isinstance(body.get("field"), str):
             raise parsing("[exists] must be provided with a [field]")
         return c.Exists(body["field"])
 
     def prefix(self, body: Any) -> c.Clause:
         """`prefix`."""
-        field, options = _fielded("prefix", body, "value")
+        field, options = fielded("prefix", body, "value")
         text = shown(options.get("value", options.get("prefix", "")))
         escaped = re.sub(r"([*?\\])", r"\\\1", text)
         return self._glob(field, escaped + "*", text, options)
 
     def wildcard(self, body: Any) -> c.Clause:
         """`wildcard`."""
-        field, options = _fielded("wildcard", body, "value")
+        field, options = fielded("wildcard", body, "value")
         text = shown(options.get("value", options.get("wildcard", "")))
         return self._glob(field, text, c.literal_start(text), options)
 
@@ -286,26 +296,26 @@ class Dsl:
 
     def regexp(self, body: Any) -> c.Clause:
         """`regexp`."""
-        field, options = _fielded("regexp", body, "value")
+        field, options = fielded("regexp", body, "value")
         text = shown(options.get("value", ""))
         folded = bool(options.get("case_insensitive"))
         return c.Pattern(field, regex(fold(text) if folded else text), fold_case=folded)
 
     def fuzzy(self, body: Any) -> c.Clause:
         """`fuzzy`."""
-        field, options = _fielded("fuzzy", body, "value")
+        field, options = fielded("fuzzy", body, "value")
         distance = options.get("fuzziness", "AUTO")
         limit = None if str(distance).upper().startswith("AUTO") else int(distance)
         return c.Fuzzy(field, shown(options.get("value", "")), limit)
 
     def ids(self, body: Any) -> c.Clause:
         """`ids`."""
-        _object("ids", body)
+        check_object("ids", body)
         return c.Ids([shown(value) for value in body.get("values") or []])
 
     def inner(self, body: Any) -> c.Clause:
         """`constant_score` and others that only change the score."""
-        _object("constant_score", body)
+        check_object("constant_score", body)
         for key in ("filter", "query", "positive", "organic"):
             if key in body:
                 return self.read(body[key])
@@ -313,8 +323,8 @@ class Dsl:
 
     def dis_max(self, body: Any) -> c.Clause:
         """`dis_max`."""
-        _object("dis_max", body)
-        return _either(self.several(body.get("queries") or []))
+        check_object("dis_max", body)
+        return either(self.several(body.get("queries") or []))
 
 
 _READERS: dict[str, Callable[[Dsl, Any], c.Clause]] = {
@@ -343,103 +353,3 @@ _READERS: dict[str, Callable[[Dsl, Any], c.Clause]] = {
     "pinned": Dsl.inner,
     "dis_max": Dsl.dis_max,
 }
-
-
-class _Simple:
-    """`simple_query_string`'s own small language: + | - "phrase" ( ) word*."""
-
-    def __init__(self, text: str, fields: list[str], every: bool) -> None:
-        self.parts = re.findall(r'"[^"]*"(?:~\d+)?|[()|+]|-|[^\s()|+"]+', text[:32_768])
-        self.fields = fields
-        self.every = every
-        self.at = 0
-
-    def read(self, depth: int = 0) -> c.Clause:
-        groups: list[list[c.Clause]] = [[]]
-        sign, joined = False, False
-        while self.at < len(self.parts):
-            part = self.parts[self.at]
-            self.at += 1
-            if part == ")" and depth:
-                break
-            if part == "|":
-                groups.append([])
-            elif part == "+":
-                joined = True
-            elif part == "-":
-                sign = True
-            else:
-                if part.startswith("-") and len(part) > 1:
-                    sign, part = True, part[1:]
-                clause = self.read(depth + 1) if part == "(" and depth < 20 else self.word(part)
-                if clause is None:
-                    continue
-                if sign:
-                    clause = c.Not(clause)
-                if groups[-1] and not (self.every or joined or sign):
-                    groups.append([])
-                groups[-1].append(clause)
-                sign = joined = False
-        known = [group[0] if len(group) == 1 else c.And(group) for group in groups if group]
-        return _either(known) if known else c.Nothing()
-
-    def word(self, part: str) -> c.Clause | None:
-        if part.startswith('"'):
-            return _either([c.Words(f, part.strip('"')) for f in self.fields])
-        if part.endswith("*") and tokens(part):
-            return _either([c.Words(f, part[:-1], prefix=True) for f in self.fields])
-        return _either([plain(f, part) for f in self.fields]) if tokens(part) else None
-
-
-def _fielded(name: str, body: Any, short: str) -> tuple[str, dict[str, Any]]:
-    """`{"field": {...}}`, or with a value in place of the object where the query allows it."""
-    _object(name, body)
-    fields = {k: v for k, v in body.items() if k not in {"boost", "_name"}}
-    if len(fields) != 1:
-        if not fields:
-            raise illegal(f"[{name}] query requires a field")
-        raise parsing(f"[{name}] query doesn't support multiple fields, found {list(fields)[:2]}")
-    field, options = next(iter(fields.items()))
-    if isinstance(options, dict):
-        return field, options
-    if not short or isinstance(options, list):
-        raise parsing(f"[{name}] query does not support [{field}]")
-    return field, {short: options}
-
-
-def _object(name: str, body: Any) -> None:
-    if not isinstance(body, dict):
-        raise parsing(f"[{name}] query malformed, no start_object after query name")
-
-
-def _texts(value: Any) -> list[str]:
-    return [str(one) for one in (value if isinstance(value, list) else [value])]
-
-
-def _unboosted(field: str) -> str:
-    return "" if field == "*" else field.partition("^")[0]
-
-
-def _either(parts: list[c.Clause]) -> c.Clause:
-    return parts[0] if len(parts) == 1 else c.Or(parts)
-
-
-def _none_or_all(options: dict[str, Any]) -> c.Clause:
-    return c.All() if str(options.get("zero_terms_query", "none")).lower() == "all" else c.Nothing()
-
-
-def _minimum(value: Any, count: int, default: int) -> int:
-    """`minimum_should_match`: a number, a percentage, negative for how many may miss."""
-    if value is None:
-        return default
-    text = str(value).strip()
-    found = re.fullmatch(r"(-?\d+)(%)?", text)
-    if not found:
-        return default
-    number = int(found[1])
-    if found[2]:
-        share = int(count * abs(number) / 100)
-        number = count - share if number < 0 else share
-    elif number < 0:
-        number = count + number
-    return max(0, number) if number <= count or default == 0 else number

@@ -9,6 +9,7 @@ from typing import Any
 
 from mamimon.logs.catalogue import IndexInfo
 from mamimon.logs.dates import iso
+from mamimon.logs.store.day import installation_id
 from mamimon.logs.wire.elasticsearch import search
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, unknown_index
@@ -56,10 +57,7 @@ async def root(call: Call) -> Answer:
 
 
 async def _uuid(call: Call) -> str:
-    row = await call.core.state.read(
-        lambda raw: raw.execute("SELECT value FROM meta WHERE key='installation_id'").fetchone()
-    )
-    return str(row[0])[:22]
+    return (await call.core.state.read(installation_id))[:22]
 
 
 async def cat_indices(call: Call) -> Answer:

@@ -13,7 +13,7 @@ import msgspec
 
 from mamimon.logs.clauses import And, Clause, Row
 from mamimon.logs.query import count_steps
-from mamimon.logs.scan import Plan, View
+from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.wire.elasticsearch import aggregations, pipelines
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import illegal, parsing, unknown_index

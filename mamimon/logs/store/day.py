@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from mamimon.logs.blocks import Line, join, pack, unpack
 from mamimon.logs.model import LogRecord, index_of, level_number
+from mamimon.logs.store.blocks import Line, join, pack, unpack
 from mamimon.logs.text import TOKENIZER, indexed_text
 from mamimon.storage import Database
 
@@ -284,3 +284,9 @@ def _forget(raw: sqlite3.Connection, numbers: Sequence[int]) -> None:
         raw.execute("UPDATE dataset SET gone=1 WHERE id=?", (number,))
         raw.execute("DELETE FROM rollup WHERE dataset=?", (number,))
         raw.execute("DELETE FROM named WHERE dataset=?", (number,))
+
+
+def installation_id(raw: sqlite3.Connection) -> str:
+    """The id of this installation, from the state database."""
+    row = raw.execute("SELECT value FROM meta WHERE key='installation_id'").fetchone()
+    return str(row[0])

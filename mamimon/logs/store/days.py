@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mamimon.logs.scan import Plan, View
-from mamimon.logs.store import DayFile
+from mamimon.logs.store.day import DayFile
+from mamimon.logs.store.scan import Plan, View
 from mamimon.problems import unavailable
 
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from mamimon.logs.blocks import Block, holding, newest_first
 from mamimon.logs.clauses import ALL_LEVELS, All, Clause, Row
-from mamimon.logs.store import DayFile, dataset_bit
+from mamimon.logs.store.blocks import Block, holding, newest_first
+from mamimon.logs.store.day import DayFile, dataset_bit
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -98,6 +98,19 @@ class View:
             seqs.append(int(number))
         for seq in seqs:
             yield from (row for row in self.after(seq - 1, 1) if row.seq == seq and row.id == identity)
+
+    def minutes(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+        """Minute, level and count of the roll-ups from minute `first` up to but without `last`."""
+        for minute, dataset, level, n in self.raw.execute(
+            "SELECT minute, dataset, level, n FROM rollup WHERE minute >= ? AND minute < ?", (first, last)
+        ):
+            if dataset in self.wanted:
+                yield minute, level, n
+
+    def totals(self) -> dict[int, tuple[int, int]]:
+        """Lines and first minute of each dataset."""
+        found = self.raw.execute("SELECT dataset, sum(n), min(minute) FROM rollup GROUP BY dataset")
+        return {dataset: (n, minute) for dataset, n, minute in found}
 
     def heads(self) -> Iterator[tuple[Block, Sequence[int]]]:
         """Blocks and the positions of rows in time, level and dataset; for clauses that ask no more."""

@@ -1,0 +1,229 @@
+"""Clauses about one field: words, whole values, patterns, being there, ids, near spellings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
+from mamimon.logs.clauses.patterns import edits, join, plain_number
+from mamimon.logs.model import level_number
+from mamimon.logs.text import fold, leaves, shown, tokens
+
+
+class Words(Plain):
+    """Text of a field: its tokens hold the wanted ones as a phrase (gaps up to `slop`).
+
+    Numbers and booleans match what they are written as, and numbers of the same value. With
+    `prefix` the last token may go on.
+    """
+
+    def __init__(self, field: str, text: str, *, slop: int = 0, prefix: bool = False) -> None:
+        self.field = field
+        self.words = tokens(text)
+        self.text = fold(text).strip()
+        self.slop = slop
+        self.prefix = prefix
+        self.number = plain_number(self.text)
+        self.level = level_number(text) if field == "level" and not prefix else 0
+        body = r"\W+".join(map(re.escape, self.words))
+        self._pattern = re.compile(rf"(?<!\w){body}" + ("" if prefix else r"(?!\w)"))
+        self._first = self.words[0] if self.words else ""
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        if self.level and row.level == self.level:
+            return True
+        if not self.words:
+            return False
+        return any(self._value(value) for value in row.matching(self.field))
+
+    def _value(self, value: Any) -> bool:
+        if isinstance(value, str):
+            text = fold(value)
+            if self._first not in text:
+                return False
+            return self._near(text) if self.slop else self._pattern.search(text) is not None
+        if isinstance(value, bool):
+            return self.text == shown(value)
+        return self.number is not None and self.number == value
+
+    def _near(self, text: str) -> bool:
+        wanted = self.words
+        if len(wanted) == 1:
+            return self._pattern.search(text) is not None
+        have = tokens(text)
+        places = [[i for i, token in enumerate(have) if token == word] for word in wanted]
+        if not all(places):
+            return False
+        # Lucene's slop counts how far words must move to stand as the phrase does.
+        return _within(places, self.slop)
+
+    def index(self) -> str | None:
+        """See `Clause.index`."""
+        if not self.words:
+            return None
+        if self.number is not None and 0 < abs(self.number) < 1e-4:
+            return None
+        words = self.words[:1] if self.number is not None else self.words
+        parts = [f'"{word}"' for word in words]
+        if self.prefix:
+            parts[-1] += " *"
+        found = join(" AND ", list(dict.fromkeys(parts)))
+        # A level is also found by its stored number, whatever the line calls it.
+        return None if self.level else found
+
+    def needles(self) -> tuple[bytes, ...] | None:
+        """See `Clause.needles`."""
+        if self.level or not self.words:
+            return None
+        if self.number is not None:
+            return None if 0 < abs(self.number) < 1e-4 else (self.words[0].encode(),)
+        ascii_words = [word for word in self.words if word.isascii()]
+        return (max(ascii_words, key=len).encode(),) if ascii_words else None
+
+    def levels(self) -> int:
+        """See `Clause.levels`."""
+        # Bit 0: lines whose level we do not know may still call it so.
+        return (1 << self.level) | 1 if self.level else ALL_LEVELS
+
+
+class Exact(Plain):
+    """A field's whole value, or one token of its text (Elasticsearch's `term` on keyword or text)."""
+
+    def __init__(self, field: str, value: Any, *, fold_case: bool = False) -> None:
+        self.only_whole = field.endswith(".keyword")
+        self.field = field.removesuffix(".keyword")
+        self.value = value
+        self.text = shown(value)
+        self.fold_case = fold_case
+        self.number = plain_number(self.text)
+        self._words = Words(self.field, self.text)
+        self._one = len(self._words.words) == 1 and (fold_case or self.text == fold(self.text))
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        for value in row.matching(self.field):
+            if isinstance(value, str):
+                if value == self.text or (self.fold_case and fold(value) == fold(self.text)):
+                    return True
+                if self._one and not self.only_whole and self._words._value(value):
+                    return True
+            elif isinstance(value, bool):
+                if shown(value) == self.text:
+                    return True
+            elif self.number is not None and self.number == value:
+                return True
+        return False
+
+    def index(self) -> str | None:
+        """See `Clause.index`."""
+        return None if self.field in {"level", *_OWN} else self._words.index()
+
+    def needles(self) -> tuple[bytes, ...] | None:
+        """See `Clause.needles`."""
+        return None if self.field in {"level", *_OWN} else self._words.needles()
+
+    def levels(self) -> int:
+        """See `Clause.levels`."""
+        number = level_number(self.value) if self.field == "level" else 0
+        return (1 << number) | 1 if number else ALL_LEVELS
+
+
+_OWN = ("@timestamp", "_index", "_id", "dataset")
+
+
+class Pattern(Plain):
+    """A wildcard or regular expression over a field's tokens or its whole value."""
+
+    def __init__(self, field: str, pattern: Any, *, starts: str = "", fold_case: bool = True) -> None:
+        self.field = field.removesuffix(".keyword")
+        self.pattern = pattern
+        self.starts = starts
+        self.fold_case = fold_case
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        for value in row.matching(self.field):
+            text = shown(value)
+            if self.pattern.fullmatch(fold(text) if self.fold_case else text):
+                return True
+            if isinstance(value, str) and any(self.pattern.fullmatch(word) for word in tokens(text)):
+                return True
+        return False
+
+    def index(self) -> str | None:
+        """See `Clause.index`."""
+        words = tokens(self.starts)
+        if not words or self.field in {"level", *_OWN}:
+            return None
+        parts = [f'"{word}"' for word in words]
+        if self.starts[-1:].isalnum() or self.starts.endswith("_"):
+            parts[-1] += " *"
+        return join(" AND ", parts)
+
+
+class Exists(Plain):
+    """The field has a value."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field.removesuffix(".keyword")
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        if self.field in {"*", "_index", "_id", "@timestamp"}:
+            return True
+        if any(True for _ in row.matching(self.field)):
+            return True
+        prefix = self.field + "."
+        return any(path.startswith(prefix) for path, _ in leaves(row.document))
+
+    def index(self) -> str | None:
+        """See `Clause.index`."""
+        if "*" in self.field or self.field in {"level", *_OWN}:
+            return None
+        return join(" AND ", [f'"{word}"' for word in tokens(self.field)])
+
+
+class Ids(Plain):
+    """Lines by their ids; `seqs` are row numbers of the day being read, resolved by the store."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = frozenset(ids)
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        return row.id in self.ids
+
+
+class Fuzzy(Plain):
+    """A token within an edit distance of the wanted one (insert, delete, change, swap)."""
+
+    def __init__(self, field: str, text: str, distance: int | None = None) -> None:
+        self.field = field
+        self.word = fold(text)
+        auto = 0 if len(self.word) < 3 else 1 if len(self.word) < 6 else 2
+        self.distance = auto if distance is None else min(distance, 2)
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        return any(
+            edits(word, self.word, self.distance) <= self.distance
+            for value in row.matching(self.field)
+            for word in tokens(shown(value))
+        )
+
+
+def _within(places: list[list[int]], slop: int) -> bool:
+    shifted = [[place - i for place in found] for i, found in enumerate(places)]
+    # The smallest window over one place a word, after each is moved by its own position.
+    heads = [0] * len(shifted)
+    while True:
+        now = [found[head] for found, head in zip(shifted, heads, strict=True)]
+        if max(now) - min(now) <= slop:
+            return True
+        lowest = now.index(min(now))
+        heads[lowest] += 1
+        if heads[lowest] == len(shifted[lowest]):
+            return False

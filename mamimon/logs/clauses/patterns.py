@@ -1,0 +1,68 @@
+"""Wildcards, edit distances, and the texts of index expressions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mamimon.logs.text import fold
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?")
+
+
+def glob(pattern: str, *, fold_case: bool = True) -> Any:
+    """A compiled `*`/`?` pattern (google-re2, so linear); a backslash takes a character as it is."""
+    import re2
+
+    text = fold(pattern) if fold_case else pattern
+    parts: list[str] = []
+    escaped = False
+    for char in text:
+        if escaped or char not in "*?\\":
+            parts.append(re2.escape(char))
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        else:
+            parts.append("(?s:.*)" if char == "*" else "(?s:.)")
+    return re2.compile("".join(parts))
+
+
+def literal_start(pattern: str) -> str:
+    """What a wildcard pattern begins with before its first `*` or `?`."""
+    return re.split(r"[*?\\]", pattern, maxsplit=1)[0]
+
+
+def edits(left: str, right: str, limit: int) -> int:
+    """Optimal string alignment distance, or more than `limit` as soon as that is certain."""
+    if abs(len(left) - len(right)) > limit:
+        return limit + 1
+    before: list[int] = []
+    last = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        row = [i]
+        for j, b in enumerate(right, 1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        if min(row) > limit:
+            return limit + 1
+        before, last = last, row
+    return last[-1]
+
+
+def plain_number(text: str) -> float | None:
+    """The number that `text` spells the way JSON does, without an exponent; else None.
+
+    `007` and `8e12` are text: as numbers they could be spelled in many ways, which an index of
+    words cannot find.
+    """
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def join(word: str, parts: list[str]) -> str | None:
+    """An FTS5 expression of several parts; None where there is none."""
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else f"({word.join(parts)})"

@@ -1,0 +1,86 @@
+"""Clauses about what lies between two ends: numbers, dates, text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mamimon.logs.clauses.base import ANY_TIME, Plain, Row
+from mamimon.logs.dates import parse_iso
+from mamimon.logs.text import number_of
+
+
+class Range(Plain):
+    """A field between two ends; `low` and `high` are tests of one value."""
+
+    def __init__(self, field: str, low: Bound | None, high: Bound | None) -> None:
+        self.field = field.removesuffix(".keyword")
+        self.low = low
+        self.high = high
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        if self.field == "@timestamp":
+            low, high = self.bounds()
+            return low <= row.time_us <= high
+        return any(
+            (self.low is None or self.low.above(value)) and (self.high is None or self.high.below(value))
+            for value in row.matching(self.field)
+        )
+
+    def bounds(self) -> tuple[int, int]:
+        """See `Clause.bounds`."""
+        if self.field != "@timestamp":
+            return ANY_TIME
+        low, high = ANY_TIME
+        if self.low is not None and self.low.seconds is not None:
+            low = round(self.low.seconds * 1_000_000)
+            # A date has milliseconds in Elasticsearch: "after .123" leaves .123456 out too.
+            low = low if self.low.included else (low // 1000 + 1) * 1000
+        if self.high is not None and self.high.seconds is not None:
+            high = round(self.high.seconds * 1_000_000)
+            high = high + 999 if self.high.included else high - 1
+        return low, high
+
+
+class Bound:
+    """One end of a range: compares with numbers as a number, with dates as a date, else as text."""
+
+    def __init__(self, text: str, included: bool, seconds: float | None) -> None:
+        self.text = text
+        self.included = included
+        self.seconds = seconds
+        self.number = number_of(text)
+
+    def _sign(self, value: Any) -> int | None:
+        """Below zero where `value` is before this end, above where after; None where not comparable."""
+        if isinstance(value, bool):
+            return None
+        if isinstance(value, (int, float)):
+            end = self.number
+            if end is None:
+                if self.seconds is None:
+                    return None
+                end = self.seconds * 1000.0
+            return (value > end) - (value < end)
+        return self._text_sign(str(value))
+
+    def _text_sign(self, text: str) -> int:
+        if self.number is not None:
+            number = number_of(text)
+            if number is not None:
+                return (number > self.number) - (number < self.number)
+        elif self.seconds is not None:
+            seconds = parse_iso(text)
+            if seconds is not None:
+                return (seconds > self.seconds) - (seconds < self.seconds)
+        return (text > self.text) - (text < self.text)
+
+    def above(self, value: Any) -> bool:
+        """Whether `value` lies above this lower end."""
+        sign = self._sign(value)
+        return sign is not None and (sign > 0 or (sign == 0 and self.included))
+
+    def below(self, value: Any) -> bool:
+        """Whether `value` lies below this upper end."""
+        sign = self._sign(value)
+        return sign is not None and (sign < 0 or (sign == 0 and self.included))

@@ -1,0 +1,1 @@
+"""Day files of log lines: blocks, the files, reading them, and the folder that holds them."""
