@@ -66,6 +66,11 @@ class Shipper:
         base = Path(settings.spool_dir) if settings.spool_dir else default_folder()
         return Spool(base / folder, settings.spool_bytes, settings.spool_age_s, self.losses)
 
+    def begin(self) -> None:
+        """Start at once where an earlier process left something; else the first `put` does."""
+        if self._spool is not None and self._spool.has_legacy():
+            self._start()
+
     def put(self, kind: str, payload: Any, rank: int) -> None:
         """Hand one thing over; returns at once, whatever the other side does."""
         waiting = self.buffer.put(Item(kind, payload), rank)

@@ -128,6 +128,13 @@ class Spool:
         ready = [entry for entry in self.entries if entry.kind in kinds]
         return min(ready, key=lambda entry: (-entry.rank, entry.created, entry.path.name), default=None)
 
+    def has_legacy(self) -> bool:
+        """Whether an earlier process may have left something; one look at the folder."""
+        try:
+            return fcntl is not None and any(self._base.iterdir())
+        except OSError:
+            return False
+
     def adopt(self) -> None:
         """Take over the folders of processes that died, so that what they left is sent."""
         if fcntl is None or not self._base.is_dir():

@@ -61,6 +61,8 @@ def start(settings: Settings) -> None:
     shutdown()
     shipper = Shipper(settings) if settings.bulk_url or settings.url or settings.dsn else None
     agent.configure(settings, shipper)
+    if shipper is not None:
+        shipper.begin()
     _handlers.extend(logs.attach(settings, bool(settings.bulk_url)))
     if settings.install_hooks and shipper is not None:
         _hooks = errors.Hooks()

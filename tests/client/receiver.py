@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,8 +50,15 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 return
 
+        connections: set[Any] = set()
+        self._connections = connections
+
         class Quiet(ThreadingHTTPServer):
             daemon_threads = True
+
+            def process_request(self, request: Any, address: Any) -> None:
+                connections.add(request)
+                super().process_request(request, address)
 
             def handle_error(self, *_: Any) -> None:  # a client that gave up on us is what some tests want
                 return
@@ -62,6 +71,9 @@ class Receiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _good(self, handler: Any, body: bytes) -> None:
         if handler.path.endswith("/_bulk"):

@@ -7,12 +7,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import mamimon
 from mamimon.client.logs import JSONFormatter
 from tests.client.receiver import Receiver
+from tests.conftest import ROOT
 
 Client = Callable[..., None]
 
@@ -200,6 +202,23 @@ def test_the_missions_variables_configure_the_client() -> None:
     dsn = parse_dsn(settings.dsn)
     assert dsn is not None and dsn.envelope_url == "http://localhost:7007/api/1/envelope/"
     assert parse_dsn("https://your-sentry-dsn@sentry.io/project-id") is None
+
+
+@pytest.mark.feature("C4")
+def test_a_dot_env_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` of the current folder configures the client; the environment goes before it."""
+    from mamimon.client.settings import resolve
+
+    monkeypatch.chdir(tmp_path)
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    own = "export MAMIMON_SERVICE='chat' \nMAMIMON_URL=http://one:7007 # here\nMAMIMON_TOKEN=\n"
+    (tmp_path / ".env").write_text(example + own, encoding="utf-8")
+    settings = resolve({})
+    assert (settings.url, settings.service, settings.token) == ("http://one:7007", "chat", "")
+    assert settings.dsn == ""
+    monkeypatch.setenv("MAMIMON_URL", "http://two:7007")
+    assert resolve({}).url == "http://two:7007"
+    assert resolve({"url": "http://three"}).url == "http://three"
 
 
 @pytest.mark.feature("C4")
