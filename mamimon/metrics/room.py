@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mamimon.metrics.ingest import Pusher
 from mamimon.metrics.pages import page_handlers
 from mamimon.metrics.query import LocalBackend, SeriesBackend
 from mamimon.metrics.routes import api_handlers
@@ -39,6 +40,7 @@ class MetricRoom:
         self.store = SeriesStore(core.data_dir / "metrics", core.settings, core.clock)
         self._local = LocalBackend(core, self.store)
         self.scraper = Scraper(core, self.store, None)
+        self.pusher = Pusher(self.store, core.settings.metrics)
 
     @property
     def backend(self) -> SeriesBackend:
@@ -72,7 +74,7 @@ class MetricRoom:
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
         return [
-            *api_handlers(self._core, self.store, self._local, self.scraper),
+            *api_handlers(self._core, self.store, self._local, self.scraper, self.pusher),
             *page_handlers(self._core, self.scraper, self._local),
         ]
 

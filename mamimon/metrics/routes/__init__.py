@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mamimon.metrics.routes.chart import chart_handlers
+from mamimon.metrics.routes.push import push_handlers
 from mamimon.metrics.routes.questions import question_handlers
 from mamimon.metrics.routes.series import series_handlers
 from mamimon.metrics.routes.status import status_handlers
@@ -12,6 +13,7 @@ from mamimon.metrics.routes.status import status_handlers
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.metrics.ingest import Pusher
     from mamimon.metrics.query import LocalBackend
     from mamimon.metrics.scrape.loop import Scraper
     from mamimon.metrics.store import SeriesStore
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def api_handlers(
-    core: Core, store: SeriesStore, backend: LocalBackend, scraper: Scraper
+    core: Core, store: SeriesStore, backend: LocalBackend, scraper: Scraper, pusher: Pusher
 ) -> list[ControllerRouterHandler]:
     """Every handler of the API."""
     return [
@@ -27,4 +29,5 @@ def api_handlers(
         *series_handlers(core, store, backend, scraper),
         *status_handlers(core, store, scraper),
         *chart_handlers(core, backend),
+        *push_handlers(core, pusher),
     ]

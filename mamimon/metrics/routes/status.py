@@ -86,7 +86,7 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
                 "storage.tsdb.retention.time": f"{settings.retention_days}d",
                 "web.enable-admin-api": str(settings.admin_api).lower(),
                 "web.enable-lifecycle": "false",
-                "web.enable-remote-write-receiver": "false",
+                "web.enable-remote-write-receiver": "true",
             }
         )
 

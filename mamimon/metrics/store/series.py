@@ -128,7 +128,9 @@ class SeriesStore:
             rows: dict[int, tuple[Head, Row]] = {}
             count = 0
             for scrape in scrapes:
-                self._check(scrape)
+                refusal = self.refusal(scrape.source, scrape.at)
+                if refusal:
+                    raise bad_input(refusal)
                 head = day.head(scrape.source, scrape.at)
                 if head.number in rows:
                     # A row is laid out on the columns that the one before it added.
@@ -153,12 +155,16 @@ class SeriesStore:
             for head, row in rows:
                 head.apply(row)
 
-    def _check(self, scrape: Scrape) -> None:
-        newest = self._newest.get(scrape.source, 0)
-        if scrape.at > self._clock.now() * 1000 + _FUTURE_MS:
-            raise bad_input(f"timestamp {scrape.at} ms is more than 10 min in the future")
-        if scrape.at < newest - self._settings.metrics.out_of_order_s * 1000:
-            raise bad_input(f"timestamp {scrape.at} ms is too far behind the newest sample of its source")
+    def refusal(self, source: str, at: int) -> str:
+        """Why a sample of `source` at `at` (ms) would be refused, or an empty string."""
+        newest, now = self._newest.get(source, 0), self._clock.now() * 1000
+        if at > now + _FUTURE_MS:
+            return f"timestamp {at} ms is more than 10 min in the future"
+        if at < now - self._settings.metrics.retention_days * 86_400_000:
+            return f"timestamp {at} ms is older than the retention"
+        if at < newest - self._settings.metrics.out_of_order_s * 1000:
+            return f"timestamp {at} ms is too far behind the newest sample of its source"
+        return ""
 
     def _gone(self, day: Day, scrape: Scrape) -> list[int]:
         known = self._live.get(scrape.source)
