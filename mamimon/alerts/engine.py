@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mamimon.alerts import states, store
+from mamimon.alerts.evaluate import Ask, alerting, recording
 from mamimon.alerts.model import ActiveAlert, Alert, Labels, Rule, RuleGroup, fingerprint
-from mamimon.alerts.states import Found
-from mamimon.alerts.templates import Sample, TemplateError, expand
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import QueryResult
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.alerts")
-MAX_ALERTS = 10_000
 HOLD_S = 60.0
 
 
@@ -148,6 +146,10 @@ class Engine:
         """Evaluate every rule of a group at one instant."""
         began = self._clock.monotonic()
         at = now - group.query_offset_s
+
+        async def ask(expr: str) -> QueryResult:
+            return await self._backend().instant(expr, at, timeout_s=group.interval_s)
+
         changed: list[tuple[str, ActiveAlert]] = []
         gone: list[tuple[str, str]] = []
         told: list[Alert] = []
@@ -157,12 +159,12 @@ class Engine:
             try:
                 if rule.alerting:
                     key = group.rule_key(rule)
-                    new, ended = await self._alerting(group, rule, at, now)
+                    new, ended = await self._alerting(group, rule, ask, now)
                     changed.extend((key, one) for one in new)
                     gone.extend((key, one) for one in ended)
                     told.extend(self._told(rule, new))
                 else:
-                    samples.extend(await self._recording(group, rule, at))
+                    samples.extend(await recording(group, rule, ask))
                 rule.health, rule.error = "ok", ""
             except Exception as error:
                 rule.health, rule.error = "err", str(error)[:500] or type(error).__name__
@@ -174,58 +176,11 @@ class Engine:
         await self._write_series(group, now, samples)
 
     async def _alerting(
-        self, group: RuleGroup, rule: Rule, at: float, now: float
+        self, group: RuleGroup, rule: Rule, ask: Ask, now: float
     ) -> tuple[list[ActiveAlert], list[str]]:
-        result = await self._backend().instant(rule.expr, at, timeout_s=group.interval_s)
-        found: dict[str, Found] = {}
-        for labels, value in vector(result):
-            one = await self._found(group, rule, labels, value, at)
-            key = fingerprint(one.labels)
-            if key in found:
-                raise ValueError("vector contains metrics with the same labelset after applying alert labels")
-            found[key] = one
-        if len(found) > (group.limit or MAX_ALERTS):
-            raise ValueError(f"exceeded limit of {group.limit or MAX_ALERTS} with {len(found)} alerts")
+        found = await alerting(group, rule, ask, self._external(), self._core.base_url)
         had = self.states.get(group.rule_key(rule), {})
         return states.advance(rule, had, found, now, hold=now < self._hold_until)
-
-    async def _found(self, group: RuleGroup, rule: Rule, labels: Labels, value: float, at: float) -> Found:
-        own = {k: v for k, v in labels.items() if k != "__name__"}
-
-        async def query(expr: str) -> list[Sample]:
-            result = await self._backend().instant(expr, at, timeout_s=group.interval_s)
-            return [Sample(*pair) for pair in vector(result)]
-
-        async def text(source: str) -> str:
-            try:
-                return await expand(
-                    source,
-                    own,
-                    value,
-                    query=query,
-                    external_labels=self._external(),
-                    external_url=self._core.base_url,
-                )
-            except TemplateError as error:
-                return f"<error expanding template: {error}>"
-
-        extra = {k: await text(v) for k, v in {**group.labels, **rule.labels}.items()}
-        final = {k: v for k, v in {**own, **extra, "alertname": rule.name}.items() if v}
-        return Found(final, {k: await text(v) for k, v in rule.annotations.items()}, value)
-
-    async def _recording(self, group: RuleGroup, rule: Rule, at: float) -> list[tuple[Labels, float]]:
-        result = await self._backend().instant(rule.expr, at, timeout_s=group.interval_s)
-        out: dict[str, tuple[Labels, float]] = {}
-        for labels, value in vector(result):
-            named = {**labels, **group.labels, **rule.labels, "__name__": rule.name}
-            final = {k: v for k, v in named.items() if v}
-            key = fingerprint(final)
-            if key in out:
-                raise ValueError("vector contains metrics with the same labelset after applying rule labels")
-            out[key] = (final, value)
-        if group.limit and len(out) > group.limit:
-            raise ValueError(f"exceeded limit of {group.limit} with {len(out)} series")
-        return list(out.values())
 
     async def _keep_states(self, changed: list[tuple[str, ActiveAlert]], gone: list[tuple[str, str]]) -> None:
         # A value that moved is not worth an fsync; a state, a start or an end is.
@@ -289,14 +244,3 @@ def _fixed(one: ActiveAlert | None) -> tuple[object, ...]:
     if one is None:
         return ()
     return (one.state, one.active_at, one.fired_at, one.resolved_at, one.keep_since)
-
-
-def vector(result: QueryResult) -> list[tuple[Labels, float]]:
-    """Labels and value of every element of an instant vector; a scalar is one element without labels."""
-    if result.kind not in {"vector", "scalar"}:
-        raise ValueError(f"rule result is a {result.kind}, not a vector or scalar")
-    out: list[tuple[Labels, float]] = []
-    for number, labels in enumerate(result.labels or ([{}] if result.kind == "scalar" else [])):
-        if result.present[number, -1]:
-            out.append((labels, float(result.values[number, -1])))
-    return out

@@ -255,16 +255,17 @@ async def incident_context(service: Alerting, logs: Any, errors: Any, incident_i
         + urlencode({"matchers": ", ".join(f'{k}="{v}"' for k, v in sorted(incident.labels.items()))})
         + "#silence",
         "actor": current_actor.get(),
-        "next": _next(incident),
+        "next": _next(service, incident),
     }
 
 
-def _next(incident: Incident) -> list[str]:
+def _next(service: Alerting, incident: Incident) -> list[str]:
     """Who is told next, by address."""
     steps = incident.policy.steps
     if incident.due_at is None or not steps:
         return []
-    return [ref.rsplit("/", 1)[-1] for ref in steps[incident.step % len(steps)].targets]
+    refs = steps[incident.step % len(steps)].targets
+    return [target.to for ref in refs if (target := service.routing.target(ref)) is not None]
 
 
 async def _lines(logs: Any, incident: Incident, end: float) -> list[Any]:

@@ -1,4 +1,4 @@
-"""`mamimon alerts`: what fires, answering it, keeping it quiet; checking and backtesting rules."""
+"""`mamimon alerts`: what fires, answering it, keeping it quiet; checking, testing and backtesting rules."""
 
 from __future__ import annotations
 
@@ -101,6 +101,25 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
             click.echo(str(error))
         click.echo(f"{rules} rules in {len(loaded.groups)} groups, {len(loaded.errors)} mistakes", err=True)
     sys.exit(1 if loaded.errors else 0)
+
+
+@alerts.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@_JSON
+def test(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run unit tests of rules, in the form of `promtool test rules`; exits 1 where one fails."""
+    from mamimon.alerts.unit_tests import run_file
+
+    verdicts = [run_file(path) for path in files]
+    if as_json:
+        out = [{"file": one.file, "tests": one.tests, "failures": one.failures} for one in verdicts]
+        click.echo(json.dumps(out))
+    else:
+        for one in verdicts:
+            click.echo(f"{one.file}: {'FAILED' if one.failures else 'passed'} ({one.tests} tests)")
+            for failure in one.failures:
+                click.echo(f"  {failure}")
+    sys.exit(1 if any(one.failures for one in verdicts) else 0)
 
 
 @alerts.command()
