@@ -17,7 +17,7 @@ from pathlib import Path
 from mamimon.problems import Kind, Problem
 from mamimon.retention import backup
 from mamimon.retention.backup import BackupError
-from mamimon.retention.model import DayResult, DayStore, Deletion, DueDay, Manifest, Run
+from mamimon.retention.model import DayResult, DayStore, Deletion, DueDay, Manifest, Run, ends_at
 from mamimon.retention.store import RetentionStore
 from mamimon.storage import Core
 
@@ -65,12 +65,10 @@ class Cleanup:
     def due(self) -> list[DueDay]:
         """The days that are wholly older than their signal is kept, oldest first."""
         now = self._core.clock.now()
-        found = []
+        found: list[DueDay] = []
         for signal, (days, keep_days) in self._signals.items():
-            for day in days.days():
-                ends = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC).timestamp() + _DAY_S
-                if ends <= now - keep_days * _DAY_S:
-                    found.append(DueDay(signal, day, _size(days.day_path(day))))
+            old = [day for day in days.days() if ends_at(day) <= now - keep_days * _DAY_S]
+            found += [DueDay(signal, day, _size(days.day_path(day))) for day in old]
         return sorted(found, key=lambda one: (one.day, one.signal))
 
     async def run(self) -> list[DayResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -28,6 +29,45 @@ class DayStore(Protocol):
     async def drop_day(self, day: str) -> None:
         """Delete the day."""
         ...
+
+
+@runtime_checkable
+class MonthStore(Protocol):
+    """A signal that keeps a file a UTC month, named `YYYY-MM`."""
+
+    def months(self) -> Sequence[str]:
+        """Months that have data."""
+        ...
+
+    def month_path(self, month: str) -> Path:
+        """The file of a month."""
+        ...
+
+    async def snapshot_month(self, month: str, target: Path) -> None:
+        """A consistent copy of the month's file at `target`."""
+        ...
+
+    async def drop_month(self, month: str) -> None:
+        """Delete the month."""
+        ...
+
+
+class Months:
+    """A `MonthStore` seen as a `DayStore` whose days are months."""
+
+    def __init__(self, store: MonthStore) -> None:
+        self.days = store.months
+        self.day_path = store.month_path
+        self.snapshot_day = store.snapshot_month
+        self.drop_day = store.drop_month
+
+
+def ends_at(day: str) -> float:
+    """Epoch seconds at which a day (`YYYY-MM-DD`) or month (`YYYY-MM`) is over."""
+    if len(day) == 7:
+        year, month = int(day[:4]), int(day[5:])
+        return dt.datetime(year + month // 12, month % 12 + 1, 1, tzinfo=dt.UTC).timestamp()
+    return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC).timestamp() + 86_400.0
 
 
 class DueDay(msgspec.Struct, frozen=True):

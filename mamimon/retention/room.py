@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from mamimon.problems import Problem
 from mamimon.retention.cleanup import Cleanup, next_night
-from mamimon.retention.model import DayStore
+from mamimon.retention.model import DayStore, Months, MonthStore
 from mamimon.retention.routes import retention_routes
 from mamimon.retention.store import RetentionStore
 from mamimon.room import Task
@@ -47,10 +47,12 @@ class RetentionRoom:
             "errors": (errors, settings.errors.retention_days),
             "events": (events, settings.events.retention_days),
         }
-        # A signal that keeps no day files cleans up in its own way.
-        self._signals = {
-            name: (room, days) for name, (room, days) in rooms.items() if isinstance(room, DayStore)
-        }
+        self._signals: dict[str, tuple[DayStore, int]] = {}
+        for name, (room, days) in rooms.items():
+            if isinstance(room, MonthStore):
+                self._signals[name] = (Months(room), days)
+            elif isinstance(room, DayStore):
+                self._signals[name] = (room, days)
         self._store = RetentionStore(core.state)
         self.cleanup = Cleanup(core, self._store, self._signals, self._note)
 

@@ -80,7 +80,7 @@ def test_panels_do_not_overlap() -> None:
 @pytest.mark.feature("F4")
 @pytest.mark.parametrize("dashboard", dashboards(), ids=lambda one: one["uid"])
 def test_every_query_is_promql(dashboard: dict[str, Any]) -> None:
-    """Every expression parses as PromQL."""
+    """Every expression parses as PromQL, by Prometheus' grammar in Rust and by our own engine."""
     found = queries(dashboard)
     assert found
     for expr in found:

@@ -95,7 +95,7 @@ def test_what_cannot_be_backed_up_stays(start: Start, clock: ManualClock, tmp_pa
     server = start(events={"retention_days": 1}, retention={"backup_dir": str(blocked)}, **QUIET)
     track(server, 5)
     old = day(clock)
-    clock.advance(86_400)
+    let_a_night_pass(server, clock)
     found = let_a_night_pass(server, clock)
     assert (found["last"]["deleted"], found["last"]["failed"]) == (0, 1)
     assert "backups" in found["last"]["message"]
@@ -241,7 +241,7 @@ def test_encrypted_backups(start: Start, clock: ManualClock, tmp_path: Path) -> 
     server = start(events={"retention_days": 1}, retention=recipients, **QUIET)
     track(server, 9)
     old = day(clock)
-    clock.advance(86_400)
+    let_a_night_pass(server, clock)
     assert let_a_night_pass(server, clock)["last"]["deleted"] == 1
     server.stop()
     packed = server.data_dir / "backups" / "events" / f"{old}.db.zst.age"
@@ -280,3 +280,40 @@ def test_every_night_has_one_clean_up_also_over_clock_changes(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.feature("R1")
+def test_errors_go_by_month(start: Start, clock: ManualClock) -> None:
+    """Error events lie in monthly files: a month goes, backed up, when all of it is too old."""
+    server = start(errors={"retention_days": 1}, **QUIET)
+    project = server.client.get("/api/mamimon/errors/dsn").json()["dsn"]
+    key, _, rest = project.removeprefix("http://").partition("@")
+    event = {"event_id": "0" * 31 + "1", "message": "boom", "level": "error", "timestamp": clock.now()}
+    sent = server.client.post(
+        f"/api/{rest.rsplit('/', 1)[1]}/store/",
+        json=event,
+        headers={"X-Sentry-Auth": f"Sentry sentry_key={key}"},
+    )
+    assert sent.status_code == 200, sent.text
+    month = day(clock)[:7]
+    path = server.data_dir / "errors" / f"{month}.db"
+    wait_until(path.is_file)
+    clock.jump(32 * 86_400)
+    done = json.loads(mamimon(server.data_dir, "cleanup", "--json").stdout)
+    assert [(row["signal"], row["day"], row["error"]) for row in done] == [("errors", month, "")]
+    assert not path.exists()
+    assert (server.data_dir / "backups" / "errors" / f"{month}.db.zst").is_file()
+
+
+@pytest.mark.feature("R1")
+def test_metric_days_go_too(start: Start, clock: ManualClock) -> None:
+    """A day of samples is backed up and deleted after its own retention; newer days still answer."""
+    server = start(metrics={"retention_days": 1}, health={"host_checks": False})
+    old = day(clock)
+    path = server.data_dir / "metrics" / f"{old}.db"
+    wait_until(path.is_file)
+    let_a_night_pass(server, clock)
+    found = let_a_night_pass(server, clock)
+    assert (found["last"]["failed"], found["last"]["message"]) == (0, "")
+    assert not path.exists()
+    assert (server.data_dir / "backups" / "metrics" / f"{old}.db.zst").is_file()
