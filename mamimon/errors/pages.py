@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath, FromQuery, Parameter
 from litestar.response import Redirect, Template
 
 from mamimon.errors.model import STATUSES, Event, ExceptionValue, Frame, Status
-from mamimon.errors.present import curl_command, facts, flat, spark, trail
+from mamimon.errors.present import curl_command, facts, flat, markdown, spark, trail
 from mamimon.problems import Problem, bad_input, not_found
 
 if TYPE_CHECKING:
@@ -83,8 +83,14 @@ def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return await _issue_page(room, issue_id, "")
 
     @get("/errors/{issue_id:int}/events/{event_id:str}", include_in_schema=False)
-    async def event(issue_id: FromPath[int], event_id: FromPath[str]) -> Template:
-        """An issue with one of its events."""
+    async def event(issue_id: FromPath[int], event_id: FromPath[str]) -> Template | Response[str]:
+        """An issue with one of its events; `<event>.md` is the event as Markdown."""
+        if event_id.endswith(".md"):
+            found = await room.query.event(issue_id, event_id.removesuffix(".md"))
+            if found is None:
+                raise not_found("this event is not kept")
+            body = markdown(found[1], f"{room.core.base_url}/errors/{issue_id}/events/{found[1].id}")
+            return Response(body, media_type="text/markdown; charset=utf-8")
         return await _issue_page(room, issue_id, event_id)
 
     return [issues, issue, event]

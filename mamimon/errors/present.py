@@ -115,3 +115,22 @@ def curl_command(event: Event) -> str:
     if request.body is not None:
         parts += ["--data", request.body if isinstance(request.body, str) else json.dumps(request.body)]
     return " ".join(shlex.quote(part) for part in [*parts, url])
+
+
+def markdown(event: Event, link: str) -> str:
+    """The event as Markdown, for a bug tracker or an assistant."""
+    lines = [f"# {event.title}", "", f"{event.culprit or event.platform}  ", link, ""]
+    for key, value in event.tags.items():
+        lines.append(f"- {key}: `{value}`")
+    for one in reversed(event.exceptions):
+        lines += ["", f"## {one.type or 'Exception'}", "", "```", one.value, "```", "", "```"]
+        for frame in reversed(one.frames):
+            mark = "*" if frame.in_app else " "
+            lines.append(f"{mark} {frame.function or '?'} in {frame.module or frame.file}:{frame.line}")
+            if frame.code:
+                lines.append(f"      {frame.code.strip()}")
+        lines.append("```")
+    if event.breadcrumbs:
+        lines += ["", "## Before it happened", ""]
+        lines += [f"- {crumb.category or crumb.type}: {line}" for crumb, line in trail(event)[:20]]
+    return "\n".join(lines) + "\n"
