@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from mamimon.errors.event_store import EventStore, Prepared, month_of, pack
+from mamimon.errors.batch_store import Prepared
+from mamimon.errors.event_store import EventStore, month_of, pack
 from mamimon.errors.grouping import group
 from mamimon.errors.issue_store import Change, IssueStore
 from mamimon.errors.model import Attachment

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mamimon.errors.event_store import Delta
+from mamimon.errors.batch_store import Delta
 from mamimon.errors.model import Activity, Event, Feedback, Grouping, Issue, IssueList, IssueSummary, Status
 from mamimon.storage import Database
 

@@ -8,7 +8,7 @@
  * Errors go as Sentry envelopes to `/api/<project>/envelope/`, events to `/batch/`.
  */
 /** `<key>/<project>` of the server that gave the file out. */
-const SERVED = "";
+const SERVED = /** @type {string} */ ("");
 const HERE = import.meta.url;
 /** @type {Record<string, string>} */
 const ENV = /** @type {any} */ (import.meta).env || {};
@@ -63,7 +63,8 @@ function distinctId() {
 /** @param {string} [given] */
 function findDsn(given) {
   const tag = doc && doc.querySelector("script[data-dsn]");
-  const served = SERVED && HERE ? new URL(HERE).origin.replace("//", "//" + SERVED.split("/")[0] + "@") + "/" + SERVED.split("/")[1] : "";
+  const [mine, number] = SERVED.split("/");
+  const served = number && HERE && new URL(HERE).origin.replace("//", `//${mine}@`) + "/" + number;
   return given || ENV.VITE_SENTRY_DSN || ENV.VITE_MAMIMON_DSN || (tag && tag.dataset.dsn) || served;
 }
 
@@ -85,7 +86,6 @@ function initializeErrorTracking(given) {
 function listen() {
   win.addEventListener("error", (/** @type {any} */ event) => {
     if (event.error || event.message) report(event.error || event.message, "onerror", event);
-    else if (event.target && event.target !== win) addBreadcrumb({ category: "resource", level: "error", message: String(event.target.src || event.target.href) });
   }, true);
   win.addEventListener("unhandledrejection", (/** @type {any} */ event) => report(event.reason, "onunhandledrejection"));
   win.addEventListener("online", resend);
@@ -134,10 +134,10 @@ function watchFetch() {
     if (own(url)) return real.call(win, input, init);
     const call = begin((init && init.method) || (request && request.method) || "GET", url);
     if (sameOrigin(url)) {
-      const headers = new Headers((init && init.headers) || (request && request.headers));
+      const headers = new Headers((init && init.headers) || (request && request.headers) || {});
       if (!headers.has("x-request-id")) headers.set("x-request-id", call.id);
       call.id = headers.get("x-request-id") || "";
-      init = Object.assign({}, init, { headers });
+      init = { ...init, headers };
     }
     return real.call(win, input, init).then((/** @type {any} */ response) => {
       finish(call, response.status, response.headers.get("x-request-id"));
@@ -226,7 +226,7 @@ function exceptions(thrown, mechanism, event) {
     let stack = real ? frames(one) : [];
     if (!stack.length && event && event.filename) stack = [{ filename: event.filename, lineno: event.lineno, colno: event.colno, function: "?" }];
     values.unshift({
-      type: real ? one.name || "Error" : mechanism === "onunhandledrejection" ? "UnhandledRejection" : "Error",
+      type: real ? one.name : /rej/.test(mechanism) ? "UnhandledRejection" : "Error",
       value: real ? String(one.message) : typeof one === "object" ? tried(() => JSON.stringify(one)) || "[object]" : String(one),
       mechanism: { type: mechanism, handled: !/^on/.test(mechanism) },
       stacktrace: stack.length ? { frames: stack } : undefined,
@@ -242,7 +242,7 @@ function report(thrown, mechanism, event, extra) {
     if (seen.has(thrown)) return "";
     seen.add(thrown);
   }
-  return send(Object.assign({ exception: exceptions(thrown, mechanism, event) }, extra));
+  return send({ exception: exceptions(thrown, mechanism, event), ...extra });
 }
 
 /** Reports an error that was caught. @param {unknown} error @param {any} [extra] */
@@ -262,16 +262,15 @@ function send(event) {
   if (now() - minute > 60) { minute = now(); sent = 0; }
   if (++sent > 60) return "";
   const { location, navigator, screen } = win;
-  event = Object.assign({ event_id: hex(), timestamp: now(), platform: "javascript", level: "error", release: options.release, environment: options.environment, breadcrumbs: crumbs.slice(), sdk: { name: "mamimon.browser", version: "0.1.0" } }, event);
-  event.user = Object.assign({ id: distinctId() }, user);
-  event.tags = Object.assign({}, tags, event.tags);
+  event = { event_id: hex(), timestamp: now(), platform: "javascript", level: "error", release: options.release, environment: options.environment, breadcrumbs: crumbs.slice(), sdk: { name: "mamimon.browser", version: "0.1.0" }, ...event };
+  event.user = { id: distinctId(), ...user };
+  event.tags = { ...tags, ...event.tags };
   if (location) {
     event.request = { url: location.href, headers: { "User-Agent": navigator.userAgent, Referer: doc.referrer } };
-    event.contexts = Object.assign({ page: {
+    event.contexts = { page: {
       title: doc.title, viewport: win.innerWidth + "×" + win.innerHeight, screen: screen.width + "×" + screen.height,
-      language: navigator.language, referrer: doc.referrer, online: navigator.onLine, pixel_ratio: win.devicePixelRatio,
-      timezone: tried(() => Intl.DateTimeFormat().resolvedOptions().timeZone), since_load_s: Math.round(win.performance.now() / 100) / 10,
-    } }, event.contexts);
+      language: navigator.language, referrer: doc.referrer, online: navigator.onLine,
+    }, ...event.contexts };
   }
   if (options.beforeSend) event = options.beforeSend(event);
   if (!event) return "";
@@ -311,14 +310,14 @@ function resend() {
 
 /** Notes something that an error report should tell of. @param {any} crumb */
 function addBreadcrumb(crumb) {
-  crumbs.push(Object.assign({ timestamp: now(), level: "info" }, crumb));
+  crumbs.push({ timestamp: now(), level: "info", ...crumb });
   if (crumbs.length > 30) crumbs.shift();
 }
 
 /** Counts a product event; sent in batches. @param {string} type @param {Record<string, unknown>} [properties] */
 function trackEvent(type, properties) {
   if (!started && !initializeErrorTracking()) return;
-  events.push({ event: type, distinct_id: distinctId(), properties: Object.assign({ $current_url: doc && win.location.href }, properties), timestamp: new Date().toISOString() });
+  events.push({ event: type, distinct_id: distinctId(), properties: { $current_url: doc && win.location.href, ...properties }, timestamp: new Date().toISOString() });
   if (events.length >= 20) flush();
   else timer = timer || setTimeout(flush, 2000);
 }
@@ -335,7 +334,7 @@ function flush(leaving) {
 
 /** Says who the user is, for events and errors. @param {string} id @param {Record<string, unknown>} [traits] */
 function identify(id, traits) {
-  user = Object.assign({}, traits, { id });
+  user = { ...traits, id };
 }
 
 /** Says who met the errors; null forgets. @param {any} value */

@@ -2,7 +2,8 @@
 
 `/sdk/mamimon.js` is an ES module or a classic script by how a page asks: browsers fetch modules in
 CORS mode (`Sec-Fetch-Mode: cors`, or an `Origin` where that header is not sent) and classic scripts
-without. `/sdk/mamimon.mjs` and `/sdk/mamimon.classic.js` are always the one or the other.
+without. `/sdk/mamimon.mjs` and `/sdk/mamimon.classic.js` are always the one or the other. What is
+given out has no comments; `web/sdk/mamimon.js` is the readable source.
 """
 
 from __future__ import annotations
@@ -23,8 +24,14 @@ if TYPE_CHECKING:
     from mamimon.errors.room import ErrorRoom
 
 _EXPORT = re.compile(r"^export \{ ([\w, ]+) \};\s*$", re.MULTILINE)
-_SERVED = 'const SERVED = "";'
+_SERVED = 'const SERVED = /** @type {string} */ ("");'
 _HERE = "const HERE = import.meta.url;"
+# Texts and regular expressions, which stay; comments and blanks, which need not.
+_TOKEN = re.compile(
+    r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|//[^\n]*|/\*.*?\*/'
+    r"|/(?![*/ ])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\]|\\.)*\])+/[a-z]*|\s+",
+    re.DOTALL,
+)
 _ENV = "const ENV = /** @type {any} */ (import.meta).env || {};"
 
 
@@ -48,6 +55,37 @@ def classic(served: str) -> str:
     return f'(() => {{\n"use strict";\n{text}}})();\n'
 
 
+def squeeze(text: str) -> str:
+    """The script without comments and needless blanks; names stay, so it can still be read."""
+    out: list[str] = []
+    gap = ""
+    last = 0
+    for found in [*_TOKEN.finditer(text), None]:
+        between = text[last : found.start() if found else len(text)]
+        if between:
+            out.append(_joint(out[-1] if out else "", between, gap) + between)
+            gap = ""
+        if found is None:
+            break
+        last = found.end()
+        if found[0].isspace() or found[0].startswith(("//", "/*")):
+            gap = "\n" if "\n" in gap + found[0] else " "
+        else:
+            out.append(_joint(out[-1] if out else "", found[0], gap) + found[0])
+            gap = ""
+    return "".join(out) + "\n"
+
+
+def _joint(before: str, after: str, gap: str) -> str:
+    """What must stay of `gap` between two pieces."""
+    a, b = before[-1:], after[:1]
+    if not gap or not a:
+        return ""
+    if gap == "\n":
+        return "" if a in "{;,(" else "\n"
+    return " " if (a.isalnum() and b.isalnum()) or (a in "+-" and a == b) else ""
+
+
 def sdk_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
     """`/sdk/mamimon.js`, `.mjs` and `.classic.js`."""
     made: dict[tuple[str, bool], tuple[bytes, bytes, str]] = {}
@@ -56,7 +94,7 @@ def sdk_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
         project = (await room.projects())[0]
         served = f"{project.key}/{project.id}"
         if (served, as_module) not in made:
-            plain = (module if as_module else classic)(served).encode()
+            plain = squeeze((module if as_module else classic)(served)).encode()
             tag = f'"{hashlib.sha256(plain).hexdigest()[:20]}"'
             made[served, as_module] = plain, gzip.compress(plain, 9, mtime=0), tag
         plain, packed, tag = made[served, as_module]
