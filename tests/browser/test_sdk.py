@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,7 +18,7 @@ SDK = ROOT / "web" / "sdk" / "mamimon.js"
 
 
 class _Site(http.server.BaseHTTPRequestHandler):
-    pages: dict[str, str] = {}
+    pages: ClassVar[dict[str, str]] = {}
 
     def do_GET(self) -> None:
         page = self.pages.get(self.path)
@@ -80,7 +80,8 @@ def test_a_page_reports_all_it_should(
     origin, pages = site
     pages["/app.js"] = APP
     pages["/"] = "<!doctype html><title>Shop</title><script src='/app.js'></script>" + (
-        f"<script src='{server.url}/sdk/mamimon.js'></script><script>mamimon.initializeErrorTracking()</script>"
+        f"<script src='{server.url}/sdk/mamimon.js'></script>"
+        "<script>mamimon.initializeErrorTracking()</script>"
         if kind == "classic"
         else f"<script type=module>import {{ initializeErrorTracking }} from '{server.url}/sdk/mamimon.js';"
         "window.ready = initializeErrorTracking()</script>"
