@@ -61,7 +61,7 @@ def page_handlers(core: Core, store: EventStore, keys: PseudonymKeys) -> list[Co
 
 async def _view(store: EventStore, at: Window, type_: str, property_: str) -> EventsView:
     totals, recent = await asyncio.gather(
-        query.summary(store, at.start, at.end), query.recent(store, at.start, at.end, type_, 50)
+        query.summary(store, at.start, at.end), query.recent(store, at.start, at.end, type_, 25)
     )
     by_type = {one.type: one for one in totals.types}
     cards = [by_type.get(name, TypeCount(name, 0, 0)) for name in MISSION]

@@ -58,6 +58,11 @@
   const mark = (value) => { if (state) state.dataset.state = value; };
   document.addEventListener("htmx:sseOpen", () => mark("live"));
   document.addEventListener("htmx:sseError", () => mark("lost"));
+  // A page nobody looks at does not poll.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const trigger = event.detail.elt.getAttribute("hx-trigger") || "";
+    if (document.hidden && trigger.startsWith("every")) event.preventDefault();
+  });
   document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
   document.addEventListener("htmx:sseMessage", (event) => localTimes(event.target));
   document.addEventListener("mamimon:rows", (event) => localTimes(event.target));

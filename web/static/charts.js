@@ -74,7 +74,7 @@
       const kind = this.figure.dataset.kind || "line", unit = this.figure.dataset.unit || "";
       const names = data.series.map((one) => one.name);
       let columns = data.series.map((one) => one.values);
-      if (kind === "stack") columns = stacked(columns);
+      if (kind === "stack") columns = stacked(columns).reverse();
       const shape = kind + names.length;
       const table = [data.times, ...columns];
       if (this.figure.dataset.limit && !data.threshold) data.threshold = { value: Number(this.figure.dataset.limit), label: "" };
@@ -93,15 +93,16 @@
         const stroke = /error|5xx|crit/i.test(names[i]) && bars ? css("--crit") : colour(i);
         return bars
           ? { label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40] }), value: (u, v) => show(v, unit) }
-          : { label: names[i], stroke, width: 1.5, points: { show: table[0].length < 2 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
+          : { label: names[i], stroke, width: 1.5, points: { show: table[i + 1].filter((v) => v != null).length < 3 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
       })];
-      if (kind === "stack") { series.splice(1, order.length, ...series.slice(1).reverse()); const cols = table.splice(1); table.push(...cols.reverse()); }
+      // The highest sum is drawn first, so that the lower ones stand in front of it.
+      if (kind === "stack") series.splice(1, order.length, ...series.slice(1).reverse());
       const axis = { stroke: css("--text-3"), grid: { stroke: css("--line-2"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
       const figure = this.figure;
       return new uPlot({
         width: figure.clientWidth || 300, height: figure.clientHeight || 160,
         cursor: { sync: { key: figure.closest("[data-sync]") ? "page" : undefined }, drag: { x: true, y: false, setScale: false } },
-        legend: { show: false }, padding: [8, 8, 0, 0],
+        legend: { show: false }, padding: [8, 18, 0, 0],
         scales: { y: { range: (u, min, max) => { const limit = this.extra.threshold ? this.extra.threshold.value : max; const top = Math.max(max, limit); const low = Math.min(0, min); return [low, top === low ? low + 1 : top * 1.1]; } } },
         axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
         series,
@@ -120,7 +121,7 @@
           const i = u.cursor.idx;
           if (i == null || u.cursor.left < 0) { box.hidden = true; return; }
           const when = new Date(u.data[0][i] * 1000).toLocaleTimeString(lang);
-          const rows = u.series.slice(1).map((one, k) => [one.label, u.data[k + 1][i]]).filter((row) => row[1] != null).sort((a, b) => b[1] - a[1]).slice(0, 8);
+          const rows = this.extra.series.map((one) => [one.name, one.values[i]]).filter((row) => row[1] != null).sort((a, b) => b[1] - a[1]).slice(0, 8);
           box.textContent = [when, ...rows.map((row) => row[0] + "  " + show(row[1], unit))].join("\n");
           box.hidden = false;
           const right = u.cursor.left > u.over.clientWidth / 2;
