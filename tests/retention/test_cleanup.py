@@ -317,3 +317,31 @@ def test_metric_days_go_too(start: Start, clock: ManualClock) -> None:
     assert (found["last"]["failed"], found["last"]["message"]) == (0, "")
     assert not path.exists()
     assert (server.data_dir / "backups" / "metrics" / f"{old}.db.zst").is_file()
+
+
+@pytest.mark.feature("R1")
+@pytest.mark.parametrize("self_log", [True, False])
+def test_old_logs_go_and_the_deletion_is_a_log_line(start: Start, clock: ManualClock, self_log: bool) -> None:
+    """A day of log lines older than `logs.retention_days` goes; a line in the log store says so."""
+    server = start(logs={"retention_days": 2}, server={"self_log": self_log}, **QUIET)
+    old = day(clock)
+    lines = '{"create":{"_index":"logs-mami-ai-2026.01.01"}}\n{"level":"INFO","message":"an old line"}\n'
+    headers = {"Content-Type": "application/x-ndjson"}
+    assert server.client.post("/es/_bulk", content=lines, headers=headers).json()["errors"] is False
+    path = server.data_dir / "logs" / f"{old}.db"
+    assert path.is_file()
+    for _ in range(3):
+        found = let_a_night_pass(server, clock)
+    assert ("logs", old) in {(row["signal"], row["day"]) for row in found["deletions"]}, found
+    assert not path.exists()
+    assert (server.data_dir / "backups" / "logs" / f"{old}.db.zst").is_file()
+
+    def told() -> list[str]:
+        clock.advance(1)
+        query = {"q": f'logger:"mamimon.retention" AND message:"deleted logs of {old}"'}
+        answer = server.client.get("/es/logs-*/_search", params=query).json()
+        return [hit["_source"]["message"] for hit in answer["hits"]["hits"]]
+
+    assert len(wait_until(told, what="the line about the deletion")) == 1
+    gone = server.client.get("/es/logs-*/_count", params={"q": 'message:"an old line"'}).json()
+    assert gone["count"] == 0

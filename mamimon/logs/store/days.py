@@ -146,7 +146,7 @@ class LogDays:
         async with self.using(day) as file:
             if file is None:
                 raise unavailable(f"the log file of {day} is damaged")
-            await file.database.read(lambda raw: raw.execute("VACUUM INTO ?", (str(target),)).fetchall())
+            await file.database.manage(lambda raw: raw.execute("VACUUM INTO ?", (str(target),)).fetchall())
 
     async def close(self) -> None:
         """Close every file; idempotent."""
