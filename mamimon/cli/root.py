@@ -10,6 +10,7 @@ import click
 COMMANDS: dict[str, str] = {
     "serve": "mamimon.cli.serve:serve",
     "demo": "mamimon.cli.demo:demo",
+    "run": "mamimon.cli.run:run",
     "config": "mamimon.cli.config:config",
     "users": "mamimon.cli.users:users",
     "tokens": "mamimon.cli.tokens:tokens",
