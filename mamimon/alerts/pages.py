@@ -14,10 +14,12 @@ from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, links, store
+from mamimon.alerts.changes import Change, changes
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
 from mamimon.alerts.routes import Who, perform, person
 from mamimon.alerts.silences import Silence
+from mamimon.alerts.templates.functions import humanize
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
@@ -202,13 +204,25 @@ def _incident_pages(service: Alerting, logs: Any, errors: Any) -> list[Controlle
         context = await incident_context(service, logs, errors, incident_id)
         return Template("alerts/incident.html", context=context)
 
+    @get("/incidents/{incident_id:int}/changes", include_in_schema=False)
+    async def changed(incident_id: int) -> Template:
+        found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
+        rows: list[Change] = []
+        problem = ""
+        try:
+            rows = await changes(service.backend(), found.started_at, service.core.clock.now())
+        except Problem as error:
+            problem = error.detail
+        context = {"changes": rows, "problem": problem, "humanize": humanize}
+        return Template("alerts/changes.html", context=context)
+
     @post("/incidents/{incident_id:int}/{action:str}", include_in_schema=False, status_code=303)
     async def act(incident_id: int, action: str, data: Form) -> Redirect:
         who = Who(data.get("by", ""), data.get("note", ""), data.get("to", ""))
         await perform(service, incident_id, action, who, "page")
         return Redirect(f"/incidents/{incident_id}", status_code=303)
 
-    return [many, one, act]
+    return [many, one, changed, act]
 
 
 async def incident_context(service: Alerting, logs: Any, errors: Any, incident_id: int) -> dict[str, Any]:

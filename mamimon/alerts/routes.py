@@ -11,6 +11,7 @@ from litestar.params import Body
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, store
 from mamimon.alerts.backtest import Backtest, backtest
+from mamimon.alerts.changes import Change, changes
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import IncidentSummary, duration
@@ -228,7 +229,13 @@ def _incident_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         """What the incident's rule saw, with its threshold, its start and the deploys."""
         return await incident_chart(service, incident_id)
 
-    return [many, one, act, chart]
+    @get("/incidents/{incident_id:int}/changes")
+    async def changed(incident_id: int) -> list[Change]:
+        """The series that moved most around the incident's start."""
+        found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
+        return await changes(service.backend(), found.started_at, service.core.clock.now())
+
+    return [many, one, act, chart, changed]
 
 
 async def perform(service: Alerting, incident_id: int, action: str, data: Who, how: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mamimon.clock import ManualClock
-from tests.alerts.conftest import App, Hook, Mailbox, live
+from tests.alerts.conftest import App, Hook, Mailbox, live, step
+from tests.alerts.test_life import forever, send
 from tests.conftest import wait_until
 
 
@@ -75,3 +76,31 @@ def test_an_endpoint_that_is_down_for_five_minutes_is_told(
     assert "has been down for 5 minutes" in str(told[0])
     rules = server.client.get("/api/v1/rules?type=alert").json()["data"]["groups"]
     assert {rule["health"] for group in rules for rule in group["rules"]} == {"ok"}
+
+
+@pytest.mark.feature("M9")
+def test_the_incident_names_the_series_that_moved(
+    start: Callable[..., Any], clock: ManualClock, app: App, prometheus_yml: str
+) -> None:
+    """Of a steady and a jumping series the jumping one is ranked first, and the page shows it."""
+    server = start(
+        alerts={"builtin_rules": False},
+        metrics={"prometheus_config": prometheus_yml, "scrape_self": False},
+    )
+    app.load = 3.0
+    for _ in range(60):
+        app.requests += 300
+        step(clock, 30, 15)
+    app.load = 118.0
+    send(server, {"alertname": "QueueFull"}, endsAt=forever(clock))
+    for _ in range(20):
+        app.requests += 300
+        step(clock, 30, 15)
+    found = server.client.get("/api/mamimon/incidents/1/changes").json()
+    assert isinstance(found, list), found
+    assert found[0]["name"] == "load", found
+    assert (found[0]["before"], found[0]["now"]) == (3.0, 118.0)
+    assert "http_requests_total" not in {one["name"] for one in found}
+    part = server.client.get("/incidents/1/changes").text
+    assert "<code>load</code>" in part
+    assert "<html" not in part
