@@ -152,11 +152,13 @@ def test_the_logger_snippets_ship_what_they_log(mission: Mission, place: Place, 
     """get_logger, extra=, exc_info and mask_sensitive_data as the document writes them."""
     place.python(mission.blocks[11])
     place.python("from app.core.logger import get_logger\nlogger = get_logger('mask')\n" + mission.blocks[25])
-    search = 'curl "localhost:9200/logs-mami-ai-*/_search?size=100&q='
+    search = 'curl -G "localhost:9200/logs-mami-ai-*/_search?size=100" --data-urlencode '
 
-    plain = wait_until(lambda: _hits(place, f'{search}message:başladı"'), 15, "the plain line")
-    structured = wait_until(lambda: _hits(place, f'{search}request_id:123+AND+method:GET"'), 15, "extra=")
-    masked = wait_until(lambda: _hits(place, f'{search}logger:mask"'), 15, "the masked line")
+    plain = wait_until(lambda: _hits(place, f"{search}'q=message:başladı'"), 15, "the plain line")
+    structured = wait_until(
+        lambda: _hits(place, f"{search}'q=request_id:123 AND method:GET AND message:alındı'"), 15, "extra="
+    )
+    masked = wait_until(lambda: _hits(place, f"{search}'q=logger:mask'"), 15, "the masked line")
     assert plain[0]["message"] == "İşlem başladı"
     assert any(one["path"] == "/api/chat" for one in structured)
     assert "sk_live_123456" not in json.dumps(masked)
