@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "alerts": "mamimon.cli.alerts:alerts",
     "deploy": "mamimon.cli.alerts:deploy",
     "errors": "mamimon.cli.errors:errors",
+    "events": "mamimon.cli.events:events",
     "version": "mamimon.cli.version:version",
 }
 

@@ -11,7 +11,7 @@ from litestar import asgi
 from mamimon.events import query
 from mamimon.events.ingest import Ingest
 from mamimon.events.pages import page_handlers
-from mamimon.events.routes import api_handlers
+from mamimon.events.routes import api_handlers, key_handlers
 from mamimon.events.store import EventStore, PseudonymKeys
 from mamimon.events.wire.doors import capture_door
 from mamimon.room import Task
@@ -42,7 +42,15 @@ class EventRoom:
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return [Task("events: sync", self._sync)]
+        return [Task("events.sync", self._sync), Task("events.keys", self._forget)]
+
+    async def _forget(self) -> None:
+        """Drop keys under which no kept event can stand any more."""
+        settings = self._core.settings.events
+        kept_s = (settings.retention_days + settings.pseudonym_days) * 86_400.0
+        while True:
+            await self.keys.drop(self._core.clock.now() - kept_s)
+            await self._core.clock.sleep(86_400.0)
 
     async def _sync(self) -> None:
         while True:
@@ -62,6 +70,7 @@ class EventRoom:
         return [
             capture,
             *api_handlers(self._core, self.store, self.ingest),
+            *key_handlers(self._core, self.keys),
             *page_handlers(self._core, self.store, self.keys),
         ]
 

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response, delete, get, post
+from litestar.params import FromQuery
 
 from mamimon.events import query
 from mamimon.events.model import EventRow, Receipt, Summary
+from mamimon.events.store.keys import KeyInfo
 from mamimon.events.wire.doors import MAX_BODY_BYTES
 from mamimon.events.wire.posthog import parse, unpack
 from mamimon.problems import bad_input
-from mamimon.window import Window, read_window
+from mamimon.window import Window, instant, read_window
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.events.ingest import Ingest
-    from mamimon.events.store import EventStore
+    from mamimon.events.store import EventStore, PseudonymKeys
     from mamimon.storage import Core
 
 _MOST_SERIES = 8
+
+
+def key_handlers(core: Core, keys: PseudonymKeys) -> list[ControllerRouterHandler]:
+    """Handlers of the pseudonym keys; the secrets themselves never leave the server."""
+
+    @get("/api/mamimon/events/keys")
+    async def listed() -> list[KeyInfo]:
+        """Every key, newest first, without its secret."""
+        return await keys.listed()
+
+    @delete("/api/mamimon/events/keys", status_code=200)
+    async def dropped(before: FromQuery[str]) -> dict[str, int]:
+        """Drop the keys made before a time, which anonymises what was stored under them for good."""
+        return {"dropped": await keys.drop(instant(before, core.clock.now()))}
+
+    return [listed, dropped]
 
 
 def api_handlers(core: Core, store: EventStore, ingest: Ingest) -> list[ControllerRouterHandler]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +156,35 @@ def test_a_person_keeps_a_pseudonym_until_the_key_rotates(start: Callable[..., A
     assert users[1] == users[2]
     assert users[0] != users[1]
     assert server.client.get("/api/mamimon/events/summary?since=60d").json()["users"] == 2
+
+
+def test_a_dropped_key_is_gone_from_the_disk(server: Any, clock: Any) -> None:
+    """Dropping keys keeps the events, removes the secret, and gives the same person a new pseudonym."""
+    event = {"event": "login", "distinct_id": "ada"}
+    server.client.post("/capture/", json=event)
+    before = server.client.get("/api/mamimon/events/keys").json()
+    assert [one["dropped_at"] for one in before] == [None]
+    clock.advance(10)
+    assert server.client.delete("/api/mamimon/events/keys?before=now").json() == {"dropped": 1}
+    server.client.post("/capture/", json=event)
+    after = server.client.get("/api/mamimon/events/keys").json()
+    assert [one["dropped_at"] is None for one in after] == [True, False]
+    assert "secret" not in after[0]
+    users = {row["user"] for row in server.client.get("/api/mamimon/events").json()}
+    assert len(users) == 2
+
+
+@pytest.mark.feature("U1")
+def test_events_in_the_terminal(server: Any) -> None:
+    """`mamimon events` sends one, counts them and lists them; data on stdout, words on stderr."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mamimon", "events", *arguments, "--url", server.url]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert run("send", "login", "--user", "ada", "--property", "plan=pro").returncode == 0
+    assert json.loads(run("counts", "--json").stdout)["types"] == [{"type": "login", "count": 1, "users": 1}]
+    row = json.loads(run("list", "--json").stdout)
+    assert (row["type"], row["properties"]) == ("login", {"plan": "pro"})
+    assert run("send", "login", "--property", "broken").returncode == 2
+    assert run("counts", "--since", "often").returncode == 1
