@@ -27,6 +27,10 @@ class CheckSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """http: text that the first MiB of the answer must hold."""
     method: Literal["GET", "HEAD", "POST"] = "GET"
     headers: dict[str, str] = {}
+    certificate_days: Annotated[int, Meta(ge=0)] = 14
+    """https: a certificate that expires sooner makes the check degraded; 0 is never."""
+    ca_file: str = ""
+    """https: PEM file of an own certificate authority; empty trusts the well-known ones."""
     max_redirects: Annotated[int, Meta(ge=0, le=20)] = 5
     degraded_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
     """disk, memory: use from which the check is degraded; 0 is 80 for disk, 90 for memory."""

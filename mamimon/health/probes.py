@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psutil
@@ -77,6 +78,7 @@ async def _http(check: CheckSettings) -> Finding:
             max_redirects=max(1, check.max_redirects),
             timeout=None,  # noqa: S113 - `probe` holds the one deadline
             trust_env=False,
+            verify=ssl.create_default_context(cafile=check.ca_file) if check.ca_file else True,
         ) as client,
         client.stream(check.method, check.target, headers=check.headers) as answer,
     ):
@@ -90,7 +92,20 @@ async def _http(check: CheckSettings) -> Finding:
             raise Failed(f"HTTP {answer.status_code} {answer.reason_phrase}".strip())
         if check.body and check.body.encode() not in body:
             raise Failed(f"HTTP {answer.status_code}, but the body lacks {check.body[:80]!r}")
-        return Finding("up", f"HTTP {answer.status_code}")
+        days = _certificate_days(answer.extensions.get("network_stream"))
+        if days is None:
+            return Finding("up", f"HTTP {answer.status_code}")
+        text = f"HTTP {answer.status_code}, certificate valid for {days:.0f} days"
+        return Finding("degraded" if days < check.certificate_days else "up", text)
+
+
+def _certificate_days(stream: Any) -> float | None:
+    """Days until the certificate of a TLS connection expires; None without TLS."""
+    secured = stream.get_extra_info("ssl_object") if stream is not None else None
+    certificate = secured.getpeercert() if secured is not None else None
+    if not certificate:
+        return None
+    return float((ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) / 86_400)
 
 
 async def _tcp(check: CheckSettings) -> Finding:

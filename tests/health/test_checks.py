@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import socket
 import sqlite3
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 
 from mamimon.clock import ManualClock
 from mamimon.config_checks import CheckSettings
-from tests.conftest import Running, wait_until
+from tests.conftest import Running, absent, wait_until
 from tests.health.conftest import Postgres, Redis, Web
 
 Start = Callable[..., Running]
@@ -275,3 +278,37 @@ def test_check_now(start: Start, web: Web) -> None:
     assert server.client.post("/checks/run", data={"name": "api"}).headers["location"] == "/checks"
     assert status(server, "api")["state"] == "up"
     assert server.client.post("/api/mamimon/checks/run", json={"name": "no"}).status_code == 404
+
+
+def _certificate(folder: Path, days: int) -> ssl.SSLContext:
+    """A self-signed certificate for 127.0.0.1 in `folder/cert.pem`, valid for `days` from now."""
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-days", str(days)]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    done = subprocess.run([*command, *names, *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+@pytest.mark.feature("H1")
+@pytest.mark.peer("openssl")
+def test_certificates(start: Start, tmp_path: Path) -> None:
+    """A certificate that expires soon is degraded, one with time is up, one nobody vouches for is down."""
+    if shutil.which("openssl") is None:
+        absent("openssl")
+    web = Web(_certificate(tmp_path, 10))
+    trusted = {"kind": "http", "target": web.url, "ca_file": str(tmp_path / "cert.pem"), "retries": 0}
+    try:
+        server = watch(
+            start,
+            CheckSettings(name="soon", **trusted),
+            CheckSettings(name="later", certificate_days=5, **trusted),
+            CheckSettings(name="foreign", kind="http", target=web.url, retries=0),
+        )
+        assert settled(server, "soon", "degraded")["message"] == "HTTP 200, certificate valid for 10 days"
+        settled(server, "later", "up")
+        assert "certificate" in settled(server, "foreign", "down")["message"].lower()
+    finally:
+        web.stop()
