@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from mamimon.errors.model import Event, Frame, Request
@@ -60,9 +61,15 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
 )
 _CARD = re.compile(r"(?<![\w.\-])(?:\d[ \-]?){12,18}\d(?![\w\-]|\.\d)")
-_HINT = re.compile(
-    rf"(?i){_NAMES}|eyJ|://|sk-|[spr]k_|gh[pousr]_|glpat|xox|AKIA|ASIA|AIza|SG\.|npm_|BEGIN|basic|digest"
-)
+# Most texts hold none of these, and a search for plain words is far cheaper than one for patterns.
+_WORDS = (
+    "pass", "pwd", "secret", "credential", "key", "auth", "token", "bearer", "jwt", "cookie", "sess", "sid",
+    "csrf", "xsrf", "otp", "pin", "ssn", "cvv", "cvc", "card", "cc", "dsn", "connection",
+)  # fmt: skip
+_MARKS = (
+    "eyj", "://", "sk-", "k_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat", "xox", "akia",
+    "asia", "aiza", "sg.", "npm_", "pypi-", "begin", "bearer", "basic", "digest", "slack",
+)  # fmt: skip
 _HEADERS = re.compile(
     r"(?i)^(authorization|proxy-authorization|cookie2?|set-cookie2?|x-(api|auth|access|csrf|xsrf|amz-security|"
     r"goog-iam|gitlab|vault|shopify-access)[\w\-]*(key|token)?|x-forwarded-client-cert|www-authenticate)$"
@@ -97,6 +104,7 @@ def scrub(event: Event) -> Event:
     return event
 
 
+@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Whether a field of this name holds a secret."""
     return bool(_EXACT.match(name) or _LOOSE.search(name))
@@ -106,11 +114,33 @@ def scrub_text(value: str, echoes: re.Pattern[str] | None = None) -> str:
     """`value` without what looks like a secret."""
     if echoes is not None:
         value = echoes.sub(FILTERED, value)
-    if _HINT.search(value):
+    # Lines of code and names of files come again with every event of an issue.
+    return _scrub_again(value) if len(value) <= 300 else _scrub_text(value)
+
+
+def _scrub_text(value: str) -> str:
+    lowered = value.lower()
+    if any(mark in lowered for mark in _MARKS):
         for pattern, replacement in _SHAPES:
             value = pattern.sub(replacement, value)
+    if _may_assign(value, lowered):
         value = _ASSIGNED.sub(_hide_assigned, value)
     return _CARD.sub(_hide_card, value)
+
+
+_scrub_again = lru_cache(maxsize=8192)(_scrub_text)
+
+
+def _may_assign(value: str, lowered: str) -> bool:
+    return ("=" in value or ":" in value) and any(word in lowered for word in _WORDS)
+
+
+@lru_cache(maxsize=8192)
+def _assigned(value: str) -> tuple[str, ...]:
+    """What is given to secret-looking names within a text."""
+    if not _may_assign(value, value.lower()):
+        return ()
+    return tuple(found["value"] for found in _ASSIGNED.finditer(value) if not found["call"])
 
 
 def scrub_value(value: Any, echoes: re.Pattern[str] | None = None) -> Any:
@@ -200,10 +230,9 @@ def _gather(value: Any, secrets: set[str]) -> Any:
     elif isinstance(value, list):
         for item in value:
             _gather(item, secrets)
-    elif isinstance(value, str) and len(value) < 10_000 and _HINT.search(value):
-        for found in _ASSIGNED.finditer(value):
-            if not found["call"]:
-                _keep(found["value"], secrets)
+    elif isinstance(value, str) and len(value) < 10_000:
+        for found in _assigned(value):
+            _keep(found, secrets)
     return value
 
 

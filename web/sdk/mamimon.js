@@ -65,7 +65,7 @@ function findDsn(given) {
   const tag = doc && doc.querySelector("script[data-dsn]");
   const [mine, number] = SERVED.split("/");
   const served = number && HERE && new URL(HERE).origin.replace("//", `//${mine}@`) + "/" + number;
-  return given || ENV.VITE_SENTRY_DSN || ENV.VITE_MAMIMON_DSN || (tag && tag.dataset.dsn) || served;
+  return given || ENV.VITE_SENTRY_DSN || (tag && tag.dataset.dsn) || served;
 }
 
 /** Starts catching errors; a second call only changes the options. @param {import("./mamimon").Options} [given] */
@@ -95,7 +95,7 @@ function listen() {
     const one = event.target;
     if (one && one.tagName) addBreadcrumb({ category: "ui.click", message: one.tagName.toLowerCase() + (one.id ? "#" + one.id : "") + (one.name ? `[name=${one.name}]` : "") });
   }, true);
-  ["error", "warn", "info", "log"].forEach((level) => {
+  ["error", "warn", "log"].forEach((level) => {
     wrap(win.console, level, (real) => function (/** @type {any[]} */ ...args) {
       addBreadcrumb({ category: "console", level: level === "warn" ? "warning" : level, message: args.map((one) => tried(() => String(one))).join(" ").slice(0, 500) });
       return real.apply(win.console, args);
@@ -261,14 +261,14 @@ function send(event) {
   // A page in a loop of errors must not become a flood.
   if (now() - minute > 60) { minute = now(); sent = 0; }
   if (++sent > 60) return "";
-  const { location, navigator, screen } = win;
+  const { location, navigator } = win;
   event = { event_id: hex(), timestamp: now(), platform: "javascript", level: "error", release: options.release, environment: options.environment, breadcrumbs: crumbs.slice(), sdk: { name: "mamimon.browser", version: "0.1.0" }, ...event };
   event.user = { id: distinctId(), ...user };
   event.tags = { ...tags, ...event.tags };
   if (location) {
     event.request = { url: location.href, headers: { "User-Agent": navigator.userAgent, Referer: doc.referrer } };
     event.contexts = { page: {
-      title: doc.title, viewport: win.innerWidth + "×" + win.innerHeight, screen: screen.width + "×" + screen.height,
+      title: doc.title, viewport: win.innerWidth + "×" + win.innerHeight,
       language: navigator.language, referrer: doc.referrer, online: navigator.onLine,
     }, ...event.contexts };
   }
@@ -297,7 +297,8 @@ function post(path, body, leaving) {
 /** @param {string} path @param {string} body */
 function keep(path, body) {
   const queue = (tried(() => JSON.parse(recall(QUEUE))) || []).concat([[path, body]]);
-  while (queue.length > 30 || JSON.stringify(queue).length > 2e5) queue.shift();
+  while (queue.length > 30) queue.shift();
+  // A full storage keeps what it has.
   store(QUEUE, JSON.stringify(queue));
 }
 
