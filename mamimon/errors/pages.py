@@ -203,9 +203,9 @@ def _logs_link(event: Event) -> str:
     """Where the logs of the same request are; else those of the same minute; empty for neither."""
     window = {"start": int(event.time) - 300, "end": int(event.time) + 300}
     if event.request_id and '"' not in event.request_id:
-        return "/logs?" + urlencode({"query": f'request_id:"{event.request_id}"', **window})
+        return "/logs?" + urlencode({"q": f'request_id:"{event.request_id}"', **window})
     if event.trace_id:
-        return "/logs?" + urlencode({"query": f'trace_id:"{event.trace_id}"', **window})
+        return "/logs?" + urlencode({"q": f'trace_id:"{event.trace_id}"', **window})
     return ""
 
 
