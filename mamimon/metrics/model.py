@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from mamimon.metrics.histogram import Histogram
+
 STALE_BITS = 0x7FF0000000000002
 ABSENT_BITS = 0x7FF000000000ACAB
 STALE_NAN: float = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
@@ -43,6 +45,8 @@ class Block(msgspec.Struct, eq=False):
     """Which of `Selection.labels` each row of `values` is, [k]."""
     values: npt.NDArray[np.float64]
     """[k, n]; `ABSENT_NAN` where a series has no sample, `STALE_NAN` for a staleness marker."""
+    histograms: npt.NDArray[np.object_] | None = None
+    """[k, n]: native histograms, None elsewhere; `values` holds `ABSENT_NAN` where one is."""
 
 
 class Selection(msgspec.Struct, eq=False):
@@ -76,6 +80,10 @@ class QueryResult(msgspec.Struct, eq=False, kw_only=True):
     present: npt.NDArray[np.bool_]
     """[series, steps]; False where the result has no point."""
     text: str = ""
+    histograms: npt.NDArray[np.object_] | None = None
+    """[series, steps]: native histograms where a point is one, else None; `values` holds NaN there."""
     series: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
+    series_histograms: list[tuple[npt.NDArray[np.int64], list[Histogram]]] = []
+    """Beside `series`: each series' native histograms; empty if there are none at all."""
     warnings: list[str] = []
     infos: list[str] = []

@@ -6,21 +6,23 @@ they sort.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
 from mamimon.metrics.model import Labels
+from mamimon.metrics.promql import histogram_operators
 from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import Aggregate
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.grouping import Groups, group_labels, key_function, number_keys
+from mamimon.metrics.promql.histogram_values import show
 from mamimon.metrics.promql.kernels import two_sum_error
 from mamimon.metrics.promql.overtime import sorted_quantile
 from mamimon.metrics.promql.text import format_float, format_general
-from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty, signature
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty
+from mamimon.metrics.promql.xxhash import hash_labels
 
 
 def _ordered(groups: Groups, array: Floats) -> Floats:
@@ -182,22 +184,40 @@ def aggregate(
     return Vector(labels=labels, values=values, present=present, drop_name=drops)
 
 
+def with_histograms(node: Aggregate, vector: Vector, notes: Annotations) -> Vector:
+    """sum and avg of floats and native histograms; a group that has both at one step has no result."""
+    result = aggregate(node.op, vector.floats(), node.grouping, without_names=node.without, param=None)
+    groups, _ = make_groups(vector, node.grouping, without_names=node.without)
+    return histogram_operators.fold(node, vector, groups, result, notes)
+
+
+def _value_texts(vector: Vector, mask: Bools) -> tuple[list[str], Ints]:
+    """The different values as texts, and which of them each sample has."""
+    if vector.histograms is None:
+        found, inverse = np.unique(vector.values[mask], return_inverse=True)
+        return [format_float(float(value)) for value in found], inverse
+    pairs = zip(vector.values[mask].tolist(), vector.histograms[mask].tolist(), strict=True)
+    shown = [format_float(value) if one is None else show(one) for value, one in pairs]
+    known: dict[Hashable, int] = {}
+    numbers = number_keys(shown, known)
+    return [str(text) for text in known], numbers
+
+
 def count_values(vector: Vector, label: str, names: list[str], *, without_names: bool) -> Vector:
     """One series for each group and value, the value in `label`."""
     if not vector.labels:
         return empty(vector.steps)
     mask = vector.mask()
-    found, inverse = np.unique(vector.values[mask], return_inverse=True)
-    texts = [format_float(float(value)) for value in found]
+    texts, inverse = _value_texts(vector, mask)
     rows, steps = np.nonzero(mask)
     grouping = names if without_names else [*names, label]
     key = key_function(grouping, on=not without_names)
     known: dict[object, int] = {}
     labels: list[Labels] = []
-    pairs, pair_of = np.unique(rows * len(found) + inverse, return_inverse=True)
+    pairs, pair_of = np.unique(rows * len(texts) + inverse, return_inverse=True)
     series = np.empty(len(pairs), dtype=np.int64)
     for number, pair in enumerate(pairs):
-        row, value = divmod(int(pair), len(found))
+        row, value = divmod(int(pair), len(texts))
         whole = {**vector.labels[row], label: texts[value]}
         series[number] = known.setdefault(key(whole), len(known))
         if len(known) > len(labels):
@@ -255,15 +275,9 @@ def limit_ratio(node: Aggregate, vector: Vector, param: Floats, notes: Annotatio
     if np.isnan(param).any():
         raise PromQLError("execution", "Ratio value is NaN")
     share = np.clip(param, -1.0, 1.0)
-    place = np.array([_hash_share(labels) for labels in vector.labels]).reshape(-1, 1)
+    place = np.array([hash_labels(labels) / (2**64 - 1) for labels in vector.labels]).reshape(-1, 1)
     chosen = np.where(share >= 0, place < share, place >= 1.0 + share) & vector.mask()
     kept = np.flatnonzero(chosen.any(axis=1))
     out = vector.take(kept)
     out.present = chosen[kept]
     return out
-
-
-def _hash_share(labels: Labels) -> float:
-    """A place in [0, 1) that depends on the labels alone."""
-    digest = hashlib.blake2b(repr(signature(labels)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from mamimon.metrics.model import Labels
+from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import COMPARISONS, Binary, Matching
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.grouping import key_function, number_keys
+from mamimon.metrics.promql.histogram_operators import Operator, patch
 from mamimon.metrics.promql.values import (
     METADATA_LABELS,
     Bools,
@@ -17,6 +19,7 @@ from mamimon.metrics.promql.values import (
     Ints,
     Scalar,
     Vector,
+    are_there,
     concatenate,
     describe,
     empty,
@@ -50,15 +53,36 @@ def scalars(op: str, left: Scalar, right: Scalar) -> Scalar:
     return Scalar(_COMPARE[op](left.values, right.values).astype(np.float64))
 
 
-def vector_scalar(node: Binary, vector: Vector, scalar: Scalar, *, scalar_first: bool) -> Vector:
+def vector_scalar(
+    node: Binary, vector: Vector, scalar: Scalar, notes: Annotations, *, scalar_first: bool
+) -> Vector:
     """Vector with number; a comparison keeps the vector's values where it holds."""
+    result = _floats_scalar(node, vector.floats(), scalar, scalar_first=scalar_first)
+    operator = Operator(node, notes)
+    if node.op in ("</", ">/") and vector.floats().mask().any():
+        operator.refuse(0.0, 0.0)
+    if vector.histograms is None:
+        return result
+    sides = [(vector.values, vector.histograms), (scalar.values[None, :], None)]
+    left, right = reversed(sides) if scalar_first else sides
+    where = vector.histogram_mask()
+    values, present, histograms = patch(operator, left, right, where, (result.values, result.mask()))
+    drops = result.drop_name
+    return Vector(
+        labels=vector.labels, values=values, present=present, drop_name=drops, histograms=histograms
+    )
+
+
+def _floats_scalar(node: Binary, vector: Vector, scalar: Scalar, *, scalar_first: bool) -> Vector:
     left, right = vector.values, scalar.values[None, :]
     if scalar_first:
         left, right = right, left
     if node.op in ARITHMETIC:
         return vector.with_values(ARITHMETIC[node.op](left, right), vector.present, drop_name=True)
     if node.op not in _COMPARE:  # trimming is for histograms
-        return empty(vector.steps)
+        return vector.with_values(
+            vector.values, np.zeros(vector.values.shape, dtype=np.bool_), drop_name=False
+        )
     holds = _COMPARE[node.op](left, right)
     if node.bool_modifier:
         return vector.with_values(holds.astype(np.float64), vector.present, drop_name=True)
@@ -97,6 +121,7 @@ def set_operation(op: str, left: Vector, right: Vector, matching: Matching) -> V
             values=right.values,
             present=right.mask() & ~covered,
             drop_name=right.drop_name,
+            histograms=right.histograms,
         )
         kept = np.flatnonzero(rest.mask().any(axis=1))
         return concatenate([left, rest.take(kept)], left.steps)
@@ -201,7 +226,7 @@ def _fill(left: Vector, right: Vector, matching: Matching) -> tuple[Vector, Vect
     return new_left, new_right
 
 
-def vector_vector(node: Binary, left: Vector, right: Vector) -> Vector:
+def vector_vector(node: Binary, left: Vector, right: Vector, notes: Annotations) -> Vector:
     """Two vectors, matched by labels, one-to-one or with group_left/group_right."""
     matching = node.matching
     assert matching is not None
@@ -227,19 +252,54 @@ def vector_vector(node: Binary, left: Vector, right: Vector) -> Vector:
         for i, j in zip(many_rows.tolist(), one_rows.tolist(), strict=True)
     ]
     _refuse_ambiguity(labels, many_groups[many_rows], present, steps, matching)
+    drops = None if many.drop_name is None else [many.drop_name[i] for i in many_rows.tolist()]
+    result = _floats_floats(node, labels, (left_values, right_values), present, drops)
+    if many.histograms is None and one.histograms is None and node.op not in ("</", ">/"):
+        return result
+    objects = [
+        None if side.histograms is None else side.histograms[rows]
+        for side, rows in ((many, many_rows), (one, one_rows))
+    ]
+    left_objects, right_objects = reversed(objects) if swapped else objects
+    shape = left_values.shape
+    where = np.zeros(shape, dtype=np.bool_)
+    for side in objects:
+        where |= False if side is None else are_there(side)
+    there = np.ones(shape, dtype=np.bool_) if present is None else present
+    operator = Operator(node, notes)
+    if node.op in ("</", ">/") and (there & ~where).any():
+        operator.refuse(0.0, 0.0)
+    values, present, histograms = patch(
+        operator,
+        (left_values, left_objects),
+        (right_values, right_objects),
+        where & there,
+        (result.values, result.mask() & ~where),
+    )
+    return Vector(
+        labels=labels, values=values, present=present, drop_name=result.drop_name, histograms=histograms
+    )
+
+
+def _floats_floats(
+    node: Binary,
+    labels: list[Labels],
+    sides: tuple[Floats, Floats],
+    present: Bools | None,
+    drops: list[bool] | None,
+) -> Vector:
+    left_values, right_values = sides
     if node.op in ARITHMETIC:
         return Vector(labels=labels, values=ARITHMETIC[node.op](left_values, right_values), present=present)
     if node.op not in COMPARISONS:
-        return empty(steps)
+        return Vector(labels=labels, values=left_values, present=np.zeros(left_values.shape, dtype=np.bool_))
     holds = _COMPARE[node.op](left_values, right_values)
-    drops = many.drops() if many.drop_name is not None else None
-    kept_drops = None if drops is None else [drops[i] for i in many_rows.tolist()]
     if node.bool_modifier:
         return Vector(
             labels=labels, values=holds.astype(np.float64), present=present, drop_name=[True] * len(labels)
         )
     present = holds if present is None else holds & present
-    return Vector(labels=labels, values=left_values, present=present, drop_name=kept_drops)
+    return Vector(labels=labels, values=left_values, present=present, drop_name=drops)
 
 
 def _rows(values: Floats, rows: Ints) -> Floats:

@@ -8,13 +8,31 @@ from collections.abc import Callable
 import numpy as np
 
 from mamimon.metrics.model import Labels
-from mamimon.metrics.promql import buckets, elementwise, extended, labelling, overtime, rates
+from mamimon.metrics.promql import (
+    elementwise,
+    extended,
+    histogram_calls,
+    histogram_extended,
+    histogram_windows,
+    labelling,
+    overtime,
+    rates,
+)
 from mamimon.metrics.promql.ast import Call, Expr, Range, Selector, String, Subquery, unwrap
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator, RangeVector
 from mamimon.metrics.promql.overtime import Result
 from mamimon.metrics.promql.text import quote
-from mamimon.metrics.promql.values import Bools, Floats, Ints, Scalar, Value, Vector, concatenate, empty
+from mamimon.metrics.promql.values import (
+    Bools,
+    Ints,
+    Scalar,
+    Value,
+    Vector,
+    are_there,
+    concatenate,
+    empty,
+)
 from mamimon.metrics.promql.windows import Windows
 
 _COUNTER_ENDINGS = ("_total", "_sum", "_count", "_bucket")
@@ -27,7 +45,7 @@ def call(run: Evaluator, node: Call, times: Ints) -> Value:
     if any(isinstance(unwrap(argument), Range | Subquery) for argument in node.args):
         return _over_range(run, node, times)
     if name in elementwise.PLAIN:
-        vector = run.vector(node.args[0], times)
+        vector = run.vector(node.args[0], times).floats()
         return vector.with_values(elementwise.PLAIN[name](vector.values), vector.present, drop_name=True)
     if name in elementwise.DATES:
         return _date(run, node, times)
@@ -94,12 +112,24 @@ def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
     mode = argument.selector.mode if isinstance(argument, Range) else ""
     if mode:
         kernel = _extended_kernel(name, found.length_ms, smoothed=mode == "smoothed")
+        handle = histogram_extended.handler(name, mode)
     else:
         kernel = _kernel(run, node, times, found.length_ms)
+        handle = histogram_windows.handler(name)
     parts: list[Vector] = []
     order: list[Ints] = []
     for rows, tile in run.tiles(found):
-        values, present = kernel(tile)
+        values, present, histograms = histogram_windows.apply(
+            handle,
+            tile,
+            [found.labels[row].get("__name__", "") for row in rows.tolist()]
+            if tile.histograms is not None
+            else [],
+            kernel(tile),
+            length_s=found.length_ms / 1000,
+            node=node.args[0],
+            notes=run.notes,
+        )
         kept = np.flatnonzero(present.any(axis=1))
         if not len(kept):
             continue
@@ -112,6 +142,7 @@ def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
                 values=values if whole else values[kept],
                 present=None if present.all() else present,
                 drop_name=_drops(name, found, rows[kept]),
+                histograms=None if histograms is None else histograms[kept],
             )
         )
         run.limits.count(parts[-1].values.size)
@@ -168,6 +199,9 @@ def _absent_over_time(run: Evaluator, found: RangeVector, argument: Range | Subq
     for _, tile in run.tiles(found):
         count = tile.count
         there |= count > 0 if count.ndim == 1 else (count > 0).any(axis=0)
+        if tile.histograms is not None:
+            seen: Bools = np.asarray(are_there(tile.histograms).any(axis=0))
+            there |= np.array([bool(seen[a:b].any()) for a, b in zip(tile.low, tile.high, strict=True)])
     return _one_where(np.asarray(~there), _absent_labels(argument))
 
 
@@ -185,18 +219,18 @@ def _date(run: Evaluator, node: Call, times: Ints) -> Vector:
     if not node.args:
         seconds = np.trunc(times / 1000)[None, :]
         return Vector(labels=[{}], values=part(seconds).astype(np.float64))
-    vector = run.vector(node.args[0], times)
+    vector = run.vector(node.args[0], times).floats()
     return vector.with_values(part(vector.values).astype(np.float64), vector.present, drop_name=True)
 
 
 def _round(run: Evaluator, node: Call, times: Ints) -> Vector:
-    vector = run.vector(node.args[0], times)
+    vector = run.vector(node.args[0], times).floats()
     nearest = run.scalar(node.args[1], times) if len(node.args) > 1 else np.ones(len(times))
     return vector.with_values(elementwise.round_to(vector.values, nearest), vector.present, drop_name=True)
 
 
 def _clamp(run: Evaluator, node: Call, times: Ints) -> Vector:
-    vector = run.vector(node.args[0], times)
+    vector = run.vector(node.args[0], times).floats()
     name = node.function.name
     limits = [run.scalar(argument, times) for argument in node.args[1:]]
     low = limits[0] if name != "clamp_max" else np.full(len(times), -math.inf)
@@ -208,7 +242,7 @@ def _clamp(run: Evaluator, node: Call, times: Ints) -> Vector:
 
 
 def _scalar(run: Evaluator, node: Call, times: Ints) -> Scalar:
-    vector = run.vector(node.args[0], times)
+    vector = run.vector(node.args[0], times).floats()
     mask = vector.mask()
     single = mask.sum(axis=0) == 1
     if not vector.labels:
@@ -235,6 +269,8 @@ def _sort(run: Evaluator, node: Call, times: Ints) -> Vector:
         )
         return vector
     if name in ("sort", "sort_desc"):
+        vector = vector.floats()
+        vector = vector.take(np.flatnonzero(vector.mask()[:, 0]))
         values = vector.values[:, 0]
         key = -values if name == "sort_desc" else values
         return vector.take(np.lexsort((key, np.isnan(values))))
@@ -253,50 +289,6 @@ def _label_join(run: Evaluator, node: Call, times: Ints) -> Vector:
 
 def _texts(arguments: list[Expr]) -> list[str]:
     return [inner.value for inner in map(unwrap, arguments) if isinstance(inner, String)]
-
-
-def _bucket_vector(batch: buckets.Batch, values: Floats, present: Bools) -> Vector:
-    return Vector(labels=batch.labels, values=values, present=present, drop_name=[True] * len(batch.labels))
-
-
-def _histogram_quantile(run: Evaluator, node: Call, times: Ints) -> Vector:
-    quantile = run.scalar(node.args[0], times)
-    vector = run.vector(node.args[1], times)
-    for value in np.unique(quantile[~((quantile >= 0) & (quantile <= 1))])[:10].tolist():
-        run.notes.quantile(node.args[0], value)
-    batches = buckets.collect(vector, node.args[1], run.notes)
-    parts = []
-    for batch in batches:
-        repair = buckets.Repair()
-        values, present = buckets.bucket_quantile(batch, quantile, repair)
-        repair.note(run.notes, node.args[1], batch.labels, times)
-        parts.append(_bucket_vector(batch, values, present))
-    return concatenate(parts, len(times))
-
-
-def _histogram_quantiles(run: Evaluator, node: Call, times: Ints) -> Vector:
-    vector = run.vector(node.args[0], times)
-    (label,) = _texts(node.args[1:2])
-    batches = buckets.collect(vector, node.args[0], run.notes)
-    parts = []
-    for argument in node.args[2:]:
-        quantile = run.scalar(argument, times)
-        for value in np.unique(quantile[~((quantile >= 0) & (quantile <= 1))])[:10].tolist():
-            run.notes.quantile(argument, value)
-        for batch in batches:
-            repair = buckets.Repair()
-            values, present = buckets.bucket_quantile(batch, quantile, repair)
-            repair.note(run.notes, node.args[0], batch.labels, times)
-            part = _bucket_vector(batch, values, present)
-            parts.append(labelling.with_quantile(part, label, quantile))
-    return labelling.merge(concatenate(parts, len(times)))
-
-
-def _histogram_fraction(run: Evaluator, node: Call, times: Ints) -> Vector:
-    lower, upper = run.scalar(node.args[0], times), run.scalar(node.args[1], times)
-    batches = buckets.collect(run.vector(node.args[2], times), node.args[2], run.notes)
-    parts = [_bucket_vector(batch, *buckets.bucket_fraction(batch, lower, upper)) for batch in batches]
-    return concatenate(parts, len(times))
 
 
 def _constant(value: Callable[[Evaluator], float]) -> Callable[[Evaluator, Call, Ints], Value]:
@@ -319,26 +311,20 @@ def _unsupported(run: Evaluator, node: Call, times: Ints) -> Value:
     raise PromQLError("execution", f"function {quote(node.function.name)} is not supported yet")
 
 
-def _histogram_part(run: Evaluator, node: Call, times: Ints) -> Vector:
-    """Floats are no native histograms: nothing is left of them."""
-    run.vector(node.args[0], times)
-    return empty(len(times))
-
-
 _FUNCTIONS: dict[str, Callable[[Evaluator, Call, Ints], Value]] = {
     "absent": _absent,
     "clamp": _clamp,
     "clamp_max": _clamp,
     "clamp_min": _clamp,
     "end": _constant(lambda run: run.end_ms / 1000),
-    "histogram_avg": _histogram_part,
-    "histogram_count": _histogram_part,
-    "histogram_fraction": _histogram_fraction,
-    "histogram_quantile": _histogram_quantile,
-    "histogram_quantiles": _histogram_quantiles,
-    "histogram_stddev": _histogram_part,
-    "histogram_stdvar": _histogram_part,
-    "histogram_sum": _histogram_part,
+    "histogram_avg": histogram_calls.part,
+    "histogram_count": histogram_calls.part,
+    "histogram_fraction": histogram_calls.fraction,
+    "histogram_quantile": histogram_calls.quantile,
+    "histogram_quantiles": histogram_calls.quantiles,
+    "histogram_stddev": histogram_calls.part,
+    "histogram_stdvar": histogram_calls.part,
+    "histogram_sum": histogram_calls.part,
     "info": _info,
     "label_join": _label_join,
     "label_replace": _label_replace,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import QueryResult, SeriesSource
 from mamimon.metrics.promql import extended, labelling
 from mamimon.metrics.promql.ast import TYPE_NAMES, Expr, Range, Subquery, type_of, unwrap
@@ -18,7 +19,8 @@ from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator
 from mamimon.metrics.promql.parser import parse
 from mamimon.metrics.promql.text import quote
-from mamimon.metrics.promql.values import Ints, Limits, Scalar, Text, Vector, signature
+from mamimon.metrics.promql.values import Ints, Limits, Scalar, Text, Vector, are_there, signature
+from mamimon.metrics.promql.windows import Windows
 
 LOOKBACK_MS = 300_000
 SUBQUERY_STEP_MS = 60_000
@@ -108,6 +110,7 @@ def _result(kind: str, times: Ints, vector: Vector | None = None, text: str = ""
         values=vector.values,
         present=vector.mask(),
         text=text,
+        histograms=vector.histograms,
     )
 
 
@@ -117,6 +120,7 @@ def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
     result = _result("matrix", times)
     result.series = []
     labels = []
+    histograms: list[tuple[Ints, list[Histogram]]] = []
     mode = node.selector.mode if isinstance(node, Range) else ""
     for rows, part in found.parts:
         low, high = int(part.low[0]), int(part.high[0])
@@ -127,10 +131,26 @@ def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
             elif part.valid is not None:
                 inside = part.valid[number, low:high]
                 samples, stamps = samples[inside], stamps[inside]
-            if len(stamps):
+            own = _histograms(part, number) if not mode else (stamps[:0], [])
+            if mode and part.histograms is not None:
+                raise PromQLError("execution", f"{mode} modifier is not supported with histograms")
+            if len(stamps) or own[1]:
                 labels.append(found.labels[row])
                 result.series.append((stamps, samples))
+                histograms.append(own)
     order = sorted(range(len(labels)), key=lambda number: signature(labels[number]))
     result.labels = [labels[number] for number in order]
     result.series = [result.series[number] for number in order]
+    if any(own for _, own in histograms):
+        result.series_histograms = [histograms[number] for number in order]
     return result
+
+
+def _histograms(part: Windows, row: int) -> tuple[Ints, list[Histogram]]:
+    """The native histograms of one row's first window."""
+    if part.histograms is None:
+        return part.times[:0], []
+    inside = slice(int(part.low[0]), int(part.high[0]))
+    found = part.histograms[row, inside]
+    there = are_there(found)
+    return part.times[inside][there], list(found[there])

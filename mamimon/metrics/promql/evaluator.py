@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import numpy as np
 
 from mamimon.metrics.model import (
-    ABSENT_BITS,
     ABSENT_NAN,
-    STALE_BITS,
     Block,
     Labels,
     Matcher,
     Selection,
     SeriesSource,
 )
-from mamimon.metrics.promql import aggregate, binary, extended
+from mamimon.metrics.promql import (
+    aggregate,
+    binary,
+    extended,
+    histogram_extended,
+    histogram_windows,
+    labelling,
+)
 from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import (
     SET_OPERATORS,
@@ -37,9 +43,10 @@ from mamimon.metrics.promql.ast import (
 )
 from mamimon.metrics.promql.durations import resolve_duration
 from mamimon.metrics.promql.errors import PromQLError
-from mamimon.metrics.promql.text import quote
+from mamimon.metrics.promql.histogram_operators import note_ignored
+from mamimon.metrics.promql.selection import is_invariant, newest, repeat
+from mamimon.metrics.promql.text import quote, unquote
 from mamimon.metrics.promql.values import (
-    Bools,
     Floats,
     Ints,
     Limits,
@@ -50,13 +57,6 @@ from mamimon.metrics.promql.values import (
     concatenate,
 )
 from mamimon.metrics.promql.windows import Windows, build
-
-_STEP_DEPENDENT = frozenset(
-    (
-        "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year",
-        "predict_linear", "time", "timestamp",
-    )
-)  # fmt: skip
 
 
 class RangeVector(msgspec.Struct, eq=False):
@@ -84,6 +84,7 @@ class Evaluator:
         limits: Limits,
     ) -> None:
         self._source = source
+        self._query = query
         self.notes = Annotations(query)
         self.start_ms = start_ms
         self.end_ms = end_ms
@@ -91,6 +92,7 @@ class Evaluator:
         self.lookback_ms = lookback_ms
         self._subquery_step_ms = subquery_step_ms
         self.limits = limits
+        self._compare = False
         self._selections: dict[tuple[tuple[Matcher, ...], int, int], Selection] = {}
 
     # -- dispatch ----------------------------------------------------------------------------------
@@ -142,20 +144,22 @@ class Evaluator:
         if isinstance(value, Scalar):
             return Scalar(-value.values)
         assert isinstance(value, Vector)
-        return value.with_values(-value.values, value.present, drop_name=True)
+        negated = value.with_values(-value.values, value.present, drop_name=True)
+        negated.histograms = histogram_windows.scale_all(value.histograms, -1.0)
+        return negated
 
     def _binary(self, node: Binary, times: Ints) -> Value:
         left, right = self.evaluate(node.left, times), self.evaluate(node.right, times)
         if isinstance(left, Scalar) and isinstance(right, Scalar):
             return binary.scalars(node.op, left, right)
         if isinstance(left, Vector) and isinstance(right, Scalar):
-            return binary.vector_scalar(node, left, right, scalar_first=False)
+            return binary.vector_scalar(node, left, right, self.notes, scalar_first=False)
         if isinstance(left, Scalar) and isinstance(right, Vector):
-            return binary.vector_scalar(node, right, left, scalar_first=True)
+            return binary.vector_scalar(node, right, left, self.notes, scalar_first=True)
         assert isinstance(left, Vector) and isinstance(right, Vector) and node.matching is not None
         if node.op in SET_OPERATORS:
             return binary.set_operation(node.op, left, right, node.matching)
-        result = binary.vector_vector(node, left, right)
+        result = binary.vector_vector(node, left, right, self.notes)
         self.limits.count(result.values.size)
         return result
 
@@ -165,20 +169,26 @@ class Evaluator:
             assert node.param is not None
             label = self.evaluate(node.param, times)
             assert isinstance(label, Text)
-            if not label.value:
-                raise PromQLError("execution", f"invalid label name {quote(label.value)}")
+            if not labelling.is_name(label.value):
+                literal = self._query[node.param.start : node.param.end]
+                shown = quote(unquote(literal, "surrogateescape"))
+                raise PromQLError("execution", f"invalid label name {shown}")
             vector = self.vector(node.expr, times)
             return aggregate.count_values(vector, label.value, names, without_names=without_names)
         param = None
         if node.param is not None:
             param = self.scalar(node.param, times)
         vector = self.vector(node.expr, times)
+        if node.op not in ("sum", "avg", "count", "group", "limitk", "limit_ratio"):
+            vector = note_ignored(node, vector, self.notes)
         if node.op == "quantile" and param is not None and node.param is not None:
             for value in np.unique(param[~((param >= 0) & (param <= 1))])[:10].tolist():
                 self.notes.quantile(node.param, value)
         if node.op in ("topk", "bottomk", "limitk", "limit_ratio"):
             assert param is not None
             return self._choose(node, vector, param)
+        if vector.histograms is not None and node.op in ("sum", "avg"):
+            return aggregate.with_histograms(node, vector, self.notes)
         return aggregate.aggregate(node.op, vector, names, without_names=without_names, param=param)
 
     def _choose(self, node: Aggregate, vector: Vector, param: Floats) -> Vector:
@@ -191,6 +201,13 @@ class Evaluator:
         if (param < -(2**63)).any():
             raise PromQLError("execution", f"Scalar value {param.min():g} underflows int64")
         return aggregate.choose(node.op, vector, node.grouping, without_names=node.without, param=param)
+
+    @contextmanager
+    def comparing(self, compare: bool) -> Iterator[None]:
+        """Whether native histograms are compared with the ones before as they are read."""
+        before, self._compare = self._compare, compare
+        yield
+        self._compare = before
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -220,6 +237,8 @@ class Evaluator:
             found = self._source.select(matchers, start_ms, end_ms)
             self.limits.count(sum(block.values.size for block in found.blocks))
             self._selections[key] = found
+        if self._compare and any(block.histograms is not None for block in found.blocks):
+            return Selection(found.labels, [_compared(block) for block in found.blocks])
         return found
 
     def select(self, node: Selector, times: Ints) -> Vector:
@@ -238,7 +257,7 @@ class Evaluator:
         order: list[Ints] = []
         for block in found.blocks:
             self.limits.check()
-            values, present, when = _newest(block, at, self.lookback_ms)
+            values, present, when, chosen = newest(block, at, self.lookback_ms)
             kept = slice(None) if present is None else np.flatnonzero(present.any(axis=1))
             rows = block.rows[kept]
             order.append(rows)
@@ -248,6 +267,7 @@ class Evaluator:
                     labels=[found.labels[row] for row in rows.tolist()],
                     values=values[kept],
                     present=None if present is None or present.all() else present[kept],
+                    histograms=None if chosen is None else chosen[kept],
                 )
             )
         merged = concatenate(parts, len(times))
@@ -263,10 +283,20 @@ class Evaluator:
         found = self.read(node.matchers, int(at.min()) - lookback + 1, int(at.max()) + lookback)
         parts = []
         for block in found.blocks:
-            wide = extended.build_extended(block.times, block.values, at, 0, lookback, smoothed=True)
-            values, present = extended.smoothed_at(wide)
+            wide = extended.build_extended(
+                block.times, block.values, at, 0, lookback, smoothed=True, histograms=block.histograms
+            )
             labels = [found.labels[row] for row in block.rows.tolist()]
-            parts.append(Vector(labels=labels, values=values, present=present))
+            values, present, histograms = histogram_windows.apply(
+                histogram_extended.smoothed_at,
+                wide,
+                [own.get("__name__", "") for own in labels],
+                extended.smoothed_at(wide),
+                length_s=0.0,
+                node=node,
+                notes=self.notes,
+            )
+            parts.append(Vector(labels=labels, values=values, present=present, histograms=histograms))
         return concatenate(parts, len(times))
 
     def windows(self, node: Range | Subquery, times: Ints) -> RangeVector:
@@ -279,7 +309,10 @@ class Evaluator:
         if node.selector.mode:
             return self._extended(node.selector, ends, length)
         found = self.read(node.selector.matchers, int(ends.min()) - length + 1, int(ends.max()))
-        parts = [(block.rows, build(block.times, block.values, ends, length)) for block in found.blocks]
+        parts = [
+            (block.rows, build(block.times, block.values, ends, length, block.histograms))
+            for block in found.blocks
+        ]
         return RangeVector(found.labels, parts, length)
 
     def _extended(self, node: Selector, ends: Ints, length: int) -> RangeVector:
@@ -290,7 +323,15 @@ class Evaluator:
         parts = [
             (
                 block.rows,
-                extended.build_extended(block.times, block.values, ends, length, lookback, smoothed=smoothed),
+                extended.build_extended(
+                    block.times,
+                    block.values,
+                    ends,
+                    length,
+                    lookback,
+                    smoothed=smoothed,
+                    histograms=block.histograms,
+                ),
             )
             for block in found.blocks
         ]
@@ -304,14 +345,19 @@ class Evaluator:
         if not len(grid):
             return RangeVector([], [], length)
         self.limits.count(len(grid))
-        inner = self.vector(node.expr, grid)
+        with self.comparing(False):
+            inner = self.vector(node.expr, grid)
         values = inner.values
         if inner.present is not None:
             values = np.where(inner.present, values, ABSENT_NAN)
+        if inner.histograms is not None:
+            values = np.where(inner.histogram_mask(), ABSENT_NAN, values)
+            # What was known about resets says nothing about the samples that are left.
+            inner.histograms = histogram_windows.forget_resets(inner.histograms)
         parts = []
         if inner.labels:
             rows = np.arange(len(inner.labels), dtype=np.int64)
-            parts.append((rows, build(grid, values, ends, length)))
+            parts.append((rows, build(grid, values, ends, length, inner.histograms)))
         return RangeVector(inner.labels, parts, length, inner.drop_name)
 
     def tiles(self, found: RangeVector) -> Iterator[tuple[Ints, Windows]]:
@@ -322,66 +368,8 @@ class Evaluator:
                 yield rows[selected], tile
 
 
-def _newest(block: Block, at: Ints, lookback_ms: int) -> tuple[Floats, Bools | None, Ints]:
-    """Newest sample at or before each time: values, where there is one, and when it was taken."""
-    times = block.times
-    if not len(times):
-        shape = (len(block.rows), len(at))
-        return np.zeros(shape), np.zeros(shape, dtype=np.bool_), np.zeros(len(at), dtype=np.int64)
-    column = np.searchsorted(times, at, side="right") - 1
-    fresh = column >= 0
-    column = np.maximum(column, 0)
-    when = times[column]
-    fresh &= when > at - lookback_ms
-    values = np.take(block.values, column, axis=1)
-    if not np.isnan(values).any():
-        present = None if fresh.all() else np.broadcast_to(fresh, values.shape)
-        return values, present, when
-    bits = values.view(np.uint64)
-    present = fresh & (bits != STALE_BITS)
-    holes = bits == ABSENT_BITS
-    if not (holes & fresh).any():
-        return values, present & ~holes, when
-    # Some series have no sample in the newest scrapes: look further back for these.
-    rows = np.flatnonzero((holes & fresh).any(axis=1))
-    when = np.broadcast_to(when, values.shape).copy()
-    there = block.values[rows].view(np.uint64) != ABSENT_BITS
-    newest = np.maximum.accumulate(np.where(there, np.arange(len(times)), -1), axis=1)
-    columns = np.take(newest, column, axis=1)
-    found = (columns >= 0) & (np.searchsorted(times, at, side="right") > 0)
-    columns = np.maximum(columns, 0)
-    when[rows] = times[columns]
-    values[rows] = np.take_along_axis(block.values[rows], columns, axis=1)
-    present[rows] = found & (when[rows] > at - lookback_ms) & (values[rows].view(np.uint64) != STALE_BITS)
-    return values, present, when
-
-
-def is_invariant(node: Expr) -> bool:
-    """Whether an expression has the same value at every step (all its selectors are pinned by `@`)."""
-    if isinstance(node, Number | String | DurationExpr):
-        return True
-    if isinstance(node, Selector | Subquery):
-        return node.at_ms is not None or bool(node.at_edge)
-    if isinstance(node, Range):
-        return is_invariant(node.selector)
-    if isinstance(node, Paren | Unary):
-        return is_invariant(node.expr)
-    if isinstance(node, Binary):
-        return is_invariant(node.left) and is_invariant(node.right)
-    if isinstance(node, Aggregate):
-        return is_invariant(node.expr) and (node.param is None or is_invariant(node.param))
-    pinned = all(is_invariant(argument) for argument in node.args)
-    if node.function.name == "timestamp":
-        return pinned and isinstance(node.args[0], Selector)
-    return pinned and node.function.name not in _STEP_DEPENDENT
-
-
-def repeat(value: Value, steps: int) -> Value:
-    """The value of one step at all steps."""
-    if isinstance(value, Scalar):
-        return Scalar(np.repeat(value.values, steps))
-    if isinstance(value, Vector):
-        present = None if value.present is None else np.repeat(value.present, steps, axis=1)
-        values = np.repeat(value.values, steps, axis=1)
-        return Vector(labels=value.labels, values=values, present=present, drop_name=value.drop_name)
-    return value
+def _compared(block: Block) -> Block:
+    if block.histograms is None:
+        return block
+    known = histogram_windows.know_resets(block.histograms)
+    return Block(block.times, block.rows, block.values, known)

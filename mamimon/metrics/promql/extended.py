@@ -10,7 +10,7 @@ import numpy as np
 
 from mamimon.metrics.promql.kernels import Prefix, window_sums
 from mamimon.metrics.promql.overtime import Result
-from mamimon.metrics.promql.values import Bools, Floats, Ints
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects
 from mamimon.metrics.promql.windows import Windows, build
 
 ANCHORED = ("changes", "delta", "increase", "rate", "resets")
@@ -18,12 +18,21 @@ SMOOTHED = ("delta", "increase", "rate")
 
 
 def build_extended(
-    times: Ints, values: Floats, ends: Ints, length_ms: int, lookback_ms: int, *, smoothed: bool
+    times: Ints,
+    values: Floats,
+    ends: Ints,
+    length_ms: int,
+    lookback_ms: int,
+    *,
+    smoothed: bool,
+    histograms: Objects | None = None,
 ) -> Windows:
     """Windows with what `mode` sees around them; `start` and `end` stay those of the window itself."""
     ahead = lookback_ms if smoothed else 0
-    wide = build(times, values, ends + ahead, length_ms + lookback_ms + ahead)
-    return Windows(wide.times, wide.rows, wide.valid, wide.low, wide.high, ends - length_ms, ends)
+    wide = build(times, values, ends + ahead, length_ms + lookback_ms + ahead, histograms)
+    return Windows(
+        wide.times, wide.rows, wide.valid, wide.low, wide.high, ends - length_ms, ends, wide.histograms
+    )
 
 
 class Edges:

@@ -79,6 +79,8 @@ def info(run: Evaluator, node: Call, times: Ints) -> Vector:
     if identity:
         selector = _info_selector(run, node.args[0], [*identity, *data, *names])
         vector, stamps = run.select_with_times(selector, times)
+        if vector.histograms is not None:
+            raise PromQLError("execution", "info sample should be float")
     return _combine(base, plain, vector, stamps, data)
 
 

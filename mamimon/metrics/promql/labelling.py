@@ -38,6 +38,10 @@ def merge(vector: Vector) -> Vector:
     first[number[::-1]] = np.arange(len(number))[::-1]
     out = vector.take(first)
     out.values, out.present = values, seen > 0
+    if vector.histograms is not None:
+        out.histograms = np.full(values.shape, None, dtype=object)
+        for row, step in np.argwhere(vector.histogram_mask()):
+            out.histograms[number[row], step] = vector.histograms[row, step]
     return out
 
 
@@ -72,7 +76,7 @@ def _set(labels: Labels, name: str, value: str) -> Labels:
     return {**labels, name: value} if value else without(labels, (name,))
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Any UTF-8 text but the empty one; what was no UTF-8 has become U+FFFD."""
     return bool(name) and "\ufffd" not in name
 
@@ -81,7 +85,15 @@ def _renamed(vector: Vector, labels: list[Labels], changed: list[bool], target: 
     drops = vector.drop_name
     if drops is not None and target == "__name__":  # a name that was set on purpose stays
         drops = [drop and not done for drop, done in zip(drops, changed, strict=True)]
-    return merge(Vector(labels=labels, values=vector.values, present=vector.present, drop_name=drops))
+    return merge(
+        Vector(
+            labels=labels,
+            values=vector.values,
+            present=vector.present,
+            drop_name=drops,
+            histograms=vector.histograms,
+        )
+    )
 
 
 def replace(vector: Vector, target: str, replacement: str, source: str, pattern: str) -> Vector:
@@ -90,7 +102,7 @@ def replace(vector: Vector, target: str, replacement: str, source: str, pattern:
         regex = compile_regex(pattern)
     except re2.error:
         raise PromQLError("execution", f"invalid regular expression in label_replace(): {pattern}") from None
-    if not _is_name(target):
+    if not is_name(target):
         raise PromQLError("execution", f"invalid destination label name in label_replace(): {target}")
     out: list[Labels] = []
     changed: list[bool] = []
@@ -104,9 +116,9 @@ def replace(vector: Vector, target: str, replacement: str, source: str, pattern:
 def join(vector: Vector, target: str, separator: str, sources: Sequence[str]) -> Vector:
     """label_join."""
     for source in sources:
-        if not _is_name(source):
+        if not is_name(source):
             raise PromQLError("execution", f"invalid source label name in label_join(): {source}")
-    if not _is_name(target):
+    if not is_name(target):
         raise PromQLError("execution", f"invalid destination label name in label_join(): {target}")
     out = [
         _set(labels, target, separator.join(labels.get(source, "") for source in sources))

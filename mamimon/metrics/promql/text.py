@@ -62,8 +62,8 @@ def quote_rune(character: str) -> str:
     return "'" + _escape(character, "'") + "'"
 
 
-def unquote(literal: str) -> str:
-    """The text inside a quoted literal whose escapes the lexer has checked."""
+def unquote(literal: str, errors: str = "replace") -> str:
+    """The text inside a quoted literal whose escapes the lexer has checked; `errors` as in `decode`."""
     inside = literal[1:-1]
     if literal[0] == "`" or "\\" not in inside:
         return inside
@@ -80,7 +80,7 @@ def unquote(literal: str) -> str:
         else:
             out += _UNESCAPES[plain]
     out += inside[position:].encode("utf-8", "surrogateescape")
-    return out.decode("utf-8", "replace")
+    return out.decode("utf-8", errors)
 
 
 def duration_ms(text: str) -> int:

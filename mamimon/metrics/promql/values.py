@@ -14,9 +14,16 @@ from mamimon.metrics.model import Labels
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
+Objects: TypeAlias = npt.NDArray[np.object_]
 
 METADATA_LABELS = ("__name__", "__type__", "__unit__")
 """Dropped from a result that is no longer the metric."""
+
+
+def are_there(objects: Objects) -> Bools:
+    """Where an array of objects holds one."""
+    nothing: Any = None
+    return np.asarray(np.not_equal(objects, nothing), dtype=np.bool_)
 
 
 class Vector(msgspec.Struct, eq=False, kw_only=True):
@@ -32,6 +39,22 @@ class Vector(msgspec.Struct, eq=False, kw_only=True):
 
     Prometheus calls this delayed name removal: it lets `label_replace(rate(x[5m]), …, "__name__", …)` work.
     """
+
+    histograms: Objects | None = None
+    """[series, steps]: native histograms where a sample is one, else None; None = all are floats."""
+
+    def histogram_mask(self) -> Bools:
+        """Where samples are native histograms."""
+        if self.histograms is None:
+            return np.zeros(self.values.shape, dtype=np.bool_)
+        return are_there(self.histograms) & self.mask()
+
+    def floats(self) -> Vector:
+        """Without the native histograms."""
+        if self.histograms is None:
+            return self
+        present = self.mask() & ~self.histogram_mask()
+        return Vector(labels=self.labels, values=self.values, present=present, drop_name=self.drop_name)
 
     @property
     def steps(self) -> int:
@@ -56,6 +79,7 @@ class Vector(msgspec.Struct, eq=False, kw_only=True):
             values=self.values[rows],
             present=None if self.present is None else self.present[rows],
             drop_name=None if drops is None else [drops[row] for row in rows],
+            histograms=None if self.histograms is None else self.histograms[rows],
         )
 
     def with_values(self, values: Floats, present: Bools | None, *, drop_name: bool) -> Vector:
@@ -117,6 +141,20 @@ def concatenate(parts: Sequence[Vector], steps: int) -> Vector:
         values=np.concatenate([part.values for part in parts]),
         present=None if everywhere else np.concatenate([part.mask() for part in parts]),
         drop_name=None if named else [drop for part in parts for drop in part.drops()],
+        histograms=stack_histograms(parts),
+    )
+
+
+def stack_histograms(parts: Sequence[Vector]) -> Objects | None:
+    """The histograms of all parts, one below the other."""
+    if all(part.histograms is None for part in parts):
+        return None
+    empty_of = (np.full(part.values.shape, None, dtype=object) for part in parts)
+    return np.concatenate(
+        [
+            blank if part.histograms is None else part.histograms
+            for part, blank in zip(parts, empty_of, strict=True)
+        ]
     )
 
 

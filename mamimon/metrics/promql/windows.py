@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from mamimon.metrics.model import ABSENT_BITS, STALE_BITS
-from mamimon.metrics.promql.values import Bools, Floats, Ints
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects
 
 TILE_CELLS = 1 << 18
 """Samples worked on at once (2 MiB), so that intermediate arrays stay in the cache."""
@@ -26,8 +26,17 @@ class Windows:
     """
 
     def __init__(
-        self, times: Ints, rows: Floats, valid: Bools | None, low: Ints, high: Ints, start: Ints, end: Ints
+        self,
+        times: Ints,
+        rows: Floats,
+        valid: Bools | None,
+        low: Ints,
+        high: Ints,
+        start: Ints,
+        end: Ints,
+        histograms: Objects | None = None,
     ) -> None:
+        self.histograms = histograms
         self.times = times
         self.rows = rows
         self.valid = valid
@@ -112,7 +121,13 @@ class Windows:
             valid = None if self.valid is None else self.valid[part]
             if valid is not None and valid.all():
                 valid = None
-            yield part, Windows(self.times, self.rows[part], valid, self.low, self.high, self.start, self.end)
+            histograms = None if self.histograms is None else self.histograms[part]
+            yield (
+                part,
+                Windows(
+                    self.times, self.rows[part], valid, self.low, self.high, self.start, self.end, histograms
+                ),
+            )
 
 
 def sample_mask(values: Floats) -> tuple[Bools | None, Bools | None]:
@@ -126,7 +141,9 @@ def sample_mask(values: Floats) -> tuple[Bools | None, Bools | None]:
     return (None if valid.all() else valid), (stale if stale.any() else None)
 
 
-def build(times: Ints, values: Floats, ends: Ints, length_ms: int) -> Windows:
+def build(
+    times: Ints, values: Floats, ends: Ints, length_ms: int, histograms: Objects | None = None
+) -> Windows:
     """The windows of `length_ms` that end at `ends`."""
     starts = ends - length_ms
     low = np.searchsorted(times, starts, side="right")
@@ -139,6 +156,8 @@ def build(times: Ints, values: Floats, ends: Ints, length_ms: int) -> Windows:
         position = np.zeros(len(times) + 1, dtype=np.int64)
         np.add.accumulate(inside, dtype=np.int64, out=position[1:])
         times, values = times[inside], values[:, inside]
+        histograms = None if histograms is None else histograms[:, inside]
         low, high = position[low], position[high]
     valid, _ = sample_mask(values)
-    return Windows(times, values, valid, low.astype(np.int64), high.astype(np.int64), starts, ends)
+    low, high = low.astype(np.int64), high.astype(np.int64)
+    return Windows(times, values, valid, low, high, starts, ends, histograms)

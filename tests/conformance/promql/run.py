@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mamimon.metrics.histogram import Histogram, compact
 from mamimon.metrics.model import Labels, QueryResult
 from mamimon.metrics.promql.engine import evaluate
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.values import describe, signature
 from tests.conformance.promql.memory import Memory
-from tests.conformance.promql.script import Clear, Eval, Load, Point, is_stale, read
+from tests.conformance.promql.script import Clear, Eval, HistogramPoint, Load, Point, is_stale, read
 
 EPSILON = 1e-6
 _MIN_NORMAL = 2.2250738585072014e-308
@@ -39,12 +41,26 @@ def run(path: Path, *, shared: bool) -> list[Outcome]:
             memory = Memory(shared=shared)
         elif isinstance(command, Load):
             for labels, values in command.series:
-                samples = {
-                    number * command.step_ms: value
-                    for number, value in enumerate(values)
-                    if isinstance(value, float)
-                }
-                memory.add(labels, samples)
+                memory.add(
+                    labels,
+                    {
+                        number * command.step_ms: value.histogram
+                        if isinstance(value, HistogramPoint)
+                        else value
+                        for number, value in enumerate(values)
+                        if value is not None
+                    },
+                )
+            if command.with_nhcb:
+                memory.add_custom_buckets(
+                    [
+                        (
+                            labels,
+                            {n * command.step_ms: v for n, v in enumerate(values) if isinstance(v, float)},
+                        )
+                        for labels, values in command.series
+                    ]
+                )
         else:
             out.append(Outcome(path.name, command.line, _try(command, memory)))
     return out
@@ -95,6 +111,7 @@ def _as_range(command: Eval, memory: Memory) -> None:
         labels=[result.labels[row] for row in rows],
         values=result.values[rows, 1:2],
         present=np.ones((len(rows), 1), dtype=np.bool_),
+        histograms=None if result.histograms is None else result.histograms[rows, 1:2],
     )
     if command.scalar is not None:
         instant = QueryResult(
@@ -147,33 +164,56 @@ def _compare(command: Eval, result: QueryResult) -> None:
         _same(dict(key), got[key], values)
 
 
-def _points(command: Eval, result: QueryResult) -> dict[tuple[tuple[str, str], ...], dict[int, float]]:
-    out = {}
-    if result.series:
-        for labels, (times, values) in zip(result.labels, result.series, strict=True):
-            assert command.range_times is not None
-            start, _, step = command.range_times
-            out[signature(labels)] = {
-                (time - start) // step: value
-                for time, value in zip(times.tolist(), values.tolist(), strict=True)
-            }
+def _points(command: Eval, result: QueryResult) -> dict[tuple[tuple[str, str], ...], dict[int, Any]]:
+    out: dict[tuple[tuple[str, str], ...], dict[int, Any]] = {}
+    if result.kind == "matrix" and not command.step_ms:
+        start, _, step = command.range_times or (0, 0, 1)
+        for row, labels in enumerate(result.labels):
+            times, values = result.series[row]
+            pairs: list[tuple[int, Any]] = list(zip(times.tolist(), values.tolist(), strict=True))
+            if result.series_histograms:
+                times, histograms = result.series_histograms[row]
+                pairs += zip(times.tolist(), histograms, strict=True)
+            out[signature(labels)] = {(time - start) // step: value for time, value in pairs}
         return out
     for row, labels in enumerate(result.labels):
-        out[signature(labels)] = {
-            int(step): float(result.values[row, step]) for step in np.flatnonzero(result.present[row])
-        }
+        own: dict[int, Any] = {}
+        for step in np.flatnonzero(result.present[row]).tolist():
+            one = None if result.histograms is None else result.histograms[row, step]
+            own[step] = float(result.values[row, step]) if one is None else one
+        out[signature(labels)] = own
     return out
 
 
-def _same(labels: Labels, got: dict[int, float], values: list[Point]) -> None:
+def _same(labels: Labels, got: dict[int, Any], values: list[Point]) -> None:
     wanted = {number: value for number, value in enumerate(values) if value is not None}
     if set(got) != set(wanted):
         raise Mismatch(f"{describe(labels)}: points at {sorted(got)}, expected at {sorted(wanted)}: {got}")
     for number, value in wanted.items():
-        if isinstance(value, str):
-            raise Mismatch(f"{describe(labels)}: expected a native histogram, got {got[number]}")
-        if not almost(got[number], value):
-            raise Mismatch(f"{describe(labels)}: {got[number]!r} at {number}, expected {value!r}")
+        one = got[number]
+        if isinstance(value, HistogramPoint) != isinstance(one, Histogram):
+            raise Mismatch(f"{describe(labels)}: {one!r}, expected {value!r}")
+        if isinstance(value, HistogramPoint):
+            if problem := different(compact(one), compact(value.histogram), hint=value.hint_set):
+                shown = f"{compact(one)}, expected {compact(value.histogram)}"
+                raise Mismatch(f"{describe(labels)}: {problem} at {number}: {shown}")
+        elif not almost(one, value):
+            raise Mismatch(f"{describe(labels)}: {one!r} at {number}, expected {value!r}")
+
+
+def different(got: Histogram, wanted: Histogram, *, hint: bool) -> str:
+    """The name of the first field that differs by more than rounding."""
+    for name in ("schema", "custom", "zero_threshold"):
+        if getattr(got, name) != getattr(wanted, name):
+            return name
+    for name in ("count", "sum", "zero_count"):
+        if not almost(getattr(got, name), getattr(wanted, name)):
+            return name
+    for name in ("positive", "negative"):
+        left, right = getattr(got, name), getattr(wanted, name)
+        if set(left) != set(right) or not all(almost(left[index], right[index]) for index in left):
+            return name
+    return "hint" if hint and got.hint != wanted.hint else ""
 
 
 def almost(left: float, right: float) -> bool:

@@ -7,7 +7,9 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import STALE_NAN, Labels
+from mamimon.metrics.promql.histogram_sums import added, subtracted
 from mamimon.metrics.promql.lexer import Lexer
 from mamimon.metrics.promql.text import duration_ms, unquote
 
@@ -23,8 +25,16 @@ _EXPECT = re.compile(
 _RANGE_VECTOR = re.compile(r"expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)$")
 _REPEAT = re.compile(r"(?P<value>[^x]+?)(?:(?P<sign>[+-])(?P<delta>[^x+-][^x]*))?x(?P<count>[0-9]+)$")
 
-Point = float | str | None
-"""A number, the text of a native histogram, or nothing."""
+
+@dataclass(frozen=True)
+class HistogramPoint:
+    """A native histogram, and whether a counter reset hint was written with it."""
+
+    histogram: Histogram
+    hint_set: bool
+
+
+Point = float | HistogramPoint | None
 
 
 @dataclass
@@ -229,11 +239,47 @@ def _value(text: str) -> float | None:
         return None
 
 
+def histogram(text: str) -> HistogramPoint:
+    """`{{schema:0 sum:3 count:2 buckets:[1 1]}}`."""
+    fields = dict(re.findall(r"(\w+):(\[[^\]]*\]|\S+)", text[2:-2]))
+
+    def numbers(name: str) -> list[float]:
+        return [float(number) for number in fields.get(name, "[]")[1:-1].split()]
+
+    def side(name: str, offset: str) -> dict[int, float]:
+        return dict(enumerate(numbers(name), int(fields.get(offset, 0))))
+
+    return HistogramPoint(
+        Histogram(
+            schema=int(fields.get("schema", 0)),
+            sum=float(fields.get("sum", 0)),
+            count=float(fields.get("count", 0)),
+            zero_count=float(fields.get("z_bucket", 0)),
+            zero_threshold=float(fields.get("z_bucket_w", 0)),
+            custom=tuple(numbers("custom_values")),
+            positive=side("buckets", "offset"),
+            negative=side("n_buckets", "n_offset"),
+            hint=fields.get("counter_reset_hint", "unknown"),  # type: ignore[arg-type]
+        ),
+        "counter_reset_hint" in fields,
+    )
+
+
 def _histograms(part: str) -> list[Point]:
     found = re.match(r"(\{\{.*?\}\})(?:([+-])(\{\{.*?\}\}))?(?:x([0-9]+))?$", part)
     assert found, part
-    count = int(found[4]) + 1 if found[4] is not None else 1
-    return [f"{found[1]}{found[2] or ''}{found[3] or ''}#{number}" for number in range(count)]
+    first = histogram(found[1])
+    if found[4] is None:
+        return [first]
+    out: list[Point] = [first]
+    step = histogram(found[3]) if found[3] else None
+    current = first.histogram
+    for _ in range(int(found[4])):
+        if step is not None:
+            combine = added if found[2] == "+" else subtracted
+            current = combine(current, step.histogram).histogram
+        out.append(HistogramPoint(current, (step or first).hint_set))
+    return out
 
 
 def is_stale(value: float) -> bool:
