@@ -40,7 +40,7 @@ _KEY_ENDS = (
 # API_KEY: the last letters of a vendor's prefix, before six characters of a key.
 _KEY_HINT = re.compile(
     r"[_.-](?=[a-z0-9_-]{6})(?<=(?:h[opusrcx]_|[cps]a_|[veus][ceatst]_|[artsp][tp]-|x[abcdeoprs]-|29\.|sg\.|px-|sk-|ey-"
-    r"|[ph][imf]_|v1_|ss_|y[su]_|lc_|mt_))"
+    r"|[ph][imf]_|at_|v1_|ss_|y[su]_|lc_|mt_))"
 )
 _CAPITAL_HINT = re.compile(r"A(?:KIA|SIA|ROA|IDA|BIA|Iza)")
 # NAMED_VALUE: the last letters of its names, before a separator.
