@@ -95,7 +95,7 @@ def test_masking_can_be_extended_and_narrowed(plain_masking: None) -> None:
     ],
 )
 def test_no_text_makes_masking_slow(unit: str) -> None:
-    """The time grows with the length, not with its square: 16 times the text takes far less than 256 times."""
+    """The time grows with the length, not with its square: 16 times the text is far below 256 times."""
 
     def cost(length: int) -> float:
         text = (unit * (length // len(unit) + 1))[:length]
