@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "cleanup": "mamimon.cli.cleanup:cleanup",
     "backup": "mamimon.cli.backup:backup",
     "query": "mamimon.cli.query:query",
+    "logs": "mamimon.cli.logs:logs",
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
     "alerts": "mamimon.cli.alerts:alerts",

@@ -75,7 +75,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     def read(cls, request: Request[Any, Any, Any]) -> Choice:
         """From a request; what is not ours is passed over."""
         given = request.query_params
-        return cls(**{name: str(given[name]) for name in cls.__struct_fields__ if given.get(name)})
+        chosen = {name: str(given[name]) for name in cls.__struct_fields__ if given.get(name)}
+        if "q" not in chosen and given.get("query"):
+            chosen["q"] = str(given["query"])
+        return cls(**chosen)
 
     def span(self, now: float) -> tuple[float, float]:
         """Start and end in epoch seconds."""
