@@ -6,7 +6,7 @@
 from mamimon.metrics.promql.engine import evaluate
 from mamimon.metrics.promql.errors import ParseError, PromQLError
 from mamimon.metrics.promql.functions import AGGREGATOR_HELP, FUNCTIONS
-from mamimon.metrics.promql.parser import matchers_of, parse
+from mamimon.metrics.promql.parser import matchers_of, metric_names, parse
 from mamimon.metrics.promql.printer import pretty, render
 
 __all__ = [
@@ -15,8 +15,15 @@ __all__ = [
     "ParseError",
     "PromQLError",
     "evaluate",
+    "format_query",
     "matchers_of",
+    "metric_names",
     "parse",
     "pretty",
     "render",
 ]
+
+
+def format_query(text: str) -> str:
+    """A query in normal form, long ones spread over lines; raises `ParseError`."""
+    return pretty(parse(text))

@@ -241,20 +241,26 @@ def choose(op: str, vector: Vector, names: list[str], *, without_names: bool, pa
         if op == "limitk":
             chosen[rows] = present & (np.cumsum(present, axis=0) <= wanted)
             continue
-        # Sort key: best first, then NaN, then what is not there; the sort is stable, as ties keep order.
-        values = vector.values[rows]
-        key = np.where(present, -values if op == "topk" else values, math.nan)
-        kind = np.where(present, np.isnan(values), 2)
-        order = np.lexsort((key, kind), axis=0)
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.arange(len(rows))[:, None], axis=0)
-        chosen[rows] = present & (rank < wanted)
+        chosen[rows] = _best(vector.values[rows], present, wanted, descending=op == "topk")
     kept = np.flatnonzero(chosen.any(axis=1))
     out = vector.take(kept)
     out.present = chosen[kept]
     if vector.steps == 1 and op != "limitk":
         return _sorted_in_groups(out, groups.group_of[kept], descending=op == "topk")
     return out
+
+
+def _best(values: Floats, present: Bools, wanted: Ints, *, descending: bool) -> Bools:
+    """Which of [series, steps] are among the `wanted` best of their step; ties keep the order of series."""
+    key = np.where(present, -values if descending else values, math.nan).T
+    most = min(int(wanted.max()), key.shape[1])
+    if np.isnan(values[present]).any():  # NaN comes behind numbers, but before what is not there
+        order = np.lexsort((key, np.where(present, np.isnan(values), 2).T), axis=1)[:, :most]
+    else:
+        order = np.argsort(key, axis=1, kind="stable")[:, :most]
+    chosen = np.zeros(key.shape, dtype=np.bool_)
+    np.put_along_axis(chosen, order, np.arange(most) < wanted[:, None], axis=1)
+    return np.asarray(chosen.T & present)
 
 
 def _sorted_in_groups(vector: Vector, group_of: Ints, *, descending: bool) -> Vector:

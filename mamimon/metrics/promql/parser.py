@@ -23,6 +23,7 @@ from mamimon.metrics.promql.ast import (
     Selector,
     String,
     Unary,
+    walk,
 )
 from mamimon.metrics.promql.check import check
 from mamimon.metrics.promql.durations import Misfit
@@ -205,6 +206,18 @@ def _cached(text: str) -> Expr:
 def parse(text: str) -> Expr:
     """The tree of an expression (shared: do not change it); raises `ParseError`."""
     return _cached(text)
+
+
+def metric_names(text: str) -> list[str]:
+    """The metrics that an expression asks for by name, each once; raises `ParseError`."""
+    found = (
+        matcher.value
+        for node in walk(parse(text))
+        if isinstance(node, Selector)
+        for matcher in node.matchers
+        if matcher.name == "__name__" and matcher.op == "=" and matcher.value
+    )
+    return list(dict.fromkeys(found))
 
 
 def matchers_of(text: str) -> list[Matcher]:

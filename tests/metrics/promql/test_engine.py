@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from mamimon.metrics.model import STALE_NAN
-from mamimon.metrics.promql import ParseError, PromQLError, evaluate, matchers_of, parse, pretty
+from mamimon.metrics.promql import (
+    FUNCTIONS,
+    ParseError,
+    PromQLError,
+    evaluate,
+    format_query,
+    matchers_of,
+    metric_names,
+    parse,
+    pretty,
+)
 from tests.conformance.promql.memory import Memory
 
 Samples = list[tuple[int, float]]
@@ -203,3 +213,31 @@ def test_a_formatted_query_means_the_same() -> None:
     spread = pretty(parse(text), width=20)
     assert spread.count("\n") > 5
     assert pretty(parse(spread), width=20) == spread
+
+
+@pytest.mark.feature("M3")
+def test_what_other_rooms_ask_about_a_query() -> None:
+    """Names of metrics, the normal form and the functions with their signatures are there for the asking."""
+    text = 'sum(rate(a_total{x="1"}[5m]))/scalar(count({__name__="b"}))>a_total offset 1h'
+    assert metric_names(text) == ["a_total", "b"]
+    assert format_query(text) == (
+        'sum(rate(a_total{x="1"}[5m])) / scalar(count({__name__="b"})) > a_total offset 1h'
+    )
+    assert FUNCTIONS["round"].signature == "round(instant-vector, [scalar]) instant-vector"
+    assert all(function.help.endswith(".") for function in FUNCTIONS.values())
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize("shared", [True, False])
+def test_topk_chooses_anew_at_every_step(shared: bool) -> None:
+    """At each step topk and bottomk keep the k best of those present, NaN after every number."""
+    memory, _ = world(4, shared=shared)
+    whole = evaluate(memory, "x_total", 0, 1_800_000, 30_000)
+    for op, sign in (("topk", -1.0), ("bottomk", 1.0)):
+        chosen = evaluate(memory, f"{op}(3, x_total)", 0, 1_800_000, 30_000)
+        for step in range(len(whole.times)):
+            values = whole.values[whole.present[:, step], step]
+            order = np.lexsort((sign * values, np.isnan(values)))[:3]
+            wanted = sorted(values[order].tolist(), key=str)
+            got = sorted(chosen.values[chosen.present[:, step], step].tolist(), key=str)
+            assert got == pytest.approx(wanted, nan_ok=True)
