@@ -6,8 +6,9 @@ A question that fails or takes too long becomes the panel's own error text; the 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
+import re
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -15,17 +16,23 @@ import msgspec
 from litestar.exceptions import HTTPException
 
 from mamimon.i18n import gettext as _
+from mamimon.logs.query import LogQuery
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
+    from mamimon.errors.room import ErrorRoom
     from mamimon.events.room import EventRoom
     from mamimon.health.model import CheckStatus
     from mamimon.health.room import HealthRoom
+    from mamimon.logs.model import LogPage
+    from mamimon.logs.room import LogRoom
+    from mamimon.metrics.room import MetricRoom
     from mamimon.window import Window
 
 T = TypeVar("T")
 _log = logging.getLogger("mamimon.dashboards")
 BUDGET_S = 2.0
+_VARYING = re.compile(r"\b0x[0-9a-f]+\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,}\b|\d+(?:\.\d+)?", re.I)
 ERROR_LINES = "level:ERROR OR level:CRITICAL"
 
 
@@ -58,7 +65,9 @@ class Answer(msgspec.Struct):
 class Sources:
     """The rooms, asked in one voice."""
 
-    def __init__(self, logs: Any, metrics: Any, errors: Any, events: EventRoom, health: HealthRoom) -> None:
+    def __init__(
+        self, logs: LogRoom, metrics: MetricRoom, errors: ErrorRoom, events: EventRoom, health: HealthRoom
+    ) -> None:
         self._logs = logs
         self._metrics = metrics
         self._errors = errors
@@ -77,7 +86,7 @@ class Sources:
             if bool(result.present[row, 0])
         ]
 
-    async def lines(self, text: str, window: Window, size: int = 20) -> Any:
+    async def lines(self, text: str, window: Window, size: int = 20) -> LogPage:
         """The newest log lines that match (`LogPage`)."""
         return await self._logs.backend.search(_log_query(text, window, size))
 
@@ -91,9 +100,14 @@ class Sources:
         return {"times": list(found.times), "series": series, "marks": [], "error": ""}
 
     async def log_top(self, text: str, field: str, window: Window, size: int = 10) -> list[tuple[str, int]]:
-        """The most frequent values of a field in the lines that match."""
-        rows: list[tuple[str, int]] = await self._logs.backend.facet(_log_query(text, window), field, size)
-        return rows
+        """The most frequent values of a field in the lines that match; messages without their numbers."""
+        if field != "message":
+            return await self._logs.backend.facet(_log_query(text, window), field, size)
+        # Lines that differ in an id or a duration only are one line to a person.
+        alike: Counter[str] = Counter()
+        for value, count in await self._logs.backend.facet(_log_query(text, window), field, 500):
+            alike[_VARYING.sub("<n>", value)] += count
+        return alike.most_common(size)
 
     async def top_errors(self, since: float, limit: int = 10) -> list[Any]:
         """The error groups that happened most."""
@@ -147,6 +161,5 @@ async def attempts(work: Mapping[str, Awaitable[Any]], budget_s: float = BUDGET_
     return dict(zip(work, answers, strict=True))
 
 
-def _log_query(text: str, window: Window, size: int = 100) -> Any:
-    kind = importlib.import_module("mamimon.logs.query").LogQuery
-    return kind(text=text, start=window.start, end=window.end, size=size)
+def _log_query(text: str, window: Window, size: int = 100) -> LogQuery:
+    return LogQuery(text=text, start=window.start, end=window.end, size=size)

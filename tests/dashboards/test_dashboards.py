@@ -158,3 +158,29 @@ def test_queries_are_filled_in() -> None:
 def test_numbers_read_well(value: float, unit: str, text: str) -> None:
     """Values are shown with three digits in the unit that fits."""
     assert shown(value, unit) == text
+
+
+@pytest.mark.feature("D1")
+def test_error_lines_that_differ_in_numbers_are_one(server: Any) -> None:
+    """The overview counts error lines without their ids and durations, the most frequent first."""
+    for i in range(3):
+        line = {"level": "ERROR", "message": f"POST /api/chat/c{i} 500 in {i}.7 ms"}
+        assert server.client.post("/es/logs-app/_doc", json=line).status_code == 201
+    page = server.client.get("/", headers=HTML).text
+    assert "POST /api/chat/c&lt;n&gt; &lt;n&gt; in &lt;n&gt; ms" in page
+    assert '<td class="r">3</td>' in page
+
+
+@pytest.mark.feature("D1")
+def test_an_open_live_page_does_not_hold_up_the_stop(server: Any) -> None:
+    """The server stops within its grace while somebody watches the overview's stream."""
+    import time
+
+    with server.client.stream("GET", "/overview/stream") as stream:
+        assert stream.status_code == 200
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        began = time.monotonic()
+        server.server.stop()
+        server._thread.join(15)
+        assert not server._thread.is_alive()
+        assert time.monotonic() - began < 7

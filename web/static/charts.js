@@ -33,6 +33,9 @@
     return (step < 60 ? axisSecond : axisMinute).format(when);
   }
 
+  // A status or level that is a failure has the colour of one.
+  const bad = (name) => /^5\d\d$|error|5xx|crit/i.test(name);
+
   function stacked(columns) {
     const sums = new Float64Array(columns[0] ? columns[0].length : 0);
     return columns.map((column) => Array.from(column, (value, i) => { sums[i] += value == null ? 0 : value; return sums[i]; }));
@@ -90,7 +93,7 @@
       const bars = kind === "bars" || kind === "stack";
       const order = names.map((_, i) => i);
       const series = [{}, ...order.map((i) => {
-        const stroke = /error|5xx|crit/i.test(names[i]) && bars ? css("--crit") : colour(i);
+        const stroke = bad(names[i]) && bars ? css("--crit") : colour(i);
         return bars
           ? { label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40] }), value: (u, v) => show(v, unit) }
           : { label: names[i], stroke, width: 1.5, points: { show: table[i + 1].filter((v) => v != null).length < 3 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
@@ -170,7 +173,7 @@
         box.className = "legend";
         this.figure.after(box);
       }
-      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = "k" + (i % 6 + 1); item.textContent = name; return item; }));
+      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); item.textContent = name; return item; }));
       if (names.length > 40) { const more = document.createElement("span"); more.textContent = "+" + (names.length - 40); box.append(more); }
     }
     alternative(data, unit) {
