@@ -98,7 +98,7 @@ def _rank(result: QueryResult, started_at: float, counter: bool, limit: int) -> 
     history = np.isfinite(base).sum(axis=1)
     floor = np.maximum(0.02 * np.maximum(np.abs(before), np.abs(after)), 1e-9)
     score = (after - before) / (1.4826 * spread + floor)
-    is_new = (history == 0) & np.isfinite(after) & (after != 0) & (base.shape[1] > 10)
+    is_new = (history == 0) & np.isfinite(after) & (after != 0) & (history.max() > 10)
     moved = (history >= 5) & np.isfinite(score) & (np.abs(score) >= WORTH)
     weight = np.where(is_new, 50.0, np.where(moved, np.abs(score), 0.0))
     out = []

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.alerts.service import Alerting
+    from mamimon.errors.room import ErrorRoom
+    from mamimon.logs.room import LogRoom
 
 _log = logging.getLogger("mamimon.alerts")
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -42,7 +44,7 @@ _DOTS = {
 }
 
 
-def page_handlers(service: Alerting, logs: Any, errors: Any) -> list[ControllerRouterHandler]:
+def page_handlers(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list[ControllerRouterHandler]:
     """The pages and the forms on them."""
     return [
         *_alert_pages(service),
@@ -193,7 +195,7 @@ def _receivers_context(service: Alerting) -> dict[str, Any]:
     }
 
 
-def _incident_pages(service: Alerting, logs: Any, errors: Any) -> list[ControllerRouterHandler]:
+def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list[ControllerRouterHandler]:
     @get("/incidents", include_in_schema=False)
     async def many() -> Template:
         found = await service.core.state.read(lambda raw: store.incidents(raw, 200))
@@ -225,7 +227,9 @@ def _incident_pages(service: Alerting, logs: Any, errors: Any) -> list[Controlle
     return [many, one, changed, act]
 
 
-async def incident_context(service: Alerting, logs: Any, errors: Any, incident_id: int) -> dict[str, Any]:
+async def incident_context(
+    service: Alerting, logs: LogRoom, errors: ErrorRoom, incident_id: int
+) -> dict[str, Any]:
     """What an incident's page shows; what another room cannot answer is left out and said."""
     now = service.core.clock.now()
 
@@ -240,7 +244,7 @@ async def incident_context(service: Alerting, logs: Any, errors: Any, incident_i
         )
 
     incident, events, notifications, deploys = await service.core.state.read(read)
-    start, end = incident.started_at - 1800, min(now, (incident.resolved_at or now) + 600)
+    start, end = incident.started_at - 1800, min(now + 1, (incident.resolved_at or now) + 600)
     lines, issues = await asyncio.gather(_lines(logs, incident, end), _issues(errors, incident))
     timeline = [
         *({"at": e.at, "dot": _DOTS.get(e.kind, ""), "text": e.text, "actor": e.actor} for e in events),
@@ -282,11 +286,9 @@ def _next(service: Alerting, incident: Incident) -> list[str]:
     return [target.to for ref in refs if (target := service.routing.target(ref)) is not None]
 
 
-async def _lines(logs: Any, incident: Incident, end: float) -> list[Any]:
-    if not hasattr(logs, "backend"):
-        return []
+async def _lines(logs: LogRoom, incident: Incident, end: float) -> list[Any]:
     try:
-        from mamimon.logs.query import LogQuery  # type: ignore[import-untyped,unused-ignore]
+        from mamimon.logs.query import LogQuery
 
         query = LogQuery(text="level:(ERROR OR CRITICAL)", start=incident.started_at - 600, end=end, size=20)
         return list((await logs.backend.search(query)).hits)
@@ -295,9 +297,7 @@ async def _lines(logs: Any, incident: Incident, end: float) -> list[Any]:
         return []
 
 
-async def _issues(errors: Any, incident: Incident) -> list[Any]:
-    if not hasattr(errors, "top"):
-        return []
+async def _issues(errors: ErrorRoom, incident: Incident) -> list[Any]:
     try:
         return list(await errors.top(incident.started_at - 1800, 5))
     except Problem as problem:
