@@ -69,7 +69,7 @@ class ScrapedTarget:
 
     async def take(self, body: bytes, content_type: str, at_ms: int, duration_s: float) -> None:
         """Parse and store a body scraped at `at_ms`; what it raises, it raises before storing anything."""
-        exposition = await asyncio.to_thread(parse, body, content_type)
+        exposition = await asyncio.to_thread(parse, body, content_type, self._labels)
         self._check(exposition)
         strict = "openmetrics" in content_type
         for key in exposition.keys:

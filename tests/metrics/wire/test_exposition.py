@@ -127,3 +127,16 @@ def test_parsing_is_fast_enough() -> None:
 
     assert len(found.keys) == 50_000
     assert 50_000 / (time.process_time() - began) > 200_000
+
+
+@pytest.mark.feature("M1")
+@pytest.mark.parametrize("content_type", ["", OPEN_METRICS])
+@pytest.mark.parametrize("tail", ["1_0", "1\r", "\t1", "١", "0x10", "--1", "", "one"])
+def test_known_lines_are_read_as_strictly_as_new_ones(tail: str, content_type: str) -> None:
+    """A series that was seen before is refused for the same values, with the number of its line."""
+    body = f"a 1\na {tail}\n# EOF\n".encode()
+    for known in ((), {"a": 1}):
+        if tail == "\t1" and not known and not content_type:
+            continue  # Prometheus' text format allows blanks around a value.
+        with pytest.raises(ExpositionError, match=r"^line 2: "):
+            parse(body, content_type, known)
