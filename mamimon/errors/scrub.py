@@ -213,6 +213,8 @@ def _scrub_request(request: Request, change: Callable[[Any], Any]) -> None:
         (name, FILTERED if _is_secret_header(name) else change(value)) for name, value in request.headers
     ]
     request.cookies = dict.fromkeys(request.cookies, FILTERED)
+    if isinstance(address := request.environment.get("REMOTE_ADDR"), str):
+        request.environment["REMOTE_ADDR"] = _short_ip(address)
 
 
 def _is_secret_header(name: str) -> bool:
