@@ -42,7 +42,7 @@ def _escape(character: str, quote: str) -> str:
         return "\\" + quote
     if character in _ESCAPES:
         return _ESCAPES[character]
-    if character.isprintable():
+    if character.isprintable() and character != "\ufffd":  # which no literal may hold as it is
         return character
     code = ord(character)
     if code < 0x20 or code == 0x7F:
@@ -126,12 +126,15 @@ def to_ms(seconds: float) -> int:
 def number(text: str, start: int) -> float:
     """The value of a number token; 0755 is octal and 0x1f hexadecimal, as in Go."""
     lower = text.lower()
-    if lower.startswith("0x"):
-        return float(int(lower, 16))
-    if re.fullmatch(r"0[0-7_]+", lower):
-        return float(int(lower.replace("_", ""), 8))
     try:
+        if lower.startswith("0x"):
+            return float(int(lower, 16))
+        if re.fullmatch(r"0[0-7_]+", lower):
+            return float(int(lower.replace("_", ""), 8))
         value = float(lower)
+    except OverflowError:
+        value = math.inf
+        failure = "value out of range"
     except ValueError:
         value = math.nan
         failure = "invalid syntax"
