@@ -184,4 +184,4 @@ def test_each_command_runs(line: str, shell: tuple[Path, dict[str, str], dict[st
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout or "users add" in line
+    assert done.stdout or done.stderr
