@@ -7,7 +7,7 @@ import time
 from contextvars import Token
 from typing import Any, NamedTuple, Optional
 
-from mamimon.client import frames
+from mamimon.client import frames, shared
 from mamimon.client.context import (
     Trace,
     current,
@@ -103,6 +103,7 @@ class Exchange:
             leave(self._token, self._before)
 
     def _count(self, route: str, duration: float) -> None:
+        shared.watch()
         method = self.method if self.method in _METHODS else "other"
         TOTAL.add((method, route, str(self.status)))
         DURATION.add((method, route), duration)

@@ -15,14 +15,16 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 def render() -> bytes:
     """Our families, the machine, the client's own losses and prometheus_client's registry, as text."""
-    from mamimon.client import system
+    from mamimon.client import shared, system
 
     lines: list[str] = []
     names: set[str] = set()
+    where = shared.folder()
+    everybody = shared.merged(where) if where is not None else {}
     for family in families():
         names.add(family.name)
         lines += _head(family.name, family.kind, family.about)
-        lines += _family(family)
+        lines += _family(family, everybody.get(family.name) or family.snapshot())
     for reading in system.readings():
         if reading.name not in names:
             names.add(reading.name)
@@ -33,8 +35,8 @@ def render() -> bytes:
     return (text + _foreign(names)).encode()
 
 
-def _family(family: Family) -> Iterator[str]:
-    for key, values in sorted(family.snapshot().items()):
+def _family(family: Family, series: dict[tuple[str, ...], list[float]]) -> Iterator[str]:
+    for key, values in sorted(series.items()):
         labels = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(family.labels, key))
         if not isinstance(family, Histogram):
             yield (

@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     spool_bytes: int = 64 * MIB
     spool_age_s: float = 3 * 86_400.0
     flush_s: float = 2.0
+    metrics_dir: str = ""
     capture_logged: bool = True
     send_locals: bool = True
     install_hooks: bool = True

@@ -95,14 +95,16 @@ def test_a_bad_server_neither_blocks_nor_breaks_the_application(mode: str, clien
     """Whatever the answers, logging stays quick, the end takes ≤ 2 s and the next start delivers all."""
     bad = Receiver()
     bad.mode = mode
-    client(bad.url, timeout_s=0.5, flush_s=2.0)
+    client(bad.url, timeout_s=5.0, flush_s=2.0)
     log = mamimon.get_logger("app")
-    slowest = 0.0
+    took: list[float] = []
     for number in range(2000):
         began = time.perf_counter()
         log.info("line %d", number)
-        slowest = max(slowest, time.perf_counter() - began)
-    assert slowest < 0.25  # two cores are shared with seven others here; 1 ms is for benchmarks/client
+        took.append(time.perf_counter() - began)
+    # A call that waited for the request would take its 5 s; the machine's own hiccups stay far below.
+    assert max(took) < 2.0
+    assert sorted(took)[1980] < 0.005
     assert not mamimon.flush(1.0)
     began = time.monotonic()
     shipper = agent.shipper()
