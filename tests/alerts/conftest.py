@@ -120,12 +120,20 @@ def hook() -> Iterator[Hook]:
 
 
 def step(clock: ManualClock, seconds: float, size: float = 5.0) -> None:
-    """Let time pass in small steps, so that loops come round as they do in life."""
+    """Let time pass in small steps, so that loops come round as they do in life.
+
+    After each step every loop that was asleep on the clock must be asleep again, so a busy machine
+    only makes it slower; what slept once (a delay at the start) is not waited for longer than a moment.
+    """
     left = seconds
     while left > 0:
+        asleep = clock.sleepers
         clock.advance(min(size, left))
         left -= size
-        time.sleep(0.03)
+        deadline = time.monotonic() + 1.0
+        time.sleep(0.01)
+        while clock.sleepers < asleep and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 class App:
