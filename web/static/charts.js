@@ -8,6 +8,9 @@
   const plain = new Intl.NumberFormat(lang, { maximumSignificantDigits: 4 });
   const short = new Intl.NumberFormat(lang, { notation: "compact", maximumSignificantDigits: 3 });
 
+  // Log levels keep their colour in every chart of bars; the rest take the next of the six.
+  const LEVELS = { DEBUG: "--c6", INFO: "--c1", NOTICE: "--c3", WARNING: "--warn", ERROR: "--crit", CRITICAL: "--crit" };
+
   function show(value, unit) {
     if (value == null) return "–";
     if (unit === "bytes") {
@@ -89,8 +92,8 @@
       this.alternative(data, unit);
     }
     make(table, names, kind, unit) {
-      const colour = (i) => css("--c" + (i % 6 + 1));
       const bars = kind === "bars" || kind === "stack";
+      const colour = (i) => css(bars && LEVELS[names[i]] || "--c" + (i % 6 + 1));
       const order = names.map((_, i) => i);
       const series = [{}, ...order.map((i) => {
         const stroke = bad(names[i]) && bars ? css("--crit") : colour(i);
@@ -173,7 +176,7 @@
         box.className = "legend";
         this.figure.after(box);
       }
-      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); item.textContent = name; return item; }));
+      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = LEVELS[name] && this.figure.dataset.kind !== "line" ? "lv-" + name : bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); item.textContent = name; return item; }));
       if (names.length > 40) { const more = document.createElement("span"); more.textContent = "+" + (names.length - 40); box.append(more); }
     }
     alternative(data, unit) {

@@ -1,0 +1,180 @@
+"""The store: what the index finds is what reading every line finds; limits; masking; cursors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from mamimon.clock import ManualClock
+from mamimon.config import LogSettings
+from mamimon.logs.clauses import Clause
+from mamimon.logs.ingest import LogIngest
+from mamimon.logs.query import DayBackend, LogQuery
+from mamimon.logs.store.days import LogDays
+from mamimon.logs.store.scan import View
+from mamimon.problems import Kind, Problem
+
+WORDS = [
+    "error",
+    "timeout",
+    "chat",
+    "KeyError",
+    "İşlem",
+    "başladı",
+    "req-8f31",
+    "10.0.0.1",
+    "C:\\new",
+    'a"b',
+    "foo_bar",
+]
+NOW = 1_767_225_600.0
+
+
+def documents(count: int) -> list[dict[str, Any]]:
+    """Random lines with everything that JSON can hide a word in."""
+    rng = random.Random(7)
+    made = []
+    for i in range(count):
+        one: dict[str, Any] = {
+            "@timestamp": NOW - rng.random() * 200_000,
+            "message": rng.choice([" ", "\n", "\t", ", "]).join(rng.choices(WORDS, k=rng.randint(0, 5))),
+            "level": rng.choice(["INFO", "error", "WARN", "odd error"]),
+            "n": rng.choice([i, i * 0.5, -i, str(i)]),
+            "http": {"status": rng.choice([200, 404, 500])},
+            "tags": rng.sample(["x", "y", "Zed zed"], k=rng.randint(0, 2)),
+        }
+        if rng.random() < 0.3:
+            one["flag"] = rng.random() < 0.5
+        made.append(one)
+    return made
+
+
+def random_query(rng: random.Random, depth: int = 0) -> str:
+    """A query of the language, any part of it."""
+    pick = rng.random()
+    if depth < 3 and pick < 0.35:
+        left, right = random_query(rng, depth + 1), random_query(rng, depth + 1)
+        return f"({left}) {rng.choice(['AND', 'OR', '', 'AND NOT', 'OR NOT'])} ({right})"
+    field = rng.choice(["", "", "message:", "level:", "tags:", "http.status:", "n:", "*:", "h*.status:"])
+    word = rng.choice(
+        ["error", "TIMEOUT", "chat", "KeyError", "işlem", "başladı", "new", "b", "foo_bar", "zed"]
+    )
+    value = rng.choice(
+        [
+            word, word, f'"{word} error"',
+            f'"{word} chat"~2', word[:3] + "*", "*" + word[1:], f"/{word[:2].lower()}.*/",
+            word + "~",
+            str(rng.randint(0, 600)), "[1 TO 300]", ">=404", "{* TO 100}", "req-8f31", "10.0.0.1", "true",
+            "200", "-5", "12.5", "error", "WARNING",
+        ]
+    )  # fmt: skip
+    if value == "-5":
+        value = "\\-5"
+    return rng.choice(["", "", "", "NOT ", "-", "+"]) + field + value
+
+
+def store(folder: Path, **changes: Any) -> tuple[LogDays, LogIngest, DayBackend]:
+    """A store of its own, without a server."""
+    settings = LogSettings()
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    clock = ManualClock(NOW)
+    days = LogDays(folder, settings.block_rows, 2)
+    days.scan_folder()
+    ingest = LogIngest(days, settings, clock, CollectorRegistry(), lambda: True)
+    return days, ingest, DayBackend(days, settings, clock)
+
+
+def places(view: View) -> list[tuple[str, int]]:
+    """What the indexed search finds."""
+    return [(view.day, row.seq) for row in view.newest()]
+
+
+def read_all(clause: Clause, view: View) -> list[tuple[str, int]]:
+    """What reading every line finds."""
+    return [(view.day, row.seq) for row in view.any_order() if clause.match(row)]
+
+
+@pytest.mark.feature("L4")
+async def test_the_index_misses_nothing(tmp_path: Path) -> None:
+    """Over 120 random queries the indexed search finds exactly the lines that reading all of them finds."""
+    days, ingest, backend = store(tmp_path, block_rows=16, mask=False)
+    ingest.open()
+    made = documents(600)
+    for start in range(0, len(made), 37):
+        await ingest.append(
+            [ingest.record_of(json.dumps(one).encode(), "app") for one in made[start : start + 37]]
+        )
+    rng = random.Random(11)
+    for _ in range(120):
+        text = random_query(rng)
+        plan, whole = backend.plan(LogQuery(text=text)), backend.plan(LogQuery())
+        found, everything = [], []
+        for day in days.days():
+            found += (await days.read(day, plan, places))[0] or []
+            everything += (await days.read(day, whole, partial(read_all, plan.clause)))[0] or []
+        assert sorted(found) == sorted(everything), text
+    await ingest.close()
+    await days.close()
+
+
+@pytest.mark.feature("L1")
+async def test_newest_first_over_days_and_a_cursor_that_sees_each_line_once(tmp_path: Path) -> None:
+    """Search is in the order of time over days; the cursor passes every line once, late ones too."""
+    days, ingest, backend = store(tmp_path, block_rows=16)
+    ingest.open()
+    made = documents(500)
+    await ingest.append([ingest.record_of(json.dumps(one).encode(), "app") for one in made])
+    page = await backend.search(LogQuery(size=500))
+    times = [hit.time for hit in page.hits]
+    assert len(times) == 500
+    assert times == sorted(times, reverse=True)
+    assert len(days.days()) >= 3
+    histogram = await backend.histogram(LogQuery(start=NOW - 200_000, end=NOW + 1), 3600)
+    assert histogram.total == 500
+    assert sum(n for _, n in await backend.facet(LogQuery(), "level")) == 500 - sum(
+        one["level"] == "odd error" for one in made
+    )
+    await ingest.close()
+    await days.close()
+
+
+@pytest.mark.feature("L1")
+async def test_a_full_queue_refuses_with_a_time_to_come_back(tmp_path: Path) -> None:
+    """More lines than may wait are refused whole with TOO_MANY; those that wait are stored."""
+    days, ingest, backend = store(tmp_path, queue_rows=100)
+    records = [ingest.record("INFO", "a", str(n)) for n in range(80)]
+    waiting = asyncio.create_task(ingest.append(records))
+    await asyncio.sleep(0)
+    with pytest.raises(Problem) as refused:
+        await ingest.append(records)
+    assert refused.value.kind is Kind.TOO_MANY and refused.value.retry_after_s
+    ingest.open()
+    assert len(await waiting) == 80
+    assert len((await backend.search(LogQuery(size=100))).hits) == 80
+    await ingest.close()
+    await days.close()
+
+
+@pytest.mark.feature("L1")
+def test_a_full_disk_answers_503_and_secrets_are_masked(start: Callable[..., Any]) -> None:
+    """A read-only server answers 503 to lines and 200 to searches; a stored line has no password."""
+    server = start(server={"self_log": False})
+    body = '{"message":"login password=hunter2 ok","token":"abc","db":"postgres://u:pw@h/x"}'
+    assert server.client.post("/api/mamimon/logs", content=body).json()["accepted"] == 1
+    stored = server.client.get("/api/mamimon/logs/search?q=login").json()["hits"][0]["document"]
+    assert stored == {"message": "login password=*** ok", "token": "***", "db": "postgres://u:***@h/x"}
+    core = server.server.house.core
+    core.writable = lambda: False
+    answer = server.client.post("/es/_bulk", content='{"index":{"_index":"a"}}\n{"b":1}\n')
+    assert answer.status_code == 503
+    assert answer.json()["error"]["type"] == "cluster_block_exception"
+    assert server.client.get("/es/_search?q=login").json()["hits"]["total"]["value"] == 1
