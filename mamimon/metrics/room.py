@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mamimon.config import ConfigError
 from mamimon.metrics.ingest import Pusher
 from mamimon.metrics.pages import page_handlers
 from mamimon.metrics.query import LocalBackend, SeriesBackend
@@ -40,6 +44,7 @@ class MetricRoom:
         self.store = SeriesStore(core.data_dir / "metrics", core.settings, core.clock)
         self._local = LocalBackend(core, self.store)
         self.scraper = Scraper(core, self.store, None)
+        self._reloading: asyncio.Task[None] | None = None
         self.pusher = Pusher(self.store, core.settings.metrics)
 
     @property
@@ -60,7 +65,18 @@ class MetricRoom:
             for warning in self.scraper.config.warnings:
                 _log.warning(warning)
         await self.store.open()
+        if threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         self._core.registry.register(_Figures(self))
+
+    def _on_hangup(self) -> None:
+        self._reloading = asyncio.create_task(self._reload_or_say())
+
+    async def _reload_or_say(self) -> None:
+        try:
+            await self.scraper.reload()
+        except ConfigError as error:
+            _log.error("%s; the configuration of before stays in force", error)
 
     async def close(self) -> None:
         """See `Room.close`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -206,3 +207,42 @@ def test_kill_9_loses_no_scrape(process: Callable[..., Any], app: App, yml: Call
         seen = ask()
         one.kill()
     assert len(seen) >= 9
+
+
+@pytest.mark.feature("M1")
+def test_a_reload_follows_the_file(scraped: Start, app: App, body: Body, yml: Callable[..., str]) -> None:
+    """A reload starts new targets and ends old ones; a broken file is refused and changes nothing."""
+    one = scraped(body.address)
+    one.tick()
+    assert one.value("a") == 1
+    path = Path(yml(app.address))
+    good = path.read_text()
+    path.write_text(good.replace("scrape_configs", "scrape_config"))
+    answer = one.server.client.post("/-/reload")
+    assert answer.status_code == 500
+    assert "did you mean scrape_configs" in answer.text
+    assert one.server.client.get("/api/v1/status/runtimeinfo").json()["data"]["reloadConfigSuccess"] is False
+    assert one.target()["labels"]["instance"] == body.address
+    path.write_text(good)
+    assert one.server.client.post("/-/reload").status_code == 200
+    wait_until(lambda: one.target().get("labels", {}).get("instance") == app.address, what="the new target")
+    app.requests.labels("GET", "200").inc()
+    one.tick()
+    assert one.query("a") == []
+    assert one.value("http_requests_total{job='app'}") == 1
+
+
+@pytest.mark.feature("M1")
+def test_sighup_reloads(process: Callable[..., Any], app: App, yml: Callable[..., str]) -> None:
+    """SIGHUP reads prometheus.yml again without a restart."""
+    path = yml()
+    one = process("--prometheus-config", path)
+    yml(app.address)
+    one.popen.send_signal(signal.SIGHUP)
+
+    def jobs() -> list[str]:
+        active = httpx.get(f"{one.url}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
+        return [target["labels"]["job"] for target in active]
+
+    wait_until(lambda: "app" in jobs(), what="the new target")
+    assert one.popen.poll() is None

@@ -6,9 +6,10 @@ import datetime as dt
 import platform
 from typing import TYPE_CHECKING, Any
 
-from litestar import MediaType, Request, Response, get
+from litestar import HttpMethod, MediaType, Request, Response, get, route
 
 import mamimon
+from mamimon.config import ConfigError
 from mamimon.metrics.routes.answer import failure, parameters, success
 from mamimon.problems import Problem
 
@@ -85,7 +86,7 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
                 "storage.tsdb.path": str(store.directory),
                 "storage.tsdb.retention.time": f"{settings.retention_days}d",
                 "web.enable-admin-api": str(settings.admin_api).lower(),
-                "web.enable-lifecycle": "false",
+                "web.enable-lifecycle": "true",
                 "web.enable-remote-write-receiver": "true",
             }
         )
@@ -99,8 +100,8 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
                 "CWD": str(core.data_dir),
                 "hostname": platform.node(),
                 "serverTime": _rfc3339(core.clock.now()),
-                "reloadConfigSuccess": True,
-                "lastConfigTime": _rfc3339(started),
+                "reloadConfigSuccess": scraper.reload_ok,
+                "lastConfigTime": _rfc3339(scraper.reloaded_at),
                 "corruptionCount": 0,
                 "goroutineCount": 0,
                 "GOMAXPROCS": 1,
@@ -124,7 +125,16 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
         """What Prometheus says here."""
         return "mamimon is ready to stand in for Prometheus.\n"
 
-    return [targets, scrape_pools, buildinfo, config, flags, runtimeinfo, tsdb, healthy]
+    @route("/-/reload", http_method=[HttpMethod.POST, HttpMethod.PUT], status_code=200)
+    async def reload() -> Response[str]:
+        """Read prometheus.yml again; Prometheus answers 500 where it cannot be used."""
+        try:
+            await scraper.reload()
+        except ConfigError as error:
+            return Response(f"failed to reload config: {error}\n", status_code=500, media_type=MediaType.TEXT)
+        return Response("", media_type=MediaType.TEXT)
+
+    return [reload, targets, scrape_pools, buildinfo, config, flags, runtimeinfo, tsdb, healthy]
 
 
 def _target(one: ScrapedTarget) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import logging
 import time
 import zlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import Counter
 
-from mamimon.metrics.scrape.config import Group, Job, PrometheusConfig
+from mamimon.metrics.scrape.config import Group, Job, PrometheusConfig, read
 from mamimon.metrics.scrape.discovery import Target, read_file_groups, targets_of
 from mamimon.metrics.scrape.fetch import Fetcher, FetchError
 from mamimon.metrics.scrape.target import ScrapedTarget
@@ -35,6 +36,11 @@ class Scraper:
         self._targets: dict[tuple[str, str], ScrapedTarget] = {}
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._fetchers: dict[str, Fetcher] = {}
+        self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
+        self._changed = asyncio.Event()
+        self.reload_ok = True
+        """Whether the last reading of the file succeeded."""
+        self.reloaded_at = core.clock.now()
         self.dropped: dict[str, list[dict[str, str]]] = {}
         self.discovery_errors: dict[str, list[str]] = {}
         self._failures = Counter(
@@ -46,30 +52,69 @@ class Scraper:
         """Every target, by job and address."""
         return [self._targets[key] for key in sorted(self._targets)]
 
+    async def reload(self) -> None:
+        """Read `prometheus.yml` again and go over to it; targets of jobs that did not change go on.
+
+        Raises `ConfigError` for a file that cannot be used; the old configuration stays in force.
+        """
+        settings = self._core.settings.metrics
+        if settings.prometheus_config:
+            self.reload_ok = False
+            config = await asyncio.to_thread(read, Path(settings.prometheus_config), settings)
+            for warning in config.warnings:
+                _log.warning(warning)
+            self.config, self.reload_ok, self.reloaded_at = config, True, self._core.clock.now()
+            self._changed.set()
+
     async def run(self) -> None:
         """Scrape until cancelled."""
-        keepers = [
-            asyncio.create_task(self._keep_job(job)) for job in (self.config.jobs if self.config else [])
-        ]
         if self._core.settings.metrics.scrape_self:
             self._start_self()
         try:
-            await asyncio.gather(*keepers, self._forever())
+            while True:
+                self._changed.clear()
+                await self._follow_config()
+                changed = asyncio.create_task(self._changed.wait())
+                keepers = [task for _, task in self._jobs.values()]
+                done, _ = await asyncio.wait([changed, *keepers], return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                for task in done - {changed}:
+                    task.result()
         finally:
-            for task in [*keepers, *self._running.values()]:
-                task.cancel()
-            await asyncio.gather(*keepers, *self._running.values(), return_exceptions=True)
-            self._running.clear()
-            for fetcher in self._fetchers.values():
-                await fetcher.close()
-            self._fetchers.clear()
+            await self._end()
 
-    async def _forever(self) -> None:
-        await asyncio.Event().wait()
+    async def _follow_config(self) -> None:
+        """End the jobs that are gone or differ, start those that are new."""
+        wanted = {job.name: job for job in (self.config.jobs if self.config else [])}
+        for name, (job, task) in list(self._jobs.items()):
+            if wanted.get(name) == job:
+                continue
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            for key in [key for key in self._targets if key[0] == name]:
+                await self._stop(key)
+            await self._fetchers.pop(name).close()
+            self.dropped.pop(name, None)
+            self.discovery_errors.pop(name, None)
+            del self._jobs[name]
+        for name, job in wanted.items():
+            if name not in self._jobs:
+                self._fetchers[name] = Fetcher(job, self._core.settings.metrics.max_exposition_bytes)
+                self._jobs[name] = (job, asyncio.create_task(self._keep_job(job), name=f"job {name}"))
+
+    async def _end(self) -> None:
+        tasks = [*(task for _, task in self._jobs.values()), *self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for fetcher in self._fetchers.values():
+            await fetcher.close()
+        # A supervisor that starts `run` again must find nothing that looks as if it still ran.
+        for table in (self._jobs, self._running, self._fetchers, self._targets):
+            table.clear()
 
     async def _keep_job(self, job: Job) -> None:
         """Discover a job's targets, now and again, and start and stop their tasks."""
-        self._fetchers[job.name] = Fetcher(job, self._core.settings.metrics.max_exposition_bytes)
         periods = [files.refresh_s for files in job.files] + [dns.refresh_s for dns in job.dns]
         while True:
             groups = list(job.static)
@@ -88,7 +133,7 @@ class Scraper:
             self.discovery_errors[job.name] = errors
             await self._apply(job, groups)
             if not periods:
-                return
+                await asyncio.Event().wait()
             await self._core.clock.sleep(min(periods))
 
     async def _apply(self, job: Job, groups: list[Group]) -> None:

@@ -184,6 +184,8 @@ class SeriesStore:
         known = self._live.get(source)
         if known is not None and len(known[1]):
             none = np.empty(0, dtype=np.int64)
+            # The millisecond of its last scrape has samples already.
+            at = max(at, self._newest.get(source, 0) + 1)
             await self.write([Scrape(source, at, none, none.astype(np.float64))])
         self._live.pop(source, None)
 
