@@ -24,7 +24,7 @@ from mamimon.client.transport import Transport, TransportError
 
 IDLE_S = 1.0
 PARK_S = 2.0
-ADOPT_S = 60.0
+ADOPT_S = 5.0  # a process that is just ending still holds its folder: look again soon
 SHELF_BYTES = 8 * 1024 * 1024
 _KINDS = frozenset(("log", "event", "error"))
 
@@ -157,13 +157,16 @@ class Shipper:
 
     def _last_round(self) -> None:
         try:
-            self._round(True)
+            if self._stop_at is None or self._monotonic() < self._stop_at:
+                self._round(True)
         except _Hurry:
-            self._collect()
-            for key in list(self._parked):
-                self._keep_all(key)
+            self._transport.close()
         except Exception as error:
             warn(f"the sender could not finish: {error!r}")
+        while self._collect():
+            pass
+        for key in list(self._parked):
+            self._keep_all(key)
         for done in self._flushes:
             done.set()
         self._transport.close()
