@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mamimon.metrics.model import Labels, Matcher, QueryResult
+    from mamimon.metrics.store.dayfile import ExemplarRow
 
 
 class SeriesBackend(Protocol):
@@ -94,6 +95,14 @@ class LocalBackend:
         """The label sets that match one of the selectors between two epoch seconds."""
         return await asyncio.get_running_loop().run_in_executor(
             self._pool, self._store.series, selectors, round(start * 1000), round(end * 1000)
+        )
+
+    async def exemplars(
+        self, selectors: Sequence[Sequence[Matcher]], start: float, end: float, limit: int
+    ) -> list[tuple[Labels, list[ExemplarRow]]]:
+        """The exemplars of matching series between two epoch seconds."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, self._store.exemplars, selectors, round(start * 1000), round(end * 1000), limit
         )
 
     def close(self) -> None:

@@ -246,3 +246,30 @@ def test_sighup_reloads(process: Callable[..., Any], app: App, yml: Callable[...
 
     wait_until(lambda: "app" in jobs(), what="the new target")
     assert one.popen.poll() is None
+
+
+@pytest.mark.feature("M1")
+def test_exemplars_are_kept_and_answered(scraped: Start, app: App) -> None:
+    """A real client's exemplars come back by query_exemplars, once each, also after a restart."""
+    one = scraped(app.address)
+    app.latency.observe(0.3, exemplar={"trace_id": "abc"})
+    one.tick()
+    one.tick()
+    app.latency.observe(0.4, exemplar={"trace_id": "def"})
+    one.tick()
+    now = one.clock.now()
+    query = "histogram_quantile(0.9, rate(http_request_duration_seconds_bucket{job='app'}[5m]))"
+    # The application stamps its exemplars by the machine's clock, the test moves the server's.
+    params = {"query": query, "start": now - 3600, "end": now + 3600}
+    answer = one.server.client.get("/api/v1/query_exemplars", params=params).json()["data"]
+    assert [series["seriesLabels"]["le"] for series in answer] == ["0.5"]
+    found = answer[0]["exemplars"]
+    assert [(e["labels"], e["value"]) for e in found] == [
+        ({"trace_id": "abc"}, "0.3"),
+        ({"trace_id": "def"}, "0.4"),
+    ]
+    one.server.stop()
+    again = scraped(app.address)
+    assert again.server.client.get("/api/v1/query_exemplars", params=params).json()["data"] == answer
+    params["query"] = "other"
+    assert again.server.client.get("/api/v1/query_exemplars", params=params).json()["data"] == []

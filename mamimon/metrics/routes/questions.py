@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from litestar import HttpMethod, Request, Response, get, route
 
-from mamimon.metrics.routes.answer import Parameters, failure, parameters, result, success
+from mamimon.metrics.routes.answer import Parameters, failure, number, parameters, result, success
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 BOTH = [HttpMethod.GET, HttpMethod.POST]
 MAX_POINTS = 11_000
+MAX_EXEMPLARS = 10_000
 
 
 def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
@@ -65,17 +67,30 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
         "/api/v1/query_exemplars", http_method=BOTH, exception_handlers={Problem: failure}, status_code=200
     )
     async def query_exemplars(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Exemplars are read from expositions but not kept yet, so there are none."""
+        """Exemplars of the series that a query selects; the newest `limit` (at most 10,000)."""
         from mamimon.metrics.promql import PromQLError, parse
+        from mamimon.metrics.promql.ast import Selector, walk
 
         given = await parameters(request)
-        given.needed_time("start")
-        given.needed_time("end")
+        start, end = given.needed_time("start"), given.needed_time("end")
+        if end < start:
+            raise bad_input("end timestamp must not be before start timestamp")
         try:
-            parse(_text(given))
+            nodes = list(walk(parse(_text(given))))
         except PromQLError as error:
             raise bad_input(f'invalid parameter "query": {error}') from None
-        return success([])
+        selectors = [list(node.matchers) for node in nodes if isinstance(node, Selector)]
+        limit = min(given.limit() or MAX_EXEMPLARS, MAX_EXEMPLARS)
+        found = await backend.exemplars(selectors, start, end, limit)
+        return success(
+            [
+                {
+                    "seriesLabels": labels,
+                    "exemplars": [_exemplar(at, value, text) for _, at, value, text in rows],
+                }
+                for labels, rows in found
+            ]
+        )
 
     return [query, query_range, format_query, query_exemplars, words]
 
@@ -89,6 +104,10 @@ def words() -> dict[str, Any]:
         {"name": one.name, "signature": one.signature, "help": one.help} for one in FUNCTIONS.values()
     ]
     return {"functions": functions, "aggregators": list(AGGREGATOR_HELP), "help": AGGREGATOR_HELP}
+
+
+def _exemplar(at: int, value: float, labels: str) -> dict[str, Any]:
+    return {"labels": msgspec.Raw(labels.encode()), "value": number(value), "timestamp": at / 1000}
 
 
 def _text(given: Parameters) -> str:

@@ -14,6 +14,7 @@ from mamimon.metrics.scrape.discovery import Target
 from mamimon.metrics.scrape.relabel import relabel
 from mamimon.metrics.store import Scrape, SeriesStore
 from mamimon.metrics.wire.exposition import (
+    Exemplar,
     Exposition,
     ExpositionError,
     Metadata,
@@ -59,6 +60,7 @@ class ScrapedTarget:
         self._store = store
         self._labels: dict[str, Labels | None] = {}
         self._ids: dict[str, int] = {}
+        self._exemplars: dict[str, Exemplar] = {}
         self._day = ""
         self._seen: set[str] = set()
 
@@ -94,12 +96,28 @@ class ScrapedTarget:
         keys = {key for key, _, _ in kept}
         added = len(keys - self._seen)
         await self._write(kept, at_ms, (1.0, duration_s, len(exposition.keys), len(kept), added))
+        await self._keep_exemplars(exposition, at_ms)
         self._seen = keys
         self.metadata = exposition.metadata
         self.status.samples = len(exposition.keys)
         if len(self._labels) > 2 * len(keys) + 1000:
             self._labels = {key: self._labels[key] for key in keys}
+            self._exemplars = {key: one for key, one in self._exemplars.items() if key in keys}
             self._ids = {key: number for key, number in self._ids.items() if key in keys}
+
+    async def _keep_exemplars(self, exposition: Exposition, at_ms: int) -> None:
+        """Store the exemplars that differ from the ones of the last scrape."""
+        rows = []
+        for one in exposition.exemplars:
+            key = exposition.keys[one.sample]
+            number = self._ids.get(key)
+            if number is None or self._exemplars.get(key) == one:
+                continue
+            self._exemplars[key] = one
+            at = at_ms if one.time_ms is None else one.time_ms
+            rows.append((number, at, one.value, msgspec.json.encode(one.labels).decode()))
+        if rows:
+            await self._store.add_exemplars(await self._store.day_of(at_ms), rows)
 
     async def fail(self, at_ms: int, duration_s: float) -> None:
         """Record a failed scrape: `up` is 0 and every series of the last one has ended."""

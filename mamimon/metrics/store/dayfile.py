@@ -37,8 +37,14 @@ _SCHEMA = (
     " end_ms INTEGER NOT NULL, scrapes INTEGER NOT NULL, series INTEGER NOT NULL, times BLOB NOT NULL,"
     " ids BLOB NOT NULL)",
     "CREATE TABLE part (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+    "CREATE TABLE exemplar (series INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL NOT NULL,"
+    " labels TEXT NOT NULL, PRIMARY KEY (series, at_ms)) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
 )
+
+
+ExemplarRow = tuple[int, int, float, str]
+"""Series id, milliseconds, value, labels as JSON."""
 
 
 class Chunk(msgspec.Struct, eq=False):
@@ -163,6 +169,29 @@ class DayFile:
         number = await self._database.write(work)
         self._dirty = True
         return number
+
+    async def add_exemplars(self, rows: Sequence[ExemplarRow]) -> None:
+        """Keep exemplars; a second one of a series for an instant is ignored."""
+        await self._database.write(
+            lambda raw: raw.executemany(
+                "INSERT OR IGNORE INTO exemplar (series, at_ms, value, labels) VALUES (?, ?, ?, ?)", rows
+            )
+        )
+        self._dirty = True
+
+    def exemplars(self, series: Sequence[int], start: int, end: int, limit: int) -> list[ExemplarRow]:
+        """Exemplars of some series, `start <= t <= end` (ms), by series and time. Blocking."""
+        found: list[ExemplarRow] = []
+        with self.reader() as raw:
+            for number in series:
+                found += raw.execute(
+                    "SELECT series, at_ms, value, labels FROM exemplar"
+                    " WHERE series = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms DESC LIMIT ?",
+                    (number, start, end, limit - len(found)),
+                )
+                if len(found) >= limit:
+                    break
+        return found
 
     async def compact(self) -> None:
         """Give the space of deleted write-ahead rows back; for a day that is over."""

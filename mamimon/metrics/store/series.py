@@ -24,7 +24,7 @@ from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.model import Labels, Matcher
 from mamimon.metrics.store.day import Day, PartCache, day_name, day_start
-from mamimon.metrics.store.dayfile import DayFile
+from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.select import LocalSource
@@ -244,6 +244,24 @@ class SeriesStore:
                     if number < len(present) and present[number]:
                         keys[day.index.key(number)] = None
         return [decode_labels(key) for key in keys]
+
+    async def add_exemplars(self, day: Day, rows: Sequence[ExemplarRow]) -> None:
+        """Keep exemplars of a day's series."""
+        async with self._turn:
+            if day.name in self._days:
+                await day.file.add_exemplars(rows)
+
+    def exemplars(
+        self, selectors: Iterable[Sequence[Matcher]], start: int, end: int, limit: int
+    ) -> list[tuple[Labels, list[ExemplarRow]]]:
+        """Series that match one of the selectors with their exemplars in the range (ms). Blocking."""
+        found: dict[bytes, list[ExemplarRow]] = {}
+        wanted = list(selectors)
+        for day in self.days_between(start, end):
+            ids = sorted({number for one in wanted for number in day.index.match(one).tolist()})
+            for row in day.file.exemplars(ids, start, end, limit):
+                found.setdefault(day.index.key(row[0]), []).append(row)
+        return [(decode_labels(key), sorted(rows, key=lambda row: row[1])) for key, rows in found.items()]
 
     def days(self) -> list[str]:
         """The days there are files of, oldest first."""
