@@ -46,7 +46,7 @@ class Pusher:
         self._settings = settings
         self.known: dict[bytes, Labels] = {}
         self._ids: dict[bytes, int] = {}
-        self._day = ""
+        self._day: Day | None = None
 
     async def push(self, series: Iterable[PushedSeries]) -> Outcome:
         """Store a batch, durable on return."""
@@ -90,9 +90,9 @@ class Pusher:
     def _id(self, day: Day, key: bytes, labels: Labels) -> int:
         if not key:
             return day.index.id_of(labels)
-        if day.name != self._day:
+        if day is not self._day:
             self._ids.clear()
-            self._day = day.name
+            self._day = day
         number = self._ids.get(key)
         if number is None:
             number = self._ids[key] = day.index.id_of(labels)

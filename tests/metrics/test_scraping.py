@@ -273,3 +273,37 @@ def test_exemplars_are_kept_and_answered(scraped: Start, app: App) -> None:
     assert again.server.client.get("/api/v1/query_exemplars", params=params).json()["data"] == answer
     params["query"] = "other"
     assert again.server.client.get("/api/v1/query_exemplars", params=params).json()["data"] == []
+
+
+@pytest.mark.feature("M1")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("".join(f'a{{n="{i}"}} 1\n' for i in range(2001)), "max_series_per_target"),
+        ('a{x="' + "y" * 5000 + '"} 1\n', "too long"),
+        ("a{" + ",".join(f'l{i}="1"' for i in range(80)) + "} 1\n", "label limit exceeded"),
+        ("a 1\n" * 300_000, "body size limit exceeded"),
+        ('a{x="1",x="2"} 1\n', "twice"),
+        ("a 1\nb NaNa\n", "line 2"),
+    ],
+    ids=["series", "value", "labels", "body", "doubled label", "number"],
+)
+def test_what_is_over_a_limit_is_refused_with_its_reason(
+    scraped: Start, body: Body, app: App, text: str, reason: str
+) -> None:
+    """A target over a limit is DOWN and says which, and the other target is not disturbed."""
+    body.text = text
+    limits = {"max_series_per_target": 2000, "max_exposition_bytes": 1 << 20}
+    one = scraped(body.address, app.address, metrics=limits)
+    app.requests.labels("GET", "200").inc()
+    one.tick()
+
+    def states() -> dict[str, Any]:
+        active = one.server.client.get("/api/v1/targets").json()["data"]["activeTargets"]
+        return {t["labels"]["instance"]: t for t in active if t["health"] != "unknown"}
+
+    found = wait_until(lambda: len(states()) == 3 and states(), what="all targets scraped")
+    assert reason in found[body.address]["lastError"]
+    assert found[app.address]["health"] == "up"
+    assert one.query("a") == []
+    assert one.value("http_requests_total{job='app'}") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -196,3 +197,39 @@ async def test_a_sealed_day_is_small_and_plain_sqlite(opened: tuple[Opener, Manu
     label = raw.execute("SELECT json_extract(labels, '$.__name__') FROM series WHERE id = 0").fetchone()[0]
     assert label == "requests_total"
     raw.close()
+
+
+@pytest.mark.feature("M3")
+async def test_a_head_that_grows_too_large_is_sealed_early(tmp_path: Path) -> None:
+    """Within a small memory budget nothing is lost while chunks are sealed and samples go on coming."""
+    settings, clock = Settings(), ManualClock(float(START))
+    settings.metrics.head_bytes = 2 << 20
+    store = SeriesStore(tmp_path / "metrics", settings, clock)
+    await store.open()
+    clock.advance(3600)
+    rounds, series = 120, 1500
+
+    async def come() -> None:
+        for i in range(rounds):
+            samples = [({"__name__": "m", "n": str(j)}, float(i * j)) for j in range(series)]
+            await store.append("t", (START + i * 15) * 1000, samples)
+
+    coming = asyncio.create_task(come())
+    sealed = 0
+    while not coming.done():
+        sealed += await store.seal_due()
+        await asyncio.sleep(0)
+    await coming
+    assert sealed >= 1
+    selection = select(store, Matcher("__name__", "=", "m"))
+    assert sum(block.values.size for block in selection.blocks) == rounds * series
+    assert len(selection.blocks) == 1
+    numbers = [int(labels["n"]) for labels in selection.labels]
+    block = selection.blocks[0]
+    expected = np.outer(np.asarray(numbers)[block.rows], np.arange(rounds)).astype(float)
+    assert np.array_equal(block.values, expected)
+    await store.close()
+    again = SeriesStore(tmp_path / "metrics", settings, clock)
+    await again.open()
+    assert sum(b.values.size for b in select(again, Matcher("__name__", "=", "m")).blocks) == rounds * series
+    await again.close()

@@ -26,6 +26,7 @@ from mamimon.problems import Problem
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import Labels
+    from mamimon.metrics.store.day import Day
 
 # The store loads numpy; a scrape's figures are small, so plain lists do until they reach it.
 REPORTS = (
@@ -61,7 +62,7 @@ class ScrapedTarget:
         self._labels: dict[str, Labels | None] = {}
         self._ids: dict[str, int] = {}
         self._exemplars: dict[str, Exemplar] = {}
-        self._day = ""
+        self._day: Day | None = None
         self._seen: set[str] = set()
 
     @property
@@ -134,9 +135,9 @@ class ScrapedTarget:
         import numpy as np
 
         day = await self._store.day_of(at_ms)
-        if day.name != self._day:
+        if day is not self._day:
             self._ids.clear()
-            self._day = day.name
+            self._day = day
         ids: list[int] = []
         values: list[float] = []
         timed: dict[int, list[tuple[Labels, float]]] = defaultdict(list)
