@@ -115,7 +115,7 @@ class ErrorSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     dsn: Annotated[str, _text("DSN that applications use; checked by doctor.", mission="VITE_SENTRY_DSN")] = (
         ""
     )
-    max_envelope_bytes: Annotated[int, _number("Largest envelope after decompression.", 1024)] = 200 * MIB
+    max_envelope_bytes: Annotated[int, _number("Largest envelope after decompression.", 1024)] = 50 * MIB
     max_event_bytes: Annotated[int, _number("Largest event item.", 1024)] = MIB
     events_per_minute: Annotated[int, _number("Events a key may send a minute before 429.", 1)] = 60_000
 

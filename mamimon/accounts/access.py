@@ -24,7 +24,9 @@ _ASKED_BY_POST = re.compile(
     r"^/es/(.+/)?(_search|_msearch|_count|_field_caps|_mget|_pit|_validate/query|_search/scroll|_refresh)(/|$)"
     r"|^/api/v1/(query|query_range|query_exemplars|series|labels|format_query|parse_query|read)$"
 )
-_ADMIN = re.compile(r"^/settings(/|$)|^/api/mamimon/(users|tokens|settings|backup|cleanup)|^/api/v1/admin/")
+_ADMIN = re.compile(
+    r"^/settings(/|$)|^/api/v1/admin/|^/api/mamimon/((users|tokens|settings|backup|cleanup)(/|$)|events/keys)"
+)
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 

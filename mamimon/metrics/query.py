@@ -82,7 +82,8 @@ class LocalBackend:
                 )
             except PromQLError as error:
                 kinds = {"bad_data": Kind.BAD_INPUT, "execution": Kind.UNPROCESSABLE, "timeout": Kind.TIMEOUT}
-                raise Problem(kinds[error.kind], str(error)) from None
+                # "canceled" reaches nobody: who asked has gone.
+                raise Problem(kinds.get(error.kind, Kind.UNAVAILABLE), str(error)) from None
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

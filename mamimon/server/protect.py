@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import MutableMapping
@@ -58,6 +59,7 @@ def protect(app: AsgiApp, core: Core) -> AsgiApp:
             await answer(send, 403, b'{"error":"' + refusal.encode() + b'","status":403}')
             return
         current_locale.set(_locale(scope, core.settings.server.locale))
+        receive = _hurried(receive, core.settings.server.body_deadline_s)
         status = 500
         began = time.perf_counter()
 
@@ -84,6 +86,26 @@ def protect(app: AsgiApp, core: Core) -> AsgiApp:
             duration.labels(method, path).observe(time.perf_counter() - began)
             if status >= 500:
                 errors.labels(method, path).inc()
+
+    return run
+
+
+def _hurried(receive: Receive, deadline_s: float) -> Receive:
+    """`receive` that calls a client gone who has not sent the whole body in time (slow-body attacks)."""
+    ends = time.monotonic() + deadline_s
+    whole = False
+
+    async def run() -> MutableMapping[str, Any]:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout(max(0.0, ends - time.monotonic())):
+                message = await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        whole = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
 
     return run
 

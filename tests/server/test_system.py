@@ -70,3 +70,17 @@ def test_a_second_server_on_the_same_data_is_refused(server: Any, start: Callabl
     """One server a data directory."""
     with pytest.raises(Exception, match="in use by another mamimon"):
         start()
+
+
+@pytest.mark.feature("S3")
+def test_a_client_that_never_finishes_its_body_is_let_go(start: Callable[..., Any]) -> None:
+    """Past the body deadline a request is answered or dropped, and the server goes on."""
+    import socket
+    from urllib.parse import urlsplit
+
+    one = start(server={"body_deadline_s": 1.0})
+    place = urlsplit(one.url)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as slow:
+        slow.sendall(b"POST /batch/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
+        assert b" 400 " in slow.recv(4096).split(b"\r\n")[0] + b" "
+    assert one.client.get("/healthz").status_code == 200

@@ -41,7 +41,7 @@ from mamimon.errors.scrub import scrub_text
 from mamimon.errors.wire.auth import key_of_dsn, key_of_request
 from mamimon.errors.wire.envelope import Envelope, Item, decode_json, parse_envelope
 from mamimon.http import Receive, Scope, Send, answer, decompress, header, read_body
-from mamimon.problems import Kind, Problem, bad_input, too_large
+from mamimon.problems import Kind, Problem, bad_input, too_large, unavailable
 from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.errors")
@@ -128,6 +128,8 @@ class SentryDoor:
             key = self._check(key_of_request(scope), project, required=read == self._read_store)
             if key and self._limiter.full(key, "all"):
                 raise self._over("error")
+            if not self._core.writable():
+                raise unavailable("the disk is full: events are not taken in", retry_after_s=60)
             raw = await read_body(receive, self._server.max_body_bytes)
             async with self._busy:
                 key, parcel = await asyncio.to_thread(read, scope, raw, project, key)

@@ -212,6 +212,9 @@ class Scraper:
     async def _scrape(self, scraped: ScrapedTarget, body: Body, at_ms: int) -> None:
         began = time.perf_counter()
         status = scraped.status
+        if not self._core.writable():
+            status.last_error = "the disk is full: scrapes are not stored"
+            return
         error = ""
         try:
             async with asyncio.timeout(scraped.target.timeout_s):
