@@ -36,7 +36,7 @@ def rows(path: str, columns: tuple[str, ...], as_json: bool, where: dict[str, An
 
 
 def _call(method: str, path: str, body: dict[str, str] | None, where: dict[str, Any]) -> Any:
-    from mamimon.server.run import data_dir_is_free, default_data_dir
+    from mamimon.storage.data_dir import data_dir_is_free, default_data_dir
 
     folder: Path = where["data_dir"] or default_data_dir()
     if where["url"] or os.environ.get("MAMIMON_URL") or not data_dir_is_free(folder):

@@ -46,7 +46,7 @@ def server_token(url: str | None, token: str | None, data_dir: Path | None) -> s
 
 
 def _record(data_dir: Path | None) -> dict[str, Any]:
-    from mamimon.server.run import default_data_dir
+    from mamimon.storage.data_dir import default_data_dir
 
     try:
         found = json.loads(((data_dir or default_data_dir()) / "server.json").read_text())

@@ -110,7 +110,7 @@ def restore(
     everything, and of the state the newest.
     """
     from mamimon.retention import backup as files
-    from mamimon.server.run import data_dir_is_free
+    from mamimon.storage.data_dir import data_dir_is_free
 
     target, found = _find(data_dir, backup_dir)
     chosen = _chosen(names, found)
@@ -137,7 +137,7 @@ def _find(data_dir: Path | None, backup_dir: Path | None) -> tuple[Path, list[tu
     from mamimon.config import ConfigError, load
     from mamimon.retention import backup as files
     from mamimon.retention.cleanup import backup_dir as resolve
-    from mamimon.server.run import default_data_dir
+    from mamimon.storage.data_dir import default_data_dir
 
     path = Path("mamimon.toml")
     try:

@@ -28,7 +28,7 @@ def doctor(
 
     from mamimon.config import ConfigError, load
     from mamimon.server.doctor import Patient, examine
-    from mamimon.server.run import default_data_dir
+    from mamimon.storage.data_dir import default_data_dir
 
     path = path or (Path("mamimon.toml") if Path("mamimon.toml").is_file() else None)
     try:

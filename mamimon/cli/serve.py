@@ -48,7 +48,7 @@ def server_options(command: Any) -> Any:
 
 def read_settings(options: dict[str, Any]) -> tuple[Settings, Path]:
     """Settings and data directory from the shared options; a mistake exits 2 with its place."""
-    from mamimon.server.run import default_data_dir
+    from mamimon.storage.data_dir import default_data_dir
 
     path = options["config_path"] or (Path("mamimon.toml") if Path("mamimon.toml").is_file() else None)
     flags = {

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from mamimon.server.app import create_app
 from mamimon.server.house import House
 from mamimon.server.listeners import Listener, bind, by_port
 from mamimon.server.supervisor import Supervisor
+from mamimon.storage.data_dir import DataDirLock
 
 _log = logging.getLogger("mamimon.server")
 
@@ -65,7 +64,7 @@ class Server:
         """Run until stopped. Raises `ConfigError` where the start is refused."""
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
-            with _Lock(self.data_dir / "mamimon.lock"):
+            with DataDirLock(self.data_dir):
                 try:
                     self.listeners, self.warnings = bind(self.settings.server)
                     await self._run()
@@ -162,47 +161,6 @@ class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _Lock:
-    """One server a data directory: an advisory lock that dies with the process."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = -1
-
-    def __enter__(self) -> None:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._file)
-            raise ConfigError(
-                f"{self._path.parent} is in use by another mamimon; stop it or pass --data-dir"
-            ) from None
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
-
-
-def data_dir_is_free(folder: Path) -> bool:
-    """Whether no server holds the data directory now; a folder that is not there is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _Lock(folder / "mamimon.lock"):
-            return True
-    except ConfigError:
-        return False
-
-
-def default_data_dir() -> Path:
-    """`./mamimon-data` if it is there, else the platform's data directory."""
-    here = Path("mamimon-data")
-    if here.is_dir():
-        return here
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Application Support/mamimon"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "mamimon"
 
 
 def _shown(host: str) -> str:
