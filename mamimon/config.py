@@ -81,9 +81,6 @@ class LogSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     query_timeout_s: Annotated[float, _number("Seconds a search may take.", 0.1, 600)] = 10.0
     query_max_rows: Annotated[int, _number("Most rows one search returns.", 1)] = 10_000
     mask: Annotated[bool, _text("Mask secrets in records at the door.")] = True
-    syslog_udp_port: Annotated[int, _number("UDP port for syslog; 0 is off.", 0, 65535)] = 0
-    syslog_tcp_port: Annotated[int, _number("TCP port for syslog; 0 is off.", 0, 65535)] = 0
-    gelf_udp_port: Annotated[int, _number("UDP port for GELF; 0 is off.", 0, 65535)] = 0
 
 
 class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -103,8 +100,6 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     query_max_samples: Annotated[int, _number("Samples one query may load.", 1000)] = 50_000_000
     out_of_order_s: Annotated[float, _number("How late a pushed sample may be.", 0)] = 1800.0
     head_bytes: Annotated[int, _number("Memory for decoded recent samples.", MIB)] = 128 * MIB
-    admin_api: Annotated[bool, _text("Allow the TSDB admin endpoints.")] = False
-    statsd_udp_port: Annotated[int, _number("UDP port for StatsD; 0 is off.", 0, 65535)] = 0
     scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
 
 
@@ -164,7 +159,6 @@ class HealthSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class DashboardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Dashboards and Grafana."""
 
-    provisioning_dir: Annotated[str, _text("Folder of dashboard JSON or YAML that is reloaded.")] = ""
     grafana_url: Annotated[str, _text("Grafana to provision.", mission="GRAFANA_URL")] = ""
     grafana_user: Annotated[str, _text("Grafana user.", mission="GRAFANA_ADMIN_USER")] = ""
     grafana_password: Annotated[
@@ -183,8 +177,6 @@ class ForwardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     elasticsearch_password: Annotated[
         str, _text("Password there.", secret=True, mission="ELASTICSEARCH_PASSWORD")
     ] = ""
-    remote_write_url: Annotated[str, _text("Send samples on to here by remote write.")] = ""
-    outbox_max_bytes: Annotated[int, _number("Disk the outbox may take.", MIB)] = 1024 * MIB
 
 
 class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

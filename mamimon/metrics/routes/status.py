@@ -85,7 +85,7 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
                 "query.timeout": f"{settings.query_timeout_s:g}s",
                 "storage.tsdb.path": str(store.directory),
                 "storage.tsdb.retention.time": f"{settings.retention_days}d",
-                "web.enable-admin-api": str(settings.admin_api).lower(),
+                "web.enable-admin-api": "false",
                 "web.enable-lifecycle": "true",
                 "web.enable-remote-write-receiver": "true",
             }
