@@ -45,6 +45,15 @@ def read_window(query: Mapping[str, str], now: float, default: str = "1h") -> Wi
     return Window(now - seconds(since), now + 0.001, since)
 
 
+def fitting(oldest: float | None, now: float, most: str = "1h") -> str:
+    """The shortest of 5m, 15m and `most` that holds what there is since `oldest` (epoch seconds).
+
+    A chart of an hour looks empty when the server is a minute old.
+    """
+    age = 0.0 if oldest is None else now - oldest
+    return next((since for since in ("5m", "15m") if age < seconds(since) < seconds(most)), most)
+
+
 def seconds(text: str) -> float:
     """A duration such as `90s`, `15m` or `7d` in seconds."""
     found = re.fullmatch(r"(\d{1,7})([smhdw])", text.strip())

@@ -10,25 +10,29 @@ from litestar.response import Template
 
 from mamimon.metrics.routes.answer import number
 from mamimon.problems import Problem
-from mamimon.window import read_window
+from mamimon.window import fitting, read_window
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.metrics.query import SeriesBackend
     from mamimon.metrics.scrape.loop import Scraper
+    from mamimon.metrics.store import SeriesStore
     from mamimon.storage import Core
 
 _MOST_ROWS = 500
 
 
-def page_handlers(core: Core, scraper: Scraper, backend: SeriesBackend) -> list[ControllerRouterHandler]:
+def page_handlers(
+    core: Core, store: SeriesStore, scraper: Scraper, backend: SeriesBackend
+) -> list[ControllerRouterHandler]:
     """The pages of this room."""
 
     @get("/graph", include_in_schema=False)
     async def graph(request: Request[Any, Any, Any]) -> Template:
         """One or more queries as a chart and as a table of the values now."""
-        window = read_window(dict(request.query_params), core.clock.now())
+        now = core.clock.now()
+        window = read_window(dict(request.query_params), now, fitting(store.oldest(), now))
         queries = [text for text in request.query_params.getall("q", []) if text.strip()][:10]
         # Prometheus' own page links as g0.expr=…; people have those in their notes.
         queries = queries or [

@@ -91,7 +91,7 @@ class MetricRoom:
         """See `Room.handlers`."""
         return [
             *api_handlers(self._core, self.store, self._local, self.scraper, self.pusher),
-            *page_handlers(self._core, self.scraper, self._local),
+            *page_handlers(self._core, self.store, self.scraper, self._local),
         ]
 
     async def append(self, source: str, at: float, samples: Sequence[tuple[Labels, float]]) -> None:

@@ -128,3 +128,16 @@ def test_query_command(scraped: Start, app: App) -> None:
     assert "parse error" in wrong.stderr
     assert run("nothing_here").returncode == 1
     assert run("up", "--since", "soon").returncode == 2
+
+
+@pytest.mark.feature("M8")
+def test_graph_of_a_young_server_opens_on_its_few_minutes(scraped: Start, app: App) -> None:
+    """Without a chosen time range the graph shows five minutes while there is no more, later an hour."""
+    one = scraped(app.address)
+    one.tick()
+    page = one.server.client.get("/graph", params={"q": "up"}).text
+    assert '<option value="5m" selected>' in page
+    assert "since=5m" in page
+    one.tick(1000)
+    assert '<option value="1h" selected>' in one.server.client.get("/graph").text
+    assert '<option value="6h" selected>' in one.server.client.get("/graph", params={"since": "6h"}).text
