@@ -78,7 +78,9 @@ class LocalBackend:
                     end,
                     step,
                     lookback_ms=round(self._settings.lookback_s * 1000),
+                    max_samples=self._settings.query_max_samples,
                     deadline=deadline,
+                    stopped=lambda: stopped,
                 )
             except PromQLError as error:
                 kinds = {"bad_data": Kind.BAD_INPUT, "execution": Kind.UNPROCESSABLE, "timeout": Kind.TIMEOUT}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,19 @@ def test_chart_answers_several_queries_at_once(scraped: Start, app: App) -> None
     assert len(answer["times"]) <= 500
     wrong = one.server.client.get("/api/mamimon/chart", params={"query": "rate("}).json()
     assert "parse error" in wrong["error"]
+
+
+@pytest.mark.feature("M4")
+@pytest.mark.parametrize(
+    "function", ["quantile_over_time(0.5, {})", "mad_over_time({})", "stddev_over_time({})"]
+)
+def test_a_query_of_long_windows_cannot_hold_the_server(start: Callable[..., Any], function: str) -> None:
+    """Long work inside one function stops at the query's time as well, and the next query is answered."""
+    server = start(metrics={"query_timeout_s": 0.5})
+    query = function.format("vector(time())[1d:1s]")
+    params = {"query": query, "start": 0, "end": 10_000, "step": 1}
+    began = time.monotonic()
+    answer = server.client.get("/api/v1/query_range", params=params)
+    assert answer.status_code in {200, 422, 503}
+    assert time.monotonic() - began < 10
+    assert server.client.get("/api/v1/query", params={"query": "1"}).status_code == 200

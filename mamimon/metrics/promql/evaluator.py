@@ -301,6 +301,12 @@ class Evaluator:
 
     def windows(self, node: Range | Subquery, times: Ints) -> RangeVector:
         """The windows of a range vector."""
+        found = self._windows(node, times)
+        for _, part in found.parts:
+            part.check = self.limits.check
+        return found
+
+    def _windows(self, node: Range | Subquery, times: Ints) -> RangeVector:
         self.limits.check()
         length = self.duration(node.range_ms, node.range_expr)
         if isinstance(node, Subquery):

@@ -141,6 +141,7 @@ def _gathered(windows: Windows, compute: Callable[[Floats, Bools, slice], Floats
     if not len(windows.times):
         return out
     for first, last in gather_spans(rows, windows.low, windows.high):
+        windows.check()
         index, inside = gather_index(windows.low[first:last], windows.high[first:last])
         samples = windows.rows[:, index]
         valid = np.broadcast_to(inside, samples.shape)

@@ -6,7 +6,7 @@ A window is left-open: a sample exactly `range` old is outside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,8 @@ class Windows:
         end: Ints,
         histograms: Objects | None = None,
     ) -> None:
+        self.check: Callable[[], None] = lambda: None
+        """Called between pieces of long work; raises once the query's time is over."""
         self.histograms = histograms
         self.times = times
         self.rows = rows
@@ -122,12 +124,12 @@ class Windows:
             if valid is not None and valid.all():
                 valid = None
             histograms = None if self.histograms is None else self.histograms[part]
-            yield (
-                part,
-                Windows(
-                    self.times, self.rows[part], valid, self.low, self.high, self.start, self.end, histograms
-                ),
+            tile = Windows(
+                self.times, self.rows[part], valid, self.low, self.high, self.start, self.end, histograms
             )
+            tile.check = self.check
+            self.check()
+            yield part, tile
 
 
 def sample_mask(values: Floats) -> tuple[Bools | None, Bools | None]:
