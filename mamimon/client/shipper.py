@@ -132,6 +132,8 @@ class Shipper:
 
     def _run(self) -> None:
         adopted_at = float("-inf")
+        if self._spool is not None:
+            self._spool.sweep()
         while self._stop_at is None:
             try:
                 if self._spool is not None and self._monotonic() - adopted_at >= ADOPT_S:

@@ -154,6 +154,17 @@ class Spool:
                     self.bytes += entry.size
         self._enforce()
 
+    def sweep(self) -> None:
+        """Delete what is over its age in the folders beside ours: nobody sends to those destinations now."""
+        oldest = self._now() - self._max_age_s
+        try:
+            for path in self._base.parent.glob("*/*/*.gz"):
+                entry = _entry(path)
+                if entry is not None and entry.created < oldest and path.parent.parent != self._base:
+                    path.unlink()
+        except OSError:  # somebody else's folder, or gone meanwhile: the next start looks again
+            return
+
     def close(self) -> None:
         """Let go: empty folders are removed, others wait for the next process."""
         for folder, descriptor in self._locks:

@@ -183,6 +183,20 @@ def test_the_disk_queue_is_bounded_in_bytes_and_age(tmp_path: Path) -> None:
 
 
 @pytest.mark.feature("C4")
+def test_queues_of_abandoned_destinations_do_not_stay_for_ever(tmp_path: Path) -> None:
+    """What is over its age in another destination's folder is deleted, and nothing else."""
+    lost = Losses(time.monotonic)
+    other = Spool(tmp_path / "a-old", 10_000, 36_000.0, lost, lambda: 1_009_000.0)
+    other.add(Batch("log", 1, 1, 1_000_000.0, b"old"))
+    other.add(Batch("log", 1, 1, 1_009_000.0, b"young"))
+    (tmp_path / "a-old" / "1-x").mkdir()
+    (tmp_path / "a-old" / "1-x" / "mine.gz").write_bytes(b"not ours")
+    Spool(tmp_path / "a-new", 10_000, 3600.0, lost, lambda: 1_010_000.0).sweep()
+    left = sorted(path.read_bytes() for path in tmp_path.rglob("*.gz"))
+    assert left == [b"not ours", b"young"]
+
+
+@pytest.mark.feature("C4")
 def test_without_a_writable_disk_records_wait_in_memory(
     client: Client, receiver: Receiver, tmp_path: Path
 ) -> None:
