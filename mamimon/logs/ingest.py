@@ -10,6 +10,8 @@ import asyncio
 import datetime as dt
 import logging
 import time
+from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -27,7 +29,6 @@ from mamimon.problems import Problem, too_many, unavailable
 
 _log = logging.getLogger("mamimon.logs")
 _GROUP_ROWS = 4096
-_LOWEST = -62_000_000_000.0
 
 
 class _Head(msgspec.Struct):
@@ -175,7 +176,7 @@ class LogIngest:
                 f"@timestamp {_shown(seconds)} is more than {self._settings.future_limit_s} s in the future",
                 "illegal_argument_exception",
             )
-        if day_of(max(seconds, _LOWEST)) < day_of(now - self._settings.retention_days * 86_400):
+        if seconds < (now - self._settings.retention_days * 86_400) // 86_400 * 86_400:
             self.refuse(
                 "too_old",
                 f"@timestamp {_shown(seconds)} is older than the {self._settings.retention_days} days"
@@ -239,12 +240,13 @@ class LogIngest:
     ) -> None:
         began = time.perf_counter()
         answers: list[list[Stored | None]] = [[None] * len(records) for records, _ in group]
-        by_day: dict[str, list[tuple[int, int, LogRecord]]] = {}
+        by_day: dict[int, list[tuple[int, int, LogRecord]]] = defaultdict(list)
         for i, (records, _) in enumerate(group):
             for j, record in enumerate(records):
-                by_day.setdefault(day_of(record.time), []).append((i, j, record))
+                by_day[int(record.time // 86_400)].append((i, j, record))
         failed: dict[int, Exception] = {}
-        for day, entries in by_day.items():
+        for number, entries in by_day.items():
+            day = day_of(number * 86_400)
             lines = [record for _, _, record in entries]
             try:
                 async with self._days.using(day) as file:
@@ -272,9 +274,11 @@ class LogIngest:
                 future.set_result([outcome for outcome in answers[i] if outcome is not None])
 
     def _tell(self, lines: Sequence[LogRecord], stored: Sequence[Stored]) -> None:
-        for line, outcome in zip(lines, stored, strict=True):
-            if not outcome.conflict:
-                self._lines.labels(line.level or "none").inc()
+        levels = Counts(
+            line.level for line, outcome in zip(lines, stored, strict=True) if not outcome.conflict
+        )
+        for level, n in levels.items():
+            self._lines.labels(level or "none").inc(n)
         for listener in self.listeners:
             listener(lines, stored)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 LEVELS = ("", "TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 """Levels as they are stored, by number; the empty one is a line that names no level we know."""
+LEVEL_NUMBERS = {name: number for number, name in enumerate(LEVELS)}
 
 _ALIASES = {
     "TRACE": 1, "FINEST": 1, "FINER": 1, "VERBOSE": 1, "SILLY": 1,
@@ -84,7 +86,8 @@ class LogHistogram(msgspec.Struct, kw_only=True):
 def level_number(value: object) -> int:
     """The stored level of a level as programs write it: any case, short forms, numbers in tens; 0 unknown."""
     if isinstance(value, str):
-        return _ALIASES.get(value.strip().upper(), 0)
+        known = LEVEL_NUMBERS.get(value)
+        return _ALIASES.get(value.strip().upper(), 0) if known is None else known
     if isinstance(value, int) and not isinstance(value, bool):
         return _BY_TENS.get(value, 0)
     return 0
@@ -143,7 +146,12 @@ def index_of(dataset: str, plain: bool, day: str) -> str:
 
 def day_of(seconds: float) -> str:
     """The UTC day of an instant, `YYYY-MM-DD`."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d")
+    return _day_name(int(seconds // 86_400))
+
+
+@lru_cache(4096)
+def _day_name(number: int) -> str:
+    return dt.datetime.fromtimestamp(number * 86_400, dt.UTC).strftime("%Y-%m-%d")
 
 
 def day_start(day: str) -> float:

@@ -65,6 +65,7 @@ class DayFile:
 
     def __init__(self, day: str, database: Database, block_rows: int) -> None:
         self.day = day
+        self._prefix = day.replace("-", "")
         self.database = database
         self.datasets: dict[int, Dataset] = {}
         self.next_seq = 1
@@ -110,7 +111,7 @@ class DayFile:
 
     def own_id(self, seq: int) -> str:
         """The id of a row that was given none."""
-        return f"{self.day.replace('-', '')}-{seq}"
+        return f"{self._prefix}-{seq}"
 
     async def append(self, records: Sequence[LogRecord]) -> list[Stored]:
         """Store records; they are committed when this returns, in their order."""
@@ -127,36 +128,45 @@ class DayFile:
     def _append(self, raw: sqlite3.Connection, records: Sequence[LogRecord]) -> _Change:
         change = _Change(next_seq=self.next_seq)
         lines: list[Line] = []
+        stored = change.stored
         numbers = dict(self._numbers)
+        prefix = self._prefix
         for record in records:
-            key = (record.dataset, record.plain)
-            number = numbers.get(key)
+            number = numbers.get((record.dataset, record.plain))
             if number is None:
-                number = numbers[key] = _add_dataset(raw, record.dataset, record.plain)
-                change.datasets.append(Dataset(number, *key))
-            line = Line(round(record.time * 1_000_000), level_number(record.level), number, record.raw)
-            version = 1
-            if record.id:
-                old = raw.execute(
-                    "SELECT seq, version FROM named WHERE dataset=? AND id=?", (number, record.id)
-                ).fetchone()
-                if old is not None and record.create:
-                    change.stored.append(Stored(old[0], record.id, old[1], conflict=True))
+                number = _add_dataset(raw, record.dataset, record.plain)
+                numbers[record.dataset, record.plain] = number
+                change.datasets.append(Dataset(number, record.dataset, record.plain))
+            seq = change.next_seq
+            if not record.id:
+                stored.append(Stored(seq, f"{prefix}-{seq}"))
+            else:
+                outcome = self._name(raw, record, number, change)
+                stored.append(outcome)
+                if outcome.conflict:
                     continue
-                if old is not None:
-                    version = old[1] + 1
-                    change.dead.append(old[0])
-                raw.execute(
-                    "INSERT OR REPLACE INTO named VALUES (?, ?, ?, ?)",
-                    (number, record.id, change.next_seq, version),
-                )
-            change.stored.append(Stored(change.next_seq, record.id or self.own_id(change.next_seq), version))
-            lines.append(line)
-            change.next_seq += 1
+            lines.append(Line(round(record.time * 1e6), level_number(record.level), number, record.raw))
+            change.next_seq = seq + 1
         self._put(raw, lines, change)
         if change.dead:
-            self._bury(raw, change.dead, [*self._tail, *lines])
+            self._bury(raw, change.dead)
         return change
+
+    def _name(self, raw: sqlite3.Connection, record: LogRecord, number: int, change: _Change) -> Stored:
+        """Give the row to be written next the id that its sender chose."""
+        old = raw.execute(
+            "SELECT seq, version FROM named WHERE dataset=? AND id=?", (number, record.id)
+        ).fetchone()
+        if old is not None and record.create:
+            return Stored(old[0], record.id, old[1], conflict=True)
+        version = 1
+        if old is not None:
+            version = old[1] + 1
+            change.dead.append(old[0])
+        raw.execute(
+            "INSERT OR REPLACE INTO named VALUES (?, ?, ?, ?)", (number, record.id, change.next_seq, version)
+        )
+        return Stored(change.next_seq, record.id, version)
 
     def _put(self, raw: sqlite3.Connection, lines: list[Line], change: _Change) -> None:
         waiting = [*self._tail, *lines]
@@ -184,12 +194,12 @@ class DayFile:
         """Delete rows by number; returns how many were there."""
         new = [seq for seq in dict.fromkeys(seqs) if 0 < seq < self.next_seq and seq not in self.dead]
         if new:
-            await self.database.write(lambda raw: self._bury(raw, new, self._tail))
+            await self.database.write(lambda raw: self._bury(raw, new))
             self.dead |= frozenset(new)
             self.dirty = True
         return len(new)
 
-    def _bury(self, raw: sqlite3.Connection, seqs: Sequence[int], tail: Sequence[Line]) -> None:
+    def _bury(self, raw: sqlite3.Connection, seqs: Sequence[int]) -> None:
         for seq in seqs:
             place = raw.execute(
                 "SELECT b.first_seq, head, data FROM block b JOIN body USING (id)"
