@@ -13,6 +13,8 @@ _PUBLIC = re.compile(
     r"|^/(static|sdk|ping|ack)/"
     r"|^/api/\d+/(envelope|store|security|minidump|unreal)/?$"
     r"|^/(capture|batch|e)/?$"
+    # /sdk/mamimon.js tells the DSN to everybody already; an application asks for it with any token or none.
+    r"|^/api/mamimon/errors/dsn$"
 )
 _INGEST = re.compile(
     r"^/es/(.+/)?(_bulk|_doc|_create)(/|$)"

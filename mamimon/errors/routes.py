@@ -70,10 +70,9 @@ def _sentry_doors(room: ErrorRoom) -> list[ControllerRouterHandler]:
 
 def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
     @get("/api/mamimon/errors/dsn")
-    async def dsn() -> dict[str, Any]:
-        """The DSN of the first project, and every project's."""
-        projects = await room.projects()
-        return {"dsn": projects[0].dsn, "projects": projects}
+    async def dsn() -> dict[str, str]:
+        """The DSN of the first project; public, as the key in it is."""
+        return {"dsn": (await room.projects())[0].dsn}
 
     @get("/api/mamimon/errors/projects")
     async def projects() -> list[Project]:

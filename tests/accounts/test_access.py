@@ -229,6 +229,8 @@ def test_commands_on_the_same_machine_need_no_token(closed: Any, tmp_path: Path)
         ("GET", "/static/base.css", None),
         ("POST", "/api/1/envelope/", None),
         ("POST", "/batch/", None),
+        ("GET", "/api/mamimon/errors/dsn", None),
+        ("DELETE", "/api/mamimon/events/keys", "admin"),
         ("GET", "/", "read"),
         ("GET", "/es/_cat/indices", "read"),
         ("POST", "/es/logs-*/_search", "read"),
