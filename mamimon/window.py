@@ -13,6 +13,7 @@ from mamimon.problems import bad_input
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _LONGEST_S = 3700 * 86_400.0
+_OFFERED = ("5m", "15m", "1h", "6h", "24h", "7d")
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -46,12 +47,14 @@ def read_window(query: Mapping[str, str], now: float, default: str = "1h") -> Wi
 
 
 def fitting(oldest: float | None, now: float, most: str = "1h") -> str:
-    """The shortest of 5m, 15m and `most` that holds what there is since `oldest` (epoch seconds).
+    """The shortest length offered by the pages that reaches back to `oldest`, at most `most`.
 
-    A chart of an hour looks empty when the server is a minute old.
+    A page that opens on a server of a few minutes would show an empty hour otherwise.
     """
-    age = 0.0 if oldest is None else now - oldest
-    return next((since for since in ("5m", "15m") if age < seconds(since) < seconds(most)), most)
+    if oldest is None:
+        return most
+    reach = min(now - oldest, seconds(most))
+    return next((length for length in _OFFERED if reach <= seconds(length) < seconds(most)), most)
 
 
 def seconds(text: str) -> float:

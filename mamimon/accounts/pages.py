@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from litestar import MediaType, Request, Response, get, post
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
@@ -143,11 +144,29 @@ def _local(target: str) -> str:
     return target
 
 
+def _text(value: Any) -> str:
+    """A value as one writes it in `mamimon.toml`; what is not set is left out of tables."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return (
+            "["
+            + ", ".join(
+                _text(one) if isinstance(one, dict) else msgspec.json.encode(one).decode() for one in value
+            )
+            + "]"
+        )
+    if isinstance(value, dict):
+        pairs = ((k, v) for k, v in value.items() if v not in (None, "", [], {}))
+        return "{" + ", ".join(f"{k} = {msgspec.json.encode(v).decode()}" for k, v in pairs) + "}"
+    return msgspec.json.encode(value).decode()
+
+
 def _effective(core: Core) -> list[tuple[str, str, str, bool]]:
     """Every setting as (name, value, meaning, differs from the default); secrets are not shown."""
     values = shown(core.settings)
     rows = []
     for row in table():
         value = values[row.section][row.key]
-        rows.append((f"{row.section}.{row.key}", str(value), row.about, value != row.default))
+        rows.append((f"{row.section}.{row.key}", _text(value), row.about, value != row.default))
     return rows

@@ -16,6 +16,7 @@ BEFORE_S = 3600.0
 AFTER_S = 900.0
 POINTS = 240
 MOST_SERIES = 12
+LEAD_STEPS = 2
 
 
 def split_comparison(expr: str) -> tuple[str, float | None]:
@@ -68,7 +69,18 @@ async def incident_chart(service: Alerting, incident_id: int) -> dict[str, Any]:
         return answer | {"error": problem.detail}
     answer["times"] = [at / 1000 for at in found.times.tolist()]
     answer["series"] = _series(found, incident)
-    return answer
+    return _without_lead(answer)
+
+
+def _without_lead(answer: dict[str, Any]) -> dict[str, Any]:
+    """Cut the time before the first value, which a young server has not seen."""
+    values = [one["values"] for one in answer["series"]]
+    first = min(
+        (next((i for i, value in enumerate(one) if value is not None), len(one)) for one in values), default=0
+    )
+    cut = max(0, first - LEAD_STEPS)
+    series = [one | {"values": one["values"][cut:]} for one in answer["series"]]
+    return answer | {"times": answer["times"][cut:], "series": series}
 
 
 def _series(found: QueryResult, incident: Incident) -> list[dict[str, Any]]:

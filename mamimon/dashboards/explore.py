@@ -13,7 +13,7 @@ from litestar.response import Template
 from mamimon.dashboards.panels import Cell, legend
 from mamimon.dashboards.sources import Sources, attempt
 from mamimon.dashboards.units import shown
-from mamimon.window import Window, read_window
+from mamimon.window import Window
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -83,7 +83,7 @@ def explore_handlers(core: Core, sources: Sources) -> list[ControllerRouterHandl
     @get("/explore", include_in_schema=False)
     async def explore(request: Request[Any, Any, Any]) -> Template:
         query = request.query_params
-        window = read_window(dict(query), core.clock.now())
+        window = await sources.window(dict(query), core.clock.now())
         text = query.get("q", "").strip()[:4000]
         asked = query.get("kind", "auto")
         answer = None

@@ -16,6 +16,7 @@ from mamimon.dashboards.sources import ERROR_LINES, Answer, Sources, attempt, at
 from mamimon.dashboards.units import shown
 from mamimon.dashboards.variables import chosen
 from mamimon.i18n import gettext as _
+from mamimon.i18n import ngettext
 from mamimon.window import Window, read_window
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ async def needs(sources: Sources, now: float) -> dict[str, Any]:
             _("new"),
             "",
             one.title,
-            _("%(count)s events, %(users)s people") % {"count": one.count, "users": one.users},
+            _heard(one.count, one.users),
             one.first_seen,
             f"/errors/{one.id}",
         )
@@ -132,6 +133,13 @@ async def needs(sources: Sources, now: float) -> dict[str, Any]:
     problems = [answer.error for answer in found.values() if answer.error]
     return {"rows": rows[:8], "more": max(0, len(rows) - 8), "incidents": found["incidents"].data or [],
             "problems": problems, "checks": len(sources.checks())}  # fmt: skip
+
+
+def _heard(count: int, users: int) -> str:
+    parts = [ngettext("%(num)s event", "%(num)s events", count) % {"num": count}]
+    if users:
+        parts.append(ngettext("%(num)s person", "%(num)s people", users) % {"num": users})
+    return ", ".join(parts)
 
 
 def _alerts(sources: Sources) -> list[Need]:
@@ -183,12 +191,13 @@ def charts(window: Window, values: dict[str, str]) -> dict[str, str]:
 
 
 async def _page(core: Core, sources: Sources, query: dict[str, str]) -> dict[str, Any]:
-    window = read_window(query, core.clock.now())
+    now = core.clock.now()
+    window = await sources.window(query, now)
     values = (await attempt(chosen(sources, [JOB], query))).data
     regexes = values.regexes if values is not None else {"job": ".*"}
     numbers, waiting, lines = await asyncio.gather(
         stats(sources, window, regexes),
-        needs(sources, core.clock.now()),
+        needs(sources, now),
         attempt(sources.log_top(ERROR_LINES, "message", window, 8)),
     )
     return {

@@ -16,7 +16,6 @@ from mamimon.dashboards.panels import views
 from mamimon.dashboards.sources import Sources
 from mamimon.dashboards.variables import chosen
 from mamimon.problems import Kind, Problem, bad_input, not_found
-from mamimon.window import read_window
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -46,7 +45,7 @@ def dashboard_handlers(core: Core, sources: Sources, store: DashboardStore) -> l
     async def _page(slug: str, request: Request[Any, Any, Any], only: int | None) -> Template:
         dashboard = await find(store, slug)
         query = dict(request.query_params)
-        window = read_window(query, core.clock.now(), dashboard.since)
+        window = await sources.window(query, core.clock.now(), dashboard.since)
         picked = await chosen(sources, dashboard.variables, query)
         panels = await views(sources, dashboard, window, picked, only)
         if only is not None and not panels:

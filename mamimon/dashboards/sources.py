@@ -18,6 +18,7 @@ from litestar.exceptions import HTTPException
 from mamimon.i18n import gettext as _
 from mamimon.logs.query import LogQuery
 from mamimon.problems import Problem
+from mamimon.window import Window, fitting, read_window
 
 if TYPE_CHECKING:
     from mamimon.errors.room import ErrorRoom
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mamimon.logs.model import LogPage
     from mamimon.logs.room import LogRoom
     from mamimon.metrics.room import MetricRoom
-    from mamimon.window import Window
 
 T = TypeVar("T")
 _log = logging.getLogger("mamimon.dashboards")
@@ -112,6 +112,13 @@ class Sources:
     async def top_errors(self, since: float, limit: int = 10) -> list[Any]:
         """The error groups that happened most."""
         return list(await self._errors.top(since, limit))
+
+    async def window(self, query: Mapping[str, str], now: float, default: str = "1h") -> Window:
+        """The window a page is asked for; without one, the part of the default that has samples or lines."""
+        if not (query.get("since") or query.get("start") or query.get("end")):
+            firsts = (self._metrics.oldest(), (await attempt(self._logs.oldest())).data)
+            default = fitting(min((one for one in firsts if one is not None), default=None), now, default)
+        return read_window(query, now, default)
 
     def checks(self) -> list[CheckStatus]:
         """Every check as it stands."""

@@ -20,6 +20,7 @@ from mamimon.logs.routes import Choice
 from mamimon.logs.store.scan import Plan
 from mamimon.logs.text import leaves, shown
 from mamimon.problems import Problem, not_found
+from mamimon.window import fitting
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -31,6 +32,7 @@ _ROWS = 100
 _MORE_ROWS = 1000
 _AROUND = 20
 _NEAR_S = 600.0
+_SPANS_S = (0.5, 5.0, 60.0, _NEAR_S)
 _FACETS = ("level", "dataset", "logger")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -51,7 +53,7 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     @get("/logs", include_in_schema=False)
     async def logs(request: Request[Any, Any, Any]) -> Template:
         """The search page."""
-        choice = Choice.read(request)
+        choice = await _opening(room, request, clock.now())
         more = request.query_params.get("size") == str(_MORE_ROWS)
         context: dict[str, Any] = {"section": "/logs", "choice": choice, "levels": _LEVELS, "problem": ""}
         rows: list[Shown] = []
@@ -95,8 +97,8 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         """One line for ever, with the lines around it from the same dataset."""
         hit = await _find(room, line_id)
         near: list[Shown] = []
-        near += await _around(room, hit, True, hit.time, hit.time + _NEAR_S)
-        near += await _around(room, hit, False, hit.time - _NEAR_S, hit.time)
+        near += await _after(room, hit)
+        near += (await _others(room, hit, hit.time - _NEAR_S, hit.time, _AROUND + 1))[:_AROUND]
         rows = sorted([*near, shown_row(hit, All())], key=lambda row: (-row.hit.time, -row.hit.seq))
         context = {"section": "/logs", "row": shown_row(hit, All()), "rows": rows, "line_id": hit.id}
         return Template("logs/line.html", context=context)
@@ -112,6 +114,14 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         return Template("logs/request.html", context=context)
 
     return [logs, facets, line, one_request]
+
+
+async def _opening(room: LogRoom, request: Request[Any, Any, Any], now: float) -> Choice:
+    """The choice of a request; without a time, the part of the last hour that has lines."""
+    choice = Choice.read(request)
+    if request.query_params.get("since"):
+        return choice
+    return msgspec.structs.replace(choice, since=fitting(await room.oldest(), now))
 
 
 def shown_row(hit: LogHit, clause: Clause) -> Shown:
@@ -159,8 +169,18 @@ async def _find(room: LogRoom, line_id: str) -> LogHit:
     raise not_found("this line is not here, or not any more")
 
 
-async def _around(room: LogRoom, hit: LogHit, after: bool, start: float, end: float) -> list[Shown]:
-    size = 1000 if after else _AROUND
+async def _after(room: LogRoom, hit: LogHit) -> list[Shown]:
+    """The lines that follow; a search answers the newest first, so the span grows until it holds enough."""
+    found: list[Shown] = []
+    for span in _SPANS_S:
+        found = await _others(room, hit, hit.time, hit.time + span, _MORE_ROWS)
+        if len(found) >= _AROUND:
+            break
+    return found[-_AROUND:]
+
+
+async def _others(room: LogRoom, hit: LogHit, start: float, end: float, size: int) -> list[Shown]:
+    """Lines of the same dataset in a span, newest first, without `hit`."""
     query = LogQuery(datasets=(hit.dataset,), start=max(start, day_start("1970-01-01")), end=end, size=size)
-    found = [other for other in (await room.backend.search(query)).hits if other.id != hit.id]
-    return [shown_row(other, All()) for other in (found[-_AROUND:] if after else found)]
+    found = (await room.backend.search(query)).hits
+    return [shown_row(other, All()) for other in found if other.id != hit.id]

@@ -91,6 +91,13 @@ class LogRoom:
         """Every day (`YYYY-MM-DD`) that has lines, oldest first."""
         return self.store.days()
 
+    async def oldest(self) -> float | None:
+        """Epoch seconds of the minute of the first line; None without one."""
+        for day in self.days()[:1]:
+            created = [info.created for info in await self.catalogue.day(day) if info.docs]
+            return min(created, default=None)
+        return None
+
     def day_path(self, day: str) -> Path:
         """The file of a day."""
         return self.store.path(day)

@@ -1,19 +1,24 @@
 // Small things every page needs: local times, keyboard, theme, confirmation, live-connection state.
 (() => {
   "use strict";
-  const lang = document.documentElement.lang || "en";
-  const full = new Intl.DateTimeFormat(lang, { dateStyle: "short", timeStyle: "medium" });
+  // The browser's own flavour of the page's language: 24/11/2026 for en-GB, 11/24/2026 for en-US.
+  const spoken = document.documentElement.lang || "en";
+  const lang = navigator.languages.find((one) => one.split("-")[0] === spoken) || spoken;
+  const full = new Intl.DateTimeFormat(lang, { dateStyle: "short", timeStyle: "medium", hourCycle: "h23" });
   const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
   const hms = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-  const forms = { clock, time: hms };
+  const day = new Intl.DateTimeFormat(lang, { day: "2-digit", month: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const today = new Date().toDateString();
+  // A clock of another day would mislead, so it shows its day instead of its milliseconds.
+  const form = (at, name) => (name === "time" ? hms : name !== "clock" ? full : at.toDateString() === today ? clock : day);
 
   // <time data-t="epoch seconds"> is UTC text without JavaScript and local time with it.
   function localTimes(root) {
     for (const node of root.querySelectorAll("time[data-t]:not([data-done])")) {
       const at = new Date(Number(node.dataset.t) * 1000);
-      node.textContent = (forms[node.dataset.form] || full).format(at);
-      node.title = at.toISOString();
+      node.textContent = form(at, node.dataset.form).format(at);
+      node.title = node.dataset.form ? full.format(at) : at.toISOString();
       node.dataset.done = "1";
     }
   }
@@ -67,4 +72,7 @@
   document.addEventListener("htmx:sseMessage", (event) => localTimes(event.target));
   document.addEventListener("mamimon:rows", (event) => localTimes(event.target));
   localTimes(document);
+  // On a phone the bar of pages scrolls sideways; the current one must be in view.
+  const here = document.querySelector(".nav [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 2 + here.clientWidth / 2;
 })();

@@ -4,7 +4,8 @@
 (() => {
   "use strict";
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const lang = document.documentElement.lang || "en";
+  const spoken = document.documentElement.lang || "en";
+  const lang = navigator.languages.find((one) => one.split("-")[0] === spoken) || spoken;
   const plain = new Intl.NumberFormat(lang, { maximumSignificantDigits: 4 });
   const short = new Intl.NumberFormat(lang, { notation: "compact", maximumSignificantDigits: 3 });
 
@@ -44,6 +45,10 @@
     return columns.map((column) => Array.from(column, (value, i) => { sums[i] += value == null ? 0 : value; return sums[i]; }));
   }
 
+  // The step between points: a bar stands from its time to the next.
+  const width = (times) => { let least = Infinity; for (let i = 1; i < times.length; i += 1) least = Math.min(least, times[i] - times[i - 1]); return Number.isFinite(least) ? least : 60; };
+  const BYTES = Array.from({ length: 46 }, (_, i) => 2 ** i);
+
   class Chart {
     constructor(figure) {
       this.figure = figure;
@@ -81,7 +86,7 @@
       const names = data.series.map((one) => one.name);
       let columns = data.series.map((one) => one.values);
       if (kind === "stack") columns = stacked(columns).reverse();
-      const shape = kind + names.length;
+      const shape = [kind, ...names].join("\n");
       const table = [data.times, ...columns];
       if (this.figure.dataset.limit && !data.threshold) data.threshold = { value: Number(this.figure.dataset.limit), label: "" };
       this.extra = data;
@@ -98,7 +103,7 @@
       const series = [{}, ...order.map((i) => {
         const stroke = bad(names[i]) && bars ? css("--crit") : colour(i);
         return bars
-          ? { label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40] }), value: (u, v) => show(v, unit) }
+          ? { label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40], align: 1 }), value: (u, v) => show(v, unit) }
           : { label: names[i], stroke, width: 1.5, points: { show: table[i + 1].filter((v) => v != null).length < 3 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
       })];
       // The highest sum is drawn first, so that the lower ones stand in front of it.
@@ -109,8 +114,8 @@
         width: figure.clientWidth || 300, height: figure.clientHeight || 160,
         cursor: { sync: { key: figure.closest("[data-sync]") ? "page" : undefined }, drag: { x: true, y: false, setScale: false } },
         legend: { show: false }, padding: [8, 18, 0, 0],
-        scales: { y: { range: (u, min, max) => { const limit = this.extra.threshold ? this.extra.threshold.value : max; const top = Math.max(max, limit); const low = Math.min(0, min); return [low, top === low ? low + 1 : top * 1.1]; } } },
-        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
+        scales: { x: { range: (u, min, max) => [min, max + (bars ? width(u.data[0]) : 0)] }, y: { range: (u, min, max) => { const limit = this.extra.threshold ? this.extra.threshold.value : max; const top = Math.max(max, limit); const low = Math.min(0, min); return [low, top === low ? low + 1 : top * 1.1]; } } },
+        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: (u, texts) => Math.max(58, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), space: figure.clientHeight < 120 ? 16 : 30, ...(unit === "bytes" && { incrs: BYTES }), values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
         series,
         hooks: {
           draw: [(u) => this.marks(u)],
@@ -141,13 +146,16 @@
       ctx.save();
       ctx.font = 11 * ratio + "px system-ui";
       ctx.lineWidth = ratio;
+      ctx.textBaseline = "alphabetic";
       for (const mark of this.extra.marks || []) {
         const x = u.valToPos(mark.time, "x", true);
         if (x < box.left || x > box.left + box.width) continue;
         ctx.strokeStyle = ctx.fillStyle = css(mark.kind === "alert" ? "--crit" : "--accent");
         ctx.setLineDash([3 * ratio, 3 * ratio]);
         ctx.beginPath(); ctx.moveTo(x, box.top); ctx.lineTo(x, box.top + box.height); ctx.stroke();
-        ctx.fillText(mark.label, x + 4 * ratio, box.top + 10 * ratio);
+        const right = x > box.left + box.width * 0.75;
+        ctx.textAlign = right ? "right" : "left";
+        ctx.fillText(mark.label, x + (right ? -4 : 4) * ratio, box.top + 10 * ratio);
       }
       const limit = this.extra.threshold;
       if (limit) {
@@ -155,6 +163,7 @@
         ctx.strokeStyle = ctx.fillStyle = css("--crit");
         ctx.setLineDash([2 * ratio, 4 * ratio]);
         ctx.beginPath(); ctx.moveTo(box.left, y); ctx.lineTo(box.left + box.width, y); ctx.stroke();
+        ctx.textAlign = "left";
         ctx.fillText(limit.label || "", box.left + 2 * ratio, y - 4 * ratio);
       }
       ctx.restore();
