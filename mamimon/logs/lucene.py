@@ -1,10 +1,11 @@
 """The Lucene query string: text to clauses.
 
 Fields, phrases, wildcards, ranges, groups, `_exists_`, regular expressions, fuzzy terms, `+ - !`,
-`AND OR NOT && ||`. Where it differs from Lucene's classic parser it does what people mean: AND
-binds tighter than OR, a word of several tokens (`req-8f31`) is a phrase, and a slash inside a
-word is a slash. Measured against luqum: the same speed, but luqum has no `&&`, `!` or place of
-an error, and cannot be told the default operator.
+`AND OR NOT && ||`. Operators mean what they mean in Elasticsearch, whose parser is Lucene's classic
+one: there is no precedence, each clause ends up required, forbidden or wanted (`a AND b OR c` is
+`+a +b c`). A word of several tokens (`req-8f31`) is a phrase, and a slash inside a word is a slash,
+which is what people mean. Measured against luqum: the same speed, but luqum has no `&&`, `!` or
+place of an error, and cannot be told the default operator.
 """
 
 from __future__ import annotations
@@ -71,7 +72,6 @@ class _Parser:
         self.style = style
         self.at = 0
         self.depth = 0
-        self.count = 0
 
     def whole(self) -> Clause:
         clause = self.either(style_fields(self.style))
@@ -107,65 +107,52 @@ class _Parser:
         return False
 
     def either(self, fields: Sequence[str]) -> Clause:
+        """Clauses up to a bracket's or the text's end, each with the sign that it ends up with."""
         self.depth += 1
         if self.depth > _DEEPEST:
             raise self.error("the query is nested too deep")
-        wanted: list[Clause] = []
-        must: list[Clause] = []
-        never: list[Clause] = []
-        by_or = False
+        signs: list[str] = []
+        clauses: list[Clause] = []
         while not self.ended():
-            if self.operator("OR", "||", "AND", "&&"):
+            by = self.conjunction()
+            if by and not clauses:
                 raise self.error("an operator has nothing on its left")
-            mark, clause = self.both(fields)
-            next_or = self.operator("OR", "||")
-            if next_or and self.ended():
+            sign = self.modifier()
+            if (by or sign) and (self.ended() or _OPERATOR.match(self.text, self.at)):
                 raise self.error("an operator has nothing on its right")
-            if mark == "+":
-                must.append(clause)
-            elif mark == "-" or (mark == "NOT" and not by_or and not next_or):
-                never.append(Not(clause))
-            else:
-                wanted.append(Not(clause) if mark == "NOT" else clause)
-            by_or = next_or
+            clauses.append(self.fielded(fields))
+            if len(clauses) > _MOST:
+                raise self.error(f"more than {_MOST} clauses")
+            # As Lucene: an operator speaks about the clause before it and the one after it, no more.
+            if signs and signs[-1] != "-":
+                if by == "AND":
+                    signs[-1] = "+"
+                elif by == "OR" and self.style.every:
+                    signs[-1] = ""
+            if not sign and (by == "AND" or (self.style.every and by != "OR")):
+                sign = "+"
+            signs.append("" if self.style.every and sign == "+" and by == "OR" else sign)
         self.depth -= 1
-        if not (wanted or must or never):
+        if not clauses:
             raise self.error("an empty group")
-        if wanted and not must:
-            must = [wanted[0] if len(wanted) == 1 else Or(wanted)]
-        parts = must + never
-        return parts[0] if len(parts) == 1 else And(parts)
+        return _joined(signs, clauses)
 
-    def both(self, fields: Sequence[str]) -> tuple[str, Clause]:
-        mark, first = self.one(fields)
-        parts = [_signed(mark, first)]
-        while True:
-            if self.operator("AND", "&&"):
-                if self.ended():
-                    raise self.error("an operator has nothing on its right")
-            elif not self.style.every or self.ended() or self.near_or():
-                break
-            parts.append(_signed(*self.one(fields)))
-        return (mark, first) if len(parts) == 1 else ("", And(parts))
+    def conjunction(self) -> str:
+        """Step over AND or OR; empty where neighbours just stand beside each other."""
+        if self.operator("AND", "&&"):
+            return "AND"
+        return "OR" if self.operator("OR", "||") else ""
 
-    def near_or(self) -> bool:
-        found = _OPERATOR.match(self.text, self.at)
-        return bool(found and found.group() in {"OR", "||"})
-
-    def one(self, fields: Sequence[str]) -> tuple[str, Clause]:
-        self.count += 1
-        if self.count > _MOST:
-            raise self.error(f"more than {_MOST} clauses")
+    def modifier(self) -> str:
+        """Step over the one sign that a clause may have: `+`, `-` or none; NOT and ! are `-`."""
         if self.operator("NOT", "!"):
-            if self.ended():
-                raise self.error("NOT has nothing on its right")
-            mark, clause = self.one(fields)
-            return ("", clause) if mark in {"NOT", "-"} else ("NOT", clause)
-        mark = ""
-        if self.text[self.at] in "+-" and self.text[self.at + 1 : self.at + 2].strip():
-            mark = self.text[self.at]
+            return "-"
+        self.space()
+        if self.text[self.at : self.at + 1] in ("+", "-"):
+            sign = self.text[self.at]
             self.at += 1
-        return mark, self.fielded(fields)
+            return sign
+        return ""
 
     def fielded(self, fields: Sequence[str]) -> Clause:
         found = _FIELD.match(self.text, self.at)
@@ -341,8 +328,16 @@ def unescape(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if "\\" in text else text
 
 
-def _signed(mark: str, clause: Clause) -> Clause:
-    return Not(clause) if mark in {"-", "NOT"} else clause
+def _joined(signs: Sequence[str], clauses: Sequence[Clause]) -> Clause:
+    """Lucene's boolean query; where all clauses are forbidden, everything but what they match."""
+    by_sign: dict[str, list[Clause]] = {"+": [], "-": [], "": []}
+    for sign, clause in zip(signs, clauses, strict=True):
+        by_sign[sign].append(clause)
+    must, may = by_sign["+"], by_sign[""]
+    if may and not must:
+        must = [may[0] if len(may) == 1 else Or(may)]
+    parts = [*must, *map(Not, by_sign["-"])]
+    return parts[0] if len(parts) == 1 else And(parts)
 
 
 def _each(fields: Sequence[str], make: Callable[[str], Clause]) -> Clause:

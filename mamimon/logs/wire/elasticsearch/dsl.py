@@ -260,7 +260,8 @@ class Dsl:
             every=str(body.get("default_operator", "or")).lower() == "and",
             now=self.now,
         )
-        return parse(body["query"], style)
+        # No text is no term, and Elasticsearch finds nothing then.
+        return parse(body["query"], style) if body["query"].strip() else c.Nothing()
 
     def simple_query_string(self, body: Any) -> c.Clause:
         """`simple_query_string`: never fails on what a person types."""
