@@ -190,6 +190,12 @@ class DayFile:
             [(*key, n) for key, n in counts.items()],
         )
 
+    async def add_dataset(self, name: str, plain: bool) -> None:
+        """Make an empty dataset, where there is none of the name."""
+        if (name, plain) not in self._numbers:
+            number = await self.database.write(lambda raw: _add_dataset(raw, name, plain))
+            self._know(Dataset(number, name, plain))
+
     async def delete(self, seqs: Sequence[int]) -> int:
         """Delete rows by number; returns how many were there."""
         new = [seq for seq in dict.fromkeys(seqs) if 0 < seq < self.next_seq and seq not in self.dead]
@@ -265,6 +271,12 @@ def _create(raw: sqlite3.Connection) -> None:
 
 
 def _add_dataset(raw: sqlite3.Connection, name: str, plain: bool) -> int:
+    # An index may have been made empty while a batch that names it was on its way.
+    known = raw.execute(
+        "SELECT id FROM dataset WHERE name=? AND plain=? AND NOT gone", (name, plain)
+    ).fetchone()
+    if known is not None:
+        return int(known[0])
     return int(raw.execute("INSERT INTO dataset (name, plain) VALUES (?, ?)", (name, plain)).lastrowid or 0)
 
 

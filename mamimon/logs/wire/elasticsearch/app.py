@@ -11,7 +11,7 @@ import msgspec
 from litestar import asgi
 
 from mamimon.http import Receive, Scope, Send, answer, decompress, header, query, read_body
-from mamimon.logs.wire.elasticsearch import documents, info, searching
+from mamimon.logs.wire.elasticsearch import definitions, documents, info, searching
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.errors import EsError, no_handler, of_problem
 from mamimon.problems import Problem
@@ -26,7 +26,12 @@ _log = logging.getLogger("mamimon.logs")
 _PRODUCT = ("x-elastic-product", "Elasticsearch")
 _ROUTES = [
     (frozenset(methods.split("|")), re.compile(pattern + r"/?$"), handler)
-    for methods, pattern, handler in (*documents.ROUTES, *searching.ROUTES, *info.ROUTES)
+    for methods, pattern, handler in (
+        *documents.ROUTES,
+        *searching.ROUTES,
+        *definitions.ROUTES,
+        *info.ROUTES,
+    )
 ]
 
 

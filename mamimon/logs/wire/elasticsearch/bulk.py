@@ -38,6 +38,8 @@ class Bulk:
         self._now = now
         self._default = default_index
         self._require_alias = require_alias
+        self.pipelines: frozenset[str] = frozenset({"_none"})
+        """Ingest pipelines that an action may name."""
         self._names: dict[str, tuple[str, bool, EsError | None]] = {}
 
     async def run(self, body: bytes) -> tuple[dict[str, Any], int]:
@@ -134,6 +136,8 @@ class Bulk:
                 f" and [{index}] is not an alias",
                 index=index,
             )
+        if (pipeline := meta.get("pipeline")) is not None and pipeline not in self.pipelines:
+            error = illegal(f"pipeline with id [{str(pipeline)[:80]}] does not exist")
         if error is not None:
             item.error = error
             return item

@@ -6,27 +6,33 @@ from functools import partial
 from typing import Any
 
 from mamimon.logs.clauses import Ids
-from mamimon.logs.model import dataset_of
+from mamimon.logs.model import dataset_of, day_of, day_start
 from mamimon.logs.store.day import Dataset, DayFile
 from mamimon.logs.store.scan import Plan
 from mamimon.logs.wire.elasticsearch import search
 from mamimon.logs.wire.elasticsearch.bulk import Bulk
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
+from mamimon.logs.wire.elasticsearch.definitions import check_pipeline, pipeline_names, warned
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
 from mamimon.logs.wire.elasticsearch.names import Names, check_name, parse_names
 from mamimon.logs.wire.elasticsearch.sorting import Sort
 from mamimon.logs.wire.elasticsearch.sources import Sources
+from mamimon.problems import unavailable
 
 
 async def bulk(call: Call) -> Answer:
     """`POST /_bulk` and `/<index>/_bulk`."""
+    await check_pipeline(call)
     reader = Bulk(call.room, call.now, call.parts.get("index", ""), call.flag("require_alias"))
+    if b'"pipeline"' in call.body:
+        reader.pipelines = await pipeline_names(call)
     body, status = await reader.run(call.body)
     return Answer(body, status)
 
 
 async def write(call: Call) -> Answer:
     """`_doc` and `_create`, with or without an id."""
+    await check_pipeline(call)
     index, identity = call.parts["index"], call.parts.get("id", "")
     action = (
         "create" if call.parts["kind"] == "_create" or call.params.get("op_type") == "create" else "index"
@@ -135,22 +141,47 @@ def _meant(names: Names, file: DayFile, one: Dataset) -> bool:
 
 
 async def create_index(call: Call) -> Answer:
-    """`PUT /<index>`: an index needs no making here; it is there with its first line."""
-    check_name(call.parts["index"])
-    search.object_of(call.body)
-    dataset, plain = dataset_of(call.parts["index"])
-    for day in call.room.store.days():
-        if any(
-            (i.dataset, i.plain) == (dataset, plain) and i.index == call.parts["index"]
-            for i in await call.room.catalogue.day(day)
-        ):
+    """`PUT /<index>`: an empty index that is listed from now on."""
+    name = call.parts["index"]
+    check_name(name)
+    body = search.object_of(call.body)
+    if body.get("aliases"):
+        raise illegal(
+            "aliases are not supported by a log store; a dataset is found by its name without a date"
+        )
+    dataset, plain = dataset_of(name)
+    days = call.room.store.days()
+    for day in days:
+        if any(i.index == name for i in await call.room.catalogue.day(day)):
             raise EsError(
-                400,
-                "resource_already_exists_exception",
-                f"index [{call.parts['index']}] already exists",
-                index=call.parts["index"],
+                400, "resource_already_exists_exception", f"index [{name}] already exists", index=name
             )
-    return Answer({"acknowledged": True, "shards_acknowledged": True, "index": call.parts["index"]})
+    # A plain index lies in the days of its lines; an empty one in today's.
+    day = day_of(call.now) if plain else name[-10:].replace(".", "-")
+    settings = call.core.settings.logs
+    first = day_of(call.now - settings.retention_days * 86_400)
+    if not _is_day(day) or not first <= day <= day_of(call.now + settings.future_limit_s):
+        raise illegal(
+            f"index [{name}] is of a day that no line is taken for: lines may be of {first} and later"
+        )
+    async with call.room.store.using(day) as file:
+        if file is None:
+            raise unavailable(f"the log file of {day} is damaged")
+        await file.add_dataset(dataset, plain)
+    call.room.catalogue.forget(day)
+    said = "mappings and settings are not used: every field can be searched without them"
+    return Answer(
+        {"acknowledged": True, "shards_acknowledged": True, "index": name},
+        headers=warned(said) if body.get("mappings") or body.get("settings") else [],
+    )
+
+
+def _is_day(text: str) -> bool:
+    try:
+        day_start(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def refuse_update(call: Call) -> Answer:

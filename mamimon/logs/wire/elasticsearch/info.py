@@ -243,21 +243,6 @@ async def nodes(call: Call) -> Answer:
     return Answer({"_nodes": _SHARDS, "cluster_name": "mamimon", "nodes": {await _uuid(call): node}})
 
 
-async def settled(call: Call) -> Answer:
-    """Templates, life-cycle policies and pipelines that shippers install: taken note of, not needed."""
-    search.object_of(call.body)
-    if call.method in {"PUT", "POST"}:
-        return Answer({"acknowledged": True})
-    name = call.parts.get("name", "")
-    if not name or "*" in name:
-        return Answer({"index_templates": []} if "_index_template" in call.path else {})
-    raise EsError(
-        404,
-        "resource_not_found_exception",
-        f"[{name}] is not stored: mamimon needs no templates, policies or pipelines",
-    )
-
-
 async def aliases(call: Call) -> Answer:
     """`_alias`: there are none but the datasets' own names."""
     if call.parts.get("name"):
@@ -266,9 +251,11 @@ async def aliases(call: Call) -> Answer:
 
 
 async def data_stream(call: Call) -> Answer:
-    """`_data_stream`: a dataset without its dates is looked at through `logs-<dataset>`."""
+    """`_data_stream`: there are none; a dataset without its dates is looked at through `logs-<dataset>`."""
     name = call.parts.get("name", "")
-    if name and "*" not in name and call.method == "GET":
+    if call.method == "PUT":
+        raise illegal(f"no matching index template found for data stream [{name[:80]}]")
+    if name and "*" not in name:
         raise unknown_index(name)
     return Answer({"data_streams": []} if call.method == "GET" else {"acknowledged": True})
 
@@ -329,10 +316,6 @@ def _leave(body: Any, path: list[str]) -> Any:
 
 
 _INDEX = r"/(?P<index>[^/_][^/]*|_all)"
-_SETTLED = (
-    r"/_(?:index_template|component_template|template|ilm/policy|ingest/pipeline|security/[^/]+|slm/policy)"
-    r"(?:/(?P<name>[^/]+))?"
-)
 ROUTES = (
     ("GET|HEAD", r"/?", root),
     ("GET", rf"/_cat/indices(?:{_INDEX})?", cat_indices),
@@ -345,6 +328,5 @@ ROUTES = (
     ("GET", r"/_nodes(?:/.*)?", nodes),
     ("GET", r"(?:/[^/_][^/]*)?/_alias(?:es)?(?:/(?P<name>[^/]+))?", aliases),
     ("GET|PUT|DELETE", r"/_data_stream(?:/(?P<name>[^/]+))?", data_stream),
-    ("GET|HEAD|PUT|POST|DELETE", _SETTLED, settled),
     ("GET|HEAD", _INDEX, get_index),
 )
