@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from litestar import get, post
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, FromPath, FromQuery
 from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
@@ -55,7 +55,7 @@ def page_handlers(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list[C
 
 def _alert_pages(service: Alerting) -> list[ControllerRouterHandler]:
     @get("/alerts", include_in_schema=False)
-    async def alerts(matchers: str = "") -> Template:
+    async def alerts(matchers: FromQuery[str] = "") -> Template:
         return Template("alerts/alerts.html", context=alerts_context(service, matchers))
 
     @get("/settings/alerts", include_in_schema=False, sync_to_thread=False)
@@ -79,7 +79,7 @@ def _alert_pages(service: Alerting) -> list[ControllerRouterHandler]:
         return Redirect("/alerts", status_code=303)
 
     @post("/alerts/silence/{silence_id:str}/expire", include_in_schema=False, status_code=303)
-    async def expire(silence_id: str) -> Redirect:
+    async def expire(silence_id: FromPath[str]) -> Redirect:
         await service.expire(silence_id)
         return Redirect("/alerts", status_code=303)
 
@@ -202,12 +202,12 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
         return Template("alerts/incidents.html", context={"section": "/incidents", "incidents": found})
 
     @get("/incidents/{incident_id:int}", include_in_schema=False)
-    async def one(incident_id: int) -> Template:
+    async def one(incident_id: FromPath[int]) -> Template:
         context = await incident_context(service, logs, errors, incident_id)
         return Template("alerts/incident.html", context=context)
 
     @get("/incidents/{incident_id:int}/changes", include_in_schema=False)
-    async def changed(incident_id: int) -> Template:
+    async def changed(incident_id: FromPath[int]) -> Template:
         found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
         rows: list[Change] = []
         problem = ""
@@ -219,7 +219,7 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
         return Template("alerts/changes.html", context=context)
 
     @post("/incidents/{incident_id:int}/{action:str}", include_in_schema=False, status_code=303)
-    async def act(incident_id: int, action: str, data: Form) -> Redirect:
+    async def act(incident_id: FromPath[int], action: FromPath[str], data: Form) -> Redirect:
         who = Who(data.get("by", ""), data.get("note", ""), data.get("to", ""))
         await perform(service, incident_id, action, who, "page")
         return Redirect(f"/incidents/{incident_id}", status_code=303)
@@ -310,7 +310,7 @@ def _link_pages(service: Alerting) -> list[ControllerRouterHandler]:
         return links.read(service.delivery.key, token, service.core.clock.now())
 
     @get("/ack/{token:str}", include_in_schema=False)
-    async def show(token: str) -> Template:
+    async def show(token: FromPath[str]) -> Template:
         link = read(token)
         one = await service.core.state.read(lambda raw: incidents.get(raw, link.incident))
         return Template(
@@ -319,7 +319,7 @@ def _link_pages(service: Alerting) -> list[ControllerRouterHandler]:
         )
 
     @post("/ack/{token:str}", include_in_schema=False, status_code=200)
-    async def act(token: str, data: Form) -> Template:
+    async def act(token: FromPath[str], data: Form) -> Template:
         link = read(token)
         one = await service.core.state.read(lambda raw: incidents.get(raw, link.incident))
         if one.state != "resolved":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, get, post
-from litestar.params import Body
+from litestar.params import Body, FromPath, FromQuery, JSONBody
 
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, store
@@ -114,7 +114,7 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         return found
 
     @post("/silences", status_code=201)
-    async def silence(data: NewSilence) -> dict[str, Any]:
+    async def silence(data: JSONBody[NewSilence]) -> dict[str, Any]:
         """Keep alerts quiet for a while."""
         now = service.core.clock.now()
         kept = await service.silence(
@@ -155,7 +155,9 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         return found
 
     @get("/alerts/notifications")
-    async def notifications(incident: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    async def notifications(
+        incident: FromQuery[int | None] = None, limit: FromQuery[int] = 100
+    ) -> list[dict[str, Any]]:
         """Who was told what, when, and what their server answered; newest first."""
 
         def work(raw: Any) -> list[dict[str, Any]]:
@@ -187,7 +189,7 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         return {"groups": len(service.engine.groups), "errors": errors}
 
     @post("/alerts/backtest", status_code=200)
-    async def try_rule(data: Question) -> Backtest:
+    async def try_rule(data: JSONBody[Question]) -> Backtest:
         """How often and when a rule would have fired over the stored samples."""
         now = service.core.clock.now()
         interval_s = service.core.settings.metrics.evaluation_interval_s
@@ -199,13 +201,13 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 
 def _incident_handlers(service: Alerting) -> list[ControllerRouterHandler]:
     @get("/incidents")
-    async def many(limit: int = 50) -> list[IncidentSummary]:
+    async def many(limit: FromQuery[int] = 50) -> list[IncidentSummary]:
         """Incidents that are not resolved, then the latest resolved ones."""
         found = await service.core.state.read(lambda raw: store.incidents(raw, min(max(limit, 1), 1000)))
         return [one.short() for one in found]
 
     @get("/incidents/{incident_id:int}")
-    async def one(incident_id: int) -> dict[str, Any]:
+    async def one(incident_id: FromPath[int]) -> dict[str, Any]:
         """An incident with its timeline."""
         found, events = await service.core.state.read(
             lambda raw: (incidents.get(raw, incident_id), store.events(raw, incident_id))
@@ -215,9 +217,9 @@ def _incident_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 
     @post("/incidents/{incident_id:int}/{action:str}", status_code=200)
     async def act(
-        incident_id: int,
-        action: Literal["acknowledge", "resolve", "assign", "comment", "escalate"],
-        data: Who,
+        incident_id: FromPath[int],
+        action: FromPath[Literal["acknowledge", "resolve", "assign", "comment", "escalate"]],
+        data: JSONBody[Who],
     ) -> IncidentSummary:
         """Acknowledge, resolve, assign, comment or escalate."""
         await perform(service, incident_id, action, data, "API")
@@ -225,12 +227,12 @@ def _incident_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         return found.short()
 
     @get("/incidents/{incident_id:int}/chart")
-    async def chart(incident_id: int) -> dict[str, Any]:
+    async def chart(incident_id: FromPath[int]) -> dict[str, Any]:
         """What the incident's rule saw, with its threshold, its start and the deploys."""
         return await incident_chart(service, incident_id)
 
     @get("/incidents/{incident_id:int}/changes")
-    async def changed(incident_id: int) -> list[Change]:
+    async def changed(incident_id: FromPath[int]) -> list[Change]:
         """The series that moved most around the incident's start."""
         found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
         return await changes(service.backend(), found.started_at, service.core.clock.now())
@@ -257,7 +259,7 @@ async def perform(service: Alerting, incident_id: int, action: str, data: Who, h
 
 def _deploy_handlers(service: Alerting) -> list[ControllerRouterHandler]:
     @post("/deploys", status_code=201)
-    async def deploy(data: NewDeploy) -> dict[str, Any]:
+    async def deploy(data: JSONBody[NewDeploy]) -> dict[str, Any]:
         """Mark that a version went live; charts and incidents show it."""
         at = service.core.clock.now() if data.at is None else data.at
         by = person(data.by)
@@ -267,7 +269,9 @@ def _deploy_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         return {"id": number, "at": at, "version": data.version}
 
     @get("/deploys")
-    async def deploys(start: float = 0.0, end: float | None = None) -> list[dict[str, Any]]:
+    async def deploys(
+        start: FromQuery[float] = 0.0, end: FromQuery[float | None] = None
+    ) -> list[dict[str, Any]]:
         """Deploys, newest first."""
         until = service.core.clock.now() if end is None else end
         return await service.core.state.read(lambda raw: store.deploys(raw, start, until))

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from litestar import Request, Response, get, post
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromPath, FromQuery, Parameter
+from litestar.params import Body, FromPath, FromQuery, QueryParameter
 from litestar.response import Redirect, Template
 
 from mamimon.errors.model import STATUSES, Event, ExceptionValue, Frame, Status
@@ -31,11 +31,11 @@ def page_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
 def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
     @get("/errors", include_in_schema=False)
     async def issues(
-        search: Annotated[str, Parameter(query="query")] = "",
+        search: Annotated[str, QueryParameter(name="query")] = "",
         status: FromQuery[str] = "unresolved",
         sort: FromQuery[str] = "last_seen",
         project: FromQuery[int] = 0,
-        page: Annotated[int, Parameter(ge=1, le=2000)] = 1,
+        page: Annotated[int, QueryParameter(ge=1, le=2000)] = 1,
     ) -> Template:
         """The list of issues."""
         now = room.core.clock.now()

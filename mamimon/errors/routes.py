@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from litestar import Response, asgi, get, post
-from litestar.params import FromPath, FromQuery, JSONBody, Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from mamimon.errors.model import Event, EventSummary, Issue, IssueList, Project, Status
 from mamimon.http import answer
@@ -92,12 +92,12 @@ def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
 def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
     @get("/api/mamimon/errors/issues")
     async def issues(
-        search: Annotated[str, Parameter(query="query")] = "",
+        search: Annotated[str, QueryParameter(name="query")] = "",
         status: FromQuery[str] = "",
         sort: FromQuery[str] = "last_seen",
         project: FromQuery[int] = 0,
-        limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
-        offset: Annotated[int, Parameter(ge=0, le=100_000)] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
+        offset: Annotated[int, QueryParameter(ge=0, le=100_000)] = 0,
     ) -> IssueList:
         """Issues by the search language of `/errors`."""
         return await room.query.search(
@@ -122,7 +122,7 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
 
     @get("/api/mamimon/errors/issues/{issue_id:int}/events")
     async def events(
-        issue_id: FromPath[int], limit: Annotated[int, Parameter(ge=1, le=500)] = 50
+        issue_id: FromPath[int], limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50
     ) -> list[EventSummary]:
         """The newest kept events of an issue."""
         return await room.events.recent(issue_id, limit)

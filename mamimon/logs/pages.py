@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, get
+from litestar.params import FromPath
 from litestar.response import Template
 
 from mamimon.logs.catalogue import IndexInfo
@@ -93,7 +94,7 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         return Template("logs/facets.html", context={"groups": groups, "top": top, "total": total})
 
     @get("/logs/line/{line_id:str}", include_in_schema=False)
-    async def line(line_id: str) -> Template:
+    async def line(line_id: FromPath[str]) -> Template:
         """One line for ever, with the lines around it from the same dataset."""
         hit = await _find(room, line_id)
         near: list[Shown] = []
@@ -104,7 +105,7 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         return Template("logs/line.html", context=context)
 
     @get("/requests/{request_id:str}", include_in_schema=False)
-    async def one_request(request_id: str) -> Template:
+    async def one_request(request_id: FromPath[str]) -> Template:
         """Every line of one request, in order."""
         quoted = request_id.replace("\\", "\\\\").replace('"', '\\"')
         text = f'request_id:"{quoted}" OR trace_id:"{quoted}" OR correlation_id:"{quoted}"'

@@ -9,7 +9,7 @@ import msgspec
 import re2
 from litestar import MediaType, Request, Response, Router, delete, get, post
 from litestar.exceptions import HTTPException
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 import mamimon
 from mamimon.alerts.dispatch import Status
@@ -109,12 +109,12 @@ def alertmanager_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
     @get("/alerts", sync_to_thread=False)
     def alerts(
-        matchers: Annotated[Many, Parameter(query="filter")] = None,
-        active: bool = True,
-        silenced: bool = True,
-        inhibited: bool = True,
-        unprocessed: bool = True,
-        receiver: str = "",
+        matchers: Annotated[Many, QueryParameter(name="filter")] = None,
+        active: FromQuery[bool] = True,
+        silenced: FromQuery[bool] = True,
+        inhibited: FromQuery[bool] = True,
+        unprocessed: FromQuery[bool] = True,
+        receiver: FromQuery[str] = "",
     ) -> list[dict[str, Any]]:
         """Alerts that are not over, narrowed by the parameters."""
         wanted = _filters(matchers)
@@ -145,12 +145,12 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 
     @get("/alerts/groups", sync_to_thread=False)
     def groups(
-        matchers: Annotated[Many, Parameter(query="filter")] = None,
-        active: bool = True,
-        silenced: bool = True,
-        inhibited: bool = True,
-        muted: bool = True,
-        receiver: str = "",
+        matchers: Annotated[Many, QueryParameter(name="filter")] = None,
+        active: FromQuery[bool] = True,
+        silenced: FromQuery[bool] = True,
+        inhibited: FromQuery[bool] = True,
+        muted: FromQuery[bool] = True,
+        receiver: FromQuery[str] = "",
     ) -> list[dict[str, Any]]:
         """Alerts by group."""
         wanted = _filters(matchers)
@@ -186,10 +186,10 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 def _silence_handlers(service: Alerting) -> list[ControllerRouterHandler]:
     @get("/silences", sync_to_thread=False)
     def silences(
-        matchers: Annotated[Many, Parameter(query="filter")] = None,
-        active: bool = True,
-        expired: bool = True,
-        pending: bool = True,
+        matchers: Annotated[Many, QueryParameter(name="filter")] = None,
+        active: FromQuery[bool] = True,
+        expired: FromQuery[bool] = True,
+        pending: FromQuery[bool] = True,
     ) -> list[dict[str, Any]]:
         """Silences, narrowed by the parameters."""
         wanted = _filters(matchers)
@@ -227,12 +227,12 @@ def _silence_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         return {"silenceID": kept.id}
 
     @get("/silence/{silence_id:str}", sync_to_thread=False)
-    def silence(silence_id: str) -> dict[str, Any]:
+    def silence(silence_id: FromPath[str]) -> dict[str, Any]:
         """One silence."""
         return _silence(service.dispatcher.silences.get(silence_id), service.core.clock.now())
 
     @delete("/silence/{silence_id:str}", status_code=200)
-    async def expire(silence_id: str) -> None:
+    async def expire(silence_id: FromPath[str]) -> None:
         """End a silence now."""
         await service.expire(silence_id)
 

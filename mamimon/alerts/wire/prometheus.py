@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from mamimon.alerts.matchers import all_match, parse
 from mamimon.alerts.model import ActiveAlert, Rule, RuleGroup
@@ -26,12 +26,12 @@ def prometheus_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 
     @get("/api/v1/rules", sync_to_thread=False)
     def rules(
-        kind: Annotated[Kind | None, Parameter(query="type")] = None,
-        rule_name: Annotated[Many, Parameter(query="rule_name[]")] = None,
-        rule_group: Annotated[Many, Parameter(query="rule_group[]")] = None,
-        file: Annotated[Many, Parameter(query="file[]")] = None,
-        match: Annotated[Many, Parameter(query="match[]")] = None,
-        exclude_alerts: Annotated[bool, Parameter(query="exclude_alerts")] = False,
+        kind: Annotated[Kind | None, QueryParameter(name="type")] = None,
+        rule_name: Annotated[Many, QueryParameter(name="rule_name[]")] = None,
+        rule_group: Annotated[Many, QueryParameter(name="rule_group[]")] = None,
+        file: Annotated[Many, QueryParameter(name="file[]")] = None,
+        match: Annotated[Many, QueryParameter(name="match[]")] = None,
+        exclude_alerts: Annotated[bool, QueryParameter(name="exclude_alerts")] = False,
     ) -> dict[str, Any]:
         """Rule groups with health and active alerts."""
         matchers = [parse(one) for one in match or []]
