@@ -257,7 +257,7 @@ class _Parser:
         if re.search(r"(?<!\\)[*?]", raw):
             pattern = glob(raw)
             start = fold(literal_start(raw))
-            return _each(fields, lambda f: Pattern(f, pattern, starts=start))
+            return _each(fields, lambda f: Pattern(f, pattern, starts=start, wildcard=raw))
         return _each(fields, lambda f: moment(f, text, self.style.now) or plain(f, text))
 
 

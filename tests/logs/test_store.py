@@ -34,6 +34,10 @@ WORDS = [
     "C:\\new",
     'a"b',
     "foo_bar",
+    "İstanbul",
+    "40 \u212a",
+    "a\u00a0b",
+    "worker—kill",
 ]
 NOW = 1_767_225_600.0
 
@@ -65,13 +69,30 @@ def random_query(rng: random.Random, depth: int = 0) -> str:
         return f"({left}) {rng.choice(['AND', 'OR', '', 'AND NOT', 'OR NOT'])} ({right})"
     field = rng.choice(["", "", "message:", "level:", "tags:", "http.status:", "n:", "*:", "h*.status:"])
     word = rng.choice(
-        ["error", "TIMEOUT", "chat", "KeyError", "işlem", "başladı", "new", "b", "foo_bar", "zed"]
+        [
+            "error",
+            "TIMEOUT",
+            "chat",
+            "KeyError",
+            "işlem",
+            "başladı",
+            "new",
+            "b",
+            "foo_bar",
+            "zed",
+            "istanbul",
+            "40",
+            "k",
+            "worker",
+        ]
     )
     value = rng.choice(
         [
             word, word, f'"{word} error"',
             f'"{word} chat"~2', word[:3] + "*", "*" + word[1:], f"/{word[:2].lower()}.*/",
             word + "~",
+            f'"{word} {rng.choice(WORDS[:3] + WORDS[-4:])}"', "*" + word[1:-1] + "*", "?" + word[1:], "*5*",
+            f'"{rng.choice(["worker kill", "a b", "40 k", "C: new", "foo_bar istanbul"])}"',
             str(rng.randint(0, 600)), "[1 TO 300]", ">=404", "{* TO 100}", "req-8f31", "10.0.0.1", "true",
             "200", "-5", "12.5", "error", "WARNING",
         ]
@@ -105,7 +126,7 @@ def read_all(clause: Clause, view: View) -> list[tuple[str, int]]:
 
 @pytest.mark.feature("L4")
 async def test_the_index_misses_nothing(tmp_path: Path) -> None:
-    """Over 120 random queries the indexed search finds exactly the lines that reading all of them finds."""
+    """Over 300 random queries the indexed search finds exactly the lines that reading all of them finds."""
     days, ingest, backend = store(tmp_path, block_rows=16, mask=False)
     ingest.open()
     made = documents(600)
@@ -114,7 +135,7 @@ async def test_the_index_misses_nothing(tmp_path: Path) -> None:
             [ingest.record_of(json.dumps(one).encode(), "app") for one in made[start : start + 37]]
         )
     rng = random.Random(11)
-    for _ in range(120):
+    for _ in range(300):
         text = random_query(rng)
         plan, whole = backend.plan(LogQuery(text=text)), backend.plan(LogQuery())
         found, everything = [], []
@@ -178,3 +199,23 @@ def test_a_full_disk_answers_503_and_secrets_are_masked(start: Callable[..., Any
     assert answer.status_code == 503
     assert answer.json()["error"]["type"] == "cluster_block_exception"
     assert server.client.get("/es/_search?q=login").json()["hits"]["total"]["value"] == 1
+
+
+@pytest.mark.feature("L4")
+def test_a_query_out_of_time_says_that_its_answer_is_not_whole(start: Callable[..., Any]) -> None:
+    """Past logs.query_timeout_s a search answers with what it has, and says so at every door."""
+    server = start(logs={"query_timeout_s": 0.0})
+    now = server.server.clock.now()
+    body = "".join(
+        f'{{"create":{{"_index":"logs-slow"}}}}\n{{"@timestamp":{now * 1000 - n:.0f},"message":"line {n}"}}\n'
+        for n in range(600)
+    )
+    assert not server.client.post("/es/_bulk", content=body).json()["errors"]
+    for query in ("*nothing*", '"9 line"', "*"):
+        found = server.client.get("/es/logs-slow/_search", params={"q": query, "size": 600}).json()
+        assert found["timed_out"], query
+        assert len(found["hits"]["hits"]) < 600
+    counted = server.client.get("/es/logs-slow/_count", params={"q": "line"}).json()
+    assert counted["count"] < 600 and counted["_shards"]["failed"] == 1
+    shown = server.client.get("/api/mamimon/logs/search", params={"q": "*nothing*"})
+    assert shown.status_code == 200 and shown.json()["partial"]

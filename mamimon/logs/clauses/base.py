@@ -1,8 +1,8 @@
 """What a query asks of a line: a tree of clauses, whatever language it was written in.
 
 A clause answers three questions. `index()` gives an FTS5 expression that every block with a match
-fulfils (None: any block may). `needles()` gives ASCII bytes of which a matching line holds at
-least one, after lowering (None: not known). `match(row)` is the exact answer for one line.
+fulfils (None: any block may). `needles()` gives needles of which a matching line holds at
+least one (None: not known). `match(row)` is the exact answer for one line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from mamimon.logs.clauses.needles import Needle, weight
 from mamimon.logs.clauses.patterns import glob, join
 from mamimon.logs.model import LEVELS, read_document
 from mamimon.logs.text import leaves, lookup, shown
@@ -118,8 +119,8 @@ class Clause(Protocol):
         """An FTS5 expression true of every block that has a match, or None."""
         ...
 
-    def needles(self) -> tuple[bytes, ...] | None:
-        """Lowered ASCII bytes of which each matching line holds at least one, or None."""
+    def needles(self) -> tuple[Needle, ...] | None:
+        """Needles of which each matching line holds at least one, or None."""
         ...
 
     def bounds(self) -> tuple[int, int]:
@@ -138,7 +139,7 @@ class Plain:
         """See `Clause.index`."""
         return None
 
-    def needles(self) -> tuple[bytes, ...] | None:
+    def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
         return None
 
@@ -185,10 +186,10 @@ class And:
         """See `Clause.index`."""
         return join(" AND ", [part for part in (c.index() for c in self.clauses) if part])
 
-    def needles(self) -> tuple[bytes, ...] | None:
+    def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
         known = [found for found in (c.needles() for c in self.clauses) if found is not None]
-        return min(known, key=lambda one: (len(one), -min(map(len, one), default=0))) if known else None
+        return min(known, key=lambda one: (len(one), -min(map(weight, one), default=0))) if known else None
 
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""
@@ -225,11 +226,11 @@ class Or:
         parts = [clause.index() for clause in self.clauses]
         return None if None in parts else join(" OR ", [part for part in parts if part])
 
-    def needles(self) -> tuple[bytes, ...] | None:
+    def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
         if self.minimum < 1:
             return None
-        known: list[bytes] = []
+        known: list[Needle] = []
         for clause in self.clauses:
             part = clause.needles()
             if part is None or len(known) + len(part) > _NEEDLES:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
+from mamimon.logs.clauses.needles import Needle, glob_needle, needle_of
 from mamimon.logs.clauses.patterns import edits, join, plain_number
 from mamimon.logs.model import level_number
 from mamimon.logs.text import fold, leaves, shown, tokens
+
+_OWN = ("@timestamp", "_index", "_id", "dataset")
 
 
 class Words(Plain):
@@ -62,7 +65,7 @@ class Words(Plain):
 
     def index(self) -> str | None:
         """See `Clause.index`."""
-        if not self.words:
+        if not self.words or self.field in _OWN:
             return None
         if self.number is not None and 0 < abs(self.number) < 1e-4:
             return None
@@ -74,14 +77,18 @@ class Words(Plain):
         # A level is also found by its stored number, whatever the line calls it.
         return None if self.level else found
 
-    def needles(self) -> tuple[bytes, ...] | None:
+    def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        if self.level or not self.words:
+        if self.level or self.field in _OWN:
             return None
         if self.number is not None:
-            return None if 0 < abs(self.number) < 1e-4 else (self.words[0].encode(),)
-        ascii_words = [word for word in self.words if word.isascii()]
-        return (max(ascii_words, key=len).encode(),) if ascii_words else None
+            return None if 0 < abs(self.number) < 1e-4 else ((self.words[0].encode(),),)
+        if self.slop:
+            # The words may stand in any order with others between them.
+            found = needle_of(sorted((w for w in self.words if w.isascii()), key=len)[-1:])
+        else:
+            found = needle_of(self.words)
+        return None if found is None else (found,)
 
     def levels(self) -> int:
         """See `Clause.levels`."""
@@ -121,7 +128,7 @@ class Exact(Plain):
         """See `Clause.index`."""
         return None if self.field in {"level", *_OWN} else self._words.index()
 
-    def needles(self) -> tuple[bytes, ...] | None:
+    def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
         return None if self.field in {"level", *_OWN} else self._words.needles()
 
@@ -131,17 +138,17 @@ class Exact(Plain):
         return (1 << number) | 1 if number else ALL_LEVELS
 
 
-_OWN = ("@timestamp", "_index", "_id", "dataset")
-
-
 class Pattern(Plain):
     """A wildcard or regular expression over a field's tokens or its whole value."""
 
-    def __init__(self, field: str, pattern: Any, *, starts: str = "", fold_case: bool = True) -> None:
+    def __init__(
+        self, field: str, pattern: Any, *, starts: str = "", fold_case: bool = True, wildcard: str = ""
+    ) -> None:
         self.field = field.removesuffix(".keyword")
         self.pattern = pattern
         self.starts = starts
         self.fold_case = fold_case
+        self._needle = glob_needle(wildcard)
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
@@ -162,6 +169,10 @@ class Pattern(Plain):
         if self.starts[-1:].isalnum() or self.starts.endswith("_"):
             parts[-1] += " *"
         return join(" AND ", parts)
+
+    def needles(self) -> tuple[Needle, ...] | None:
+        """See `Clause.needles`."""
+        return None if self._needle is None or self.field in {"level", *_OWN} else (self._needle,)
 
 
 class Exists(Plain):

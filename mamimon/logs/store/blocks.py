@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from mamimon.logs.clauses.needles import Needle, places
+
 _LEVEL = 3
 _LARGEST_BODY = 1 << 30
 _local = threading.local()
@@ -96,20 +98,20 @@ def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
     return list(map(itemgetter(1), keyed))
 
 
-def holding(block: Block, needles: Sequence[bytes]) -> list[int]:
-    """Positions of lines that hold at least one of the lowered needles."""
+def holding(block: Block, needles: Sequence[Needle]) -> list[int]:
+    """Positions of lines that hold at least one of the needles."""
     from bisect import bisect_right
 
     lowered = block.body.lower()
     starts, lengths = block.starts, block.lengths
-    found: set[int] = set()
-    for needle in needles:
-        at = lowered.find(needle)
-        while at >= 0:
-            position = bisect_right(starts, at) - 1
-            found.add(position)
-            at = lowered.find(needle, starts[position] + lengths[position])
-    return sorted(found)
+
+    def line_end(at: int) -> int:
+        position = bisect_right(starts, at) - 1
+        return starts[position] + lengths[position]
+
+    return sorted(
+        {bisect_right(starts, at) - 1 for needle in needles for at in places(needle, lowered, line_end)}
+    )
 
 
 def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int]]:

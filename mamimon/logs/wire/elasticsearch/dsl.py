@@ -186,7 +186,7 @@ class Dsl:
         if field == "_id":
             return c.Ids([shown(value)])
         if field == "_index" and "*" in shown(value):
-            return c.Pattern(field, c.glob(shown(value)))
+            return c.Pattern(field, c.glob(shown(value)), wildcard=shown(value))
         return c.Exact(field, value, fold_case=fold_case)
 
     def terms(self, body: Any) -> c.Clause:
@@ -293,7 +293,8 @@ class Dsl:
 
     def _glob(self, field: str, pattern: str, start: str, options: dict[str, Any]) -> c.Clause:
         folded = field == "level" or bool(options.get("case_insensitive"))
-        return c.Pattern(field, c.glob(pattern, fold_case=folded), starts=fold(start), fold_case=folded)
+        compiled = c.glob(pattern, fold_case=folded)
+        return c.Pattern(field, compiled, starts=fold(start), fold_case=folded, wildcard=pattern)
 
     def regexp(self, body: Any) -> c.Clause:
         """`regexp`."""

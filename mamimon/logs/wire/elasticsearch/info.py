@@ -115,7 +115,7 @@ async def cat_health(call: Call) -> Answer:
 async def cat_count(call: Call) -> Answer:
     """`_cat/count`."""
     request = search.read_request(call.room, call.parts.get("index", ""), {}, {}, call.now)
-    total = await search.count(call.room, request, lenient=call.lenient)
+    total, _ = await search.count(call.room, request, lenient=call.lenient)
     row = {
         "epoch": str(int(call.now)),
         "timestamp": time.strftime("%H:%M:%S", time.gmtime(call.now)),

@@ -112,7 +112,7 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
     for day in days:
         _, whole = await room.store.read(day, plan, lambda view: _gather(view, request, found))
         found.timed_out |= not whole
-        if _enough(request, found) or time.monotonic() > plan.deadline:
+        if _enough(request, found):
             break
     hits = [hit for _, hit in found.hits[request.start : request.start + request.size]]
     answer: dict[str, Any] = {
@@ -197,15 +197,16 @@ def _newest(view: View, request: Request, found: _Found, wanted: int) -> None:
         found.total += sum(count_steps(view, _EVER_US).values())
 
 
-async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> int:
-    """How many lines match."""
+async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> tuple[int, bool]:
+    """How many lines match, and whether all were looked at in the time that a query has."""
     await check_names(room, request.names, lenient)
     plan = Plan(clause=request.clause, datasets=request.names.wants(), deadline=room.local.deadline())
-    total = 0
+    total, whole = 0, True
     for day in room.local.days_within(plan):
-        steps, _ = await room.store.read(day, plan, lambda view: count_steps(view, _EVER_US))
+        steps, all_seen = await room.store.read(day, plan, lambda view: count_steps(view, _EVER_US))
+        whole &= all_seen
         total += sum((steps or {}).values())
-    return total
+    return total, whole
 
 
 def pack(state: dict[str, Any]) -> str:

@@ -95,8 +95,9 @@ async def count(call: Call) -> Answer:
     if unknown := set(body) - {"query"}:
         raise parsing(f"request does not support [{min(unknown)}]")
     request = search.read_request(call.room, call.parts.get("index", ""), call.params, body, call.now)
-    total = await search.count(call.room, request, lenient=call.lenient)
-    return Answer({"count": total, "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0}})
+    total, whole = await search.count(call.room, request, lenient=call.lenient)
+    shards = {"total": 1, "successful": int(whole), "skipped": 0, "failed": int(not whole)}
+    return Answer({"count": total, "_shards": shards})
 
 
 async def several(call: Call) -> Answer:
