@@ -45,11 +45,12 @@ def _python() -> set[str]:
 
 
 def _data() -> set[str]:
-    """Titles that are data: the built-in dashboards and the navigation."""
+    """Texts that are data: the built-in dashboards, the navigation and what settings mean."""
+    from mamimon.config import table
     from mamimon.dashboards.builtin import builtin
     from mamimon.server.pages import NAVIGATION
 
-    found = {entry[1] for entry in NAVIGATION if entry}
+    found = {entry[1] for entry in NAVIGATION if entry} | {row.about for row in table()}
     for one in builtin().values():
         found |= {one.title, one.about, *(panel.title for panel in one.panels)}
         found |= {variable.label for variable in one.variables}

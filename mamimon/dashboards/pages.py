@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from mamimon.dashboards.model import UNITS, Dashboard, Panel, PanelKind, Query, 
 from mamimon.dashboards.panels import views
 from mamimon.dashboards.sources import Sources
 from mamimon.dashboards.variables import chosen
+from mamimon.i18n import gettext as _
 from mamimon.problems import Kind, Problem, bad_input, not_found
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def _edit_handlers(store: DashboardStore) -> list[ControllerRouterHandler]:
         title = data.get("title", "").strip()[:200]
         if not title:
             raise bad_input("a dashboard needs a title")
-        source = await find(store, data["copy"]) if data.get("copy") else None
+        source = _spoken(await find(store, data["copy"])) if data.get("copy") else None
         made = await _add(store, title, source)
         return Redirect(f"/dashboards/{made.slug}/edit", status_code=303)
 
@@ -147,6 +149,19 @@ async def find(store: DashboardStore, slug: str) -> Dashboard:
     return found
 
 
+def _spoken(dashboard: Dashboard) -> Dashboard:
+    """A built-in dashboard with its texts in the language of the page, as a copy keeps them."""
+    if dashboard.slug not in builtin():
+        return dashboard
+    copy = deepcopy(dashboard)
+    copy.about = _(copy.about) if copy.about else ""
+    for panel in copy.panels:
+        panel.title = _(panel.title) if panel.title else ""
+    for variable in copy.variables:
+        variable.label = _(variable.label)
+    return copy
+
+
 async def own(store: DashboardStore, slug: str) -> Dashboard:
     """A dashboard that may be changed; a built-in one raises `CONFLICT`."""
     if slug in builtin():
@@ -168,7 +183,7 @@ def panel_of(form: Form, old: Panel | None = None) -> Panel:
     """A panel from its form: one `expr | legend` a line; what does not fit raises `BAD_INPUT`."""
     queries = []
     for line in form.get("queries", "").splitlines():
-        expr, _, name = line.rpartition(" | ") if " | " in line else (line, "", "")
+        expr, _sep, name = line.rpartition(" | ") if " | " in line else (line, "", "")
         if expr.strip():
             queries.append(Query(expr.strip(), name.strip()))
     given = {

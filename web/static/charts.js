@@ -60,7 +60,7 @@
       if (every > 0) this.timer = setInterval(() => { if (!figure.isConnected) this.end(); else if (!document.hidden) this.load(); }, every * 1000);
     }
     end() { clearInterval(this.timer); this.size.disconnect(); if (this.plot) this.plot.destroy(); }
-    fit() { if (this.plot) this.plot.setSize({ width: this.figure.clientWidth, height: this.figure.clientHeight }); }
+    fit() { if (this.plot && (this.plot.width !== this.figure.clientWidth || this.plot.height !== this.figure.clientHeight)) this.plot.setSize({ width: this.figure.clientWidth, height: this.figure.clientHeight }); }
     async load() {
       if (!this.plot) this.figure.classList.add("loading");
       try {
@@ -93,6 +93,7 @@
       if (this.plot && this.shape === shape) { this.plot.setData(table); }
       else { if (this.plot) this.plot.destroy(); this.shape = shape; this.plot = this.make(table, names, kind, unit); }
       this.legend(names);
+      this.fit();  // the legend took its room, in the same frame as no observer sees
       this.figure.dataset.points = String(data.times.length);
       this.alternative(data, unit);
     }
