@@ -85,7 +85,7 @@ class DateRanges(Ranges):
 
 
 class Filter(Agg):
-    """`filter`; also `global`, `sampler` and the like with everything."""
+    """`filter`."""
 
     def setup(self) -> None:
         self.clause = filter_of(self.body or None, self.now)
@@ -212,7 +212,6 @@ KINDS: dict[str, type[Agg]] = {
     "range": Ranges,
     "date_range": DateRanges,
     "filter": Filter,
-    "global": Sampler,
     "sampler": Sampler,
     "missing": Missing,
     "filters": Filters,

@@ -36,10 +36,8 @@ class Derivative(Pipeline):
     """`derivative`."""
 
     def over(self, values: list[float | None]) -> list[float | None]:
-        return [
-            None,
-            *(None if a is None or b is None else b - a for a, b in pairwise(values)),
-        ]
+        gaps = [None if a is None or b is None else b - a for a, b in pairwise(values)]
+        return [None, *gaps] if values else []
 
 
 class CumulativeSum(Pipeline):
