@@ -7,7 +7,7 @@ import socket
 from typing import Any, NamedTuple
 
 from mamimon.client import frames
-from mamimon.client.mask import is_secret_name, mask_sensitive_data, mask_text
+from mamimon.client.mask import mask_sensitive_data, mask_text
 from mamimon.client.settings import Settings
 
 
@@ -100,8 +100,3 @@ def _short(file: str, module: str) -> str:
     parts = file.replace("\\", "/").split("/")
     depth = module.count(".") + (2 if parts[-1] == "__init__.py" else 1)
     return "/".join(parts[-depth:]) if module and module != "__main__" else parts[-1]
-
-
-def secret_free(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields without those whose name says secret."""
-    return {name: value for name, value in fields.items() if not is_secret_name(name)}

@@ -160,22 +160,3 @@ def _add_tags(raw: sqlite3.Connection, tags: Counter[tuple[int, str, str]]) -> N
             " ON CONFLICT (issue_id, key, value) DO UPDATE SET count = count + excluded.count",
             (issue, key, value if many < MAX_TAG_VALUES else OTHER, count),
         )
-
-
-def move_issue(raw: sqlite3.Connection, source: int, target: int) -> None:
-    """Give one issue's events and counts to another."""
-    raw.execute("UPDATE event SET issue_id = ? WHERE issue_id = ?", (target, source))
-    for table, columns, sums in (
-        ("issue_hour", "hour", ("count",)),
-        ("tag", "key, value", ("count",)),
-        ("issue_month", "", ("count", "kept")),
-    ):
-        rest = (columns + ", " if columns else "") + ", ".join(sums)
-        clash = "issue_id" + (", " + columns if columns else "")
-        update = ", ".join(f"{name} = {name} + excluded.{name}" for name in sums)
-        raw.execute(
-            f"INSERT INTO {table} (issue_id, {rest}) SELECT ?, {rest} FROM {table} WHERE issue_id = ?"  # noqa: S608 - names above
-            f" ON CONFLICT ({clash}) DO UPDATE SET {update}",
-            (target, source),
-        )
-        raw.execute(f"DELETE FROM {table} WHERE issue_id = ?", (source,))  # noqa: S608 - names above

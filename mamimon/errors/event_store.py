@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-from mamimon.errors.batch_store import Delta, Prepared, append_batch, move_issue
+from mamimon.errors.batch_store import Delta, Prepared, append_batch
 from mamimon.errors.model import Event, EventRow, EventSummary
 from mamimon.storage import Database, migrate
 
@@ -241,12 +241,6 @@ class EventStore:
             )
             found.update(row[0] for row in rows)
         return found
-
-    async def move(self, source: int, target: int) -> None:
-        """Give every event and count of one issue to another (a merge)."""
-        for month in self.months():
-            database = await self.database(month)
-            await database.write(lambda raw: move_issue(raw, source, target))
 
 
 _NEWEST = "SELECT row, event_id, time FROM event WHERE issue_id = ? ORDER BY time DESC, row DESC LIMIT 1"

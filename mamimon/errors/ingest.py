@@ -58,11 +58,6 @@ class Ingest:
         self._secret = secret
         await self._catch_up()
 
-    def forget(self, hashes: Callable[[int], bool]) -> None:
-        """Forget the cached issue of hashes whose issue satisfies `hashes` (after a merge)."""
-        for key in [key for key, issue in self._known.items() if hashes(issue)]:
-            del self._known[key]
-
     def prepare(
         self,
         raw: dict[str, Any],

@@ -168,10 +168,6 @@ class IssueStore:
         )
         return [Feedback(at=row[0], name=row[1], email=row[2], text=row[3]) for row in rows]
 
-    async def merge(self, source: int, target: int, who: str, now: float) -> None:
-        """Give one issue's hashes, people and counts to another and remove it."""
-        await self._state.write(lambda raw: _merge(raw, source, target, who, now))
-
     async def unresolved(self) -> int:
         """How many issues wait for somebody."""
         row = await self._state.read(
@@ -340,20 +336,6 @@ def _set_status(
             changed += 1
             _note(raw, issue, now, status, who, "")
     return changed
-
-
-def _merge(raw: sqlite3.Connection, source: int, target: int, who: str, now: float) -> None:
-    raw.execute("UPDATE error_hash SET issue_id = ? WHERE issue_id = ?", (target, source))
-    raw.execute("UPDATE OR IGNORE error_user SET issue_id = ? WHERE issue_id = ?", (target, source))
-    raw.execute(
-        "UPDATE error_issue SET count = count + s.count, first_seen = min(error_issue.first_seen,"
-        " s.first_seen), last_seen = max(error_issue.last_seen, s.last_seen), users = (SELECT count(*) FROM"
-        " error_user WHERE issue_id = error_issue.id) FROM (SELECT count, first_seen, last_seen FROM"
-        " error_issue WHERE id = ?) AS s WHERE id = ?",
-        (source, target),
-    )
-    raw.execute("DELETE FROM error_issue WHERE id = ?", (source,))
-    _note(raw, target, now, "merged", who, str(source))
 
 
 def _note(raw: sqlite3.Connection, issue: int, at: float, kind: str, who: str, detail: str) -> None:

@@ -37,7 +37,6 @@ class ErrorRoom:
         self.ingest = Ingest(core, self.events, self.issues)
         self.door = SentryDoor(core, self.ingest, self.issues)
         self._unresolved = 0
-        self._stale = False
         self._gauge = Gauge(
             "mamimon_errors_unresolved", "Issues that wait for somebody.", registry=core.registry
         )

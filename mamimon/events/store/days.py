@@ -109,13 +109,6 @@ class EventStore:
         paths = [self.path(day) for day in reversed(self.days()) if first <= day <= last]
         return await asyncio.to_thread(_over, paths, work, time.monotonic() + timeout_s)
 
-    async def change(self, day: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in a transaction on one existing day's writing connection (erasure)."""
-        async with self._turn:
-            database = await self._writer(day)
-            self._dirty.add(day)
-            return await database.write(work)
-
     async def snapshot(self, day: str, target: Path) -> None:
         """A consistent copy of a day's file at `target`, which must not exist."""
         async with self._turn:

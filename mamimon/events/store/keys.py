@@ -42,15 +42,6 @@ class PseudonymKeys:
             self._current, self._expires = pseudonym_of(secret), created + life
         return self._current
 
-    async def every(self) -> list[Pseudonym]:
-        """The functions of all keys that still exist, newest first: who asks for a person needs them."""
-        rows = await self._core.state.read(
-            lambda raw: raw.execute(
-                "SELECT secret FROM pseudonym_key WHERE secret IS NOT NULL ORDER BY id DESC"
-            ).fetchall()
-        )
-        return [pseudonym_of(row[0]) for row in rows]
-
     async def listed(self) -> list[KeyInfo]:
         """All keys, newest first."""
         rows = await self._core.state.read(

@@ -75,10 +75,6 @@ class SeriesIndex:
         """The canonical texts of the ids from `start` on."""
         return self._keys[start:]
 
-    def names_of(self, numbers: Iterable[int]) -> list[str]:
-        """The metric names of some series, for ordering."""
-        return [_decode(self._keys[number]).get("__name__", "") for number in numbers]
-
     def match(self, matchers: Sequence[Matcher]) -> Ids:
         """Sorted ids of the series that fulfil every matcher; raises `BAD_INPUT` for a bad regex."""
         with self._lock:
