@@ -20,6 +20,7 @@ import zstandard
 from mamimon.errors.batch_store import Delta, Prepared, append_batch
 from mamimon.errors.model import Event, EventRow, EventSummary
 from mamimon.storage import Database, migrate
+from mamimon.storage.days import remove_database
 
 _MONTH = re.compile(r"^\d{4}-\d{2}$")
 
@@ -101,8 +102,7 @@ class EventStore:
             database = self._open.pop(month, None)
             if database is not None:
                 await database.close()
-            for suffix in ("", "-wal", "-shm"):
-                self.path(month).with_name(f"{month}.db{suffix}").unlink(missing_ok=True)
+            await asyncio.to_thread(remove_database, self.path(month))
 
     async def snapshot(self, month: str, target: Path) -> None:
         """Write a consistent copy of a month's file to `target`, which must not exist."""

@@ -11,10 +11,10 @@ import msgspec
 
 from mamimon.logs.clauses import All
 from mamimon.logs.dates import parse_iso
-from mamimon.logs.model import day_start
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.text import leaves
+from mamimon.storage.days import day_start
 
 _SAMPLE_ROWS = 500
 _MOST_FIELDS = 2_000

@@ -22,10 +22,11 @@ from mamimon.clock import Clock
 from mamimon.config import LogSettings
 from mamimon.logs.dates import iso, parse_time
 from mamimon.logs.mask import mask
-from mamimon.logs.model import LEVELS, LogRecord, day_of, level_number, normal_level
+from mamimon.logs.model import LEVELS, LogRecord, level_number, normal_level
 from mamimon.logs.store.day import Stored
 from mamimon.logs.store.days import LogDays
 from mamimon.problems import Problem, too_many, unavailable
+from mamimon.storage.days import day_of
 
 _log = logging.getLogger("mamimon.logs")
 _GROUP_ROWS = 4096

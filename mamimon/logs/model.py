@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -142,18 +140,3 @@ def dataset_of(index: str) -> tuple[str, bool]:
 def index_of(dataset: str, plain: bool, day: str) -> str:
     """The index that shows lines of `dataset` stored in the file of `day` (`YYYY-MM-DD`)."""
     return dataset if plain else f"logs-{dataset}-{day.replace('-', '.')}"
-
-
-def day_of(seconds: float) -> str:
-    """The UTC day of an instant, `YYYY-MM-DD`."""
-    return _day_name(int(seconds // 86_400))
-
-
-@lru_cache(4096)
-def _day_name(number: int) -> str:
-    return dt.datetime.fromtimestamp(number * 86_400, dt.UTC).strftime("%Y-%m-%d")
-
-
-def day_start(day: str) -> float:
-    """Epoch seconds at which a UTC day begins."""
-    return dt.datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=dt.UTC).timestamp()

@@ -15,12 +15,13 @@ from mamimon.logs.catalogue import IndexInfo
 from mamimon.logs.clauses import All, Clause, Ids
 from mamimon.logs.highlight import spans
 from mamimon.logs.lucene import Style, parse
-from mamimon.logs.model import LogHit, day_of, day_start
+from mamimon.logs.model import LogHit
 from mamimon.logs.query import LogQuery, hit_of
 from mamimon.logs.routes import Choice
 from mamimon.logs.store.scan import Plan
 from mamimon.logs.text import leaves, shown
 from mamimon.problems import Problem, not_found
+from mamimon.storage.days import day_of, day_start
 from mamimon.window import fitting
 
 if TYPE_CHECKING:

@@ -22,8 +22,6 @@ from mamimon.logs.model import (
     LogHistogram,
     LogHit,
     LogPage,
-    day_of,
-    day_start,
     logger_of,
     message_of,
 )
@@ -31,6 +29,7 @@ from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.text import shown
 from mamimon.problems import bad_input
+from mamimon.storage.days import day_of, day_start
 
 T = TypeVar("T")
 _MOST_STEPS = 5_000

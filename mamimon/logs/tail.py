@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Gauge
 
 from mamimon.logs.clauses import Row
-from mamimon.logs.model import LogHit, LogRecord, day_of, index_of, level_number
+from mamimon.logs.model import LogHit, LogRecord, index_of, level_number
 from mamimon.logs.query import hit_of
 from mamimon.logs.store.day import Stored
 from mamimon.logs.store.scan import Plan
 from mamimon.problems import too_many
+from mamimon.storage.days import day_of
 
 _WAITING_ROWS = 20_000
 _QUEUE_ROWS = 1_000

@@ -8,7 +8,6 @@ checkpoint, so a year costs no open files between two questions.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from typing import TypeVar
 from mamimon.events.model import Event
 from mamimon.problems import Kind, Problem
 from mamimon.storage import Database
+from mamimon.storage.days import day_of, remove_database
 
 T = TypeVar("T")
 _log = logging.getLogger("mamimon.events")
@@ -34,11 +34,6 @@ _SCHEMA = (
     "PRAGMA user_version=1",
 )
 _OPEN_DAYS = 3
-
-
-def day_of(seconds: float) -> str:
-    """The UTC day of an instant as `YYYY-MM-DD`."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d")
 
 
 class EventStore:
@@ -122,7 +117,7 @@ class EventStore:
             if database is not None:
                 await database.close()
             self._dirty.discard(day)
-            await asyncio.to_thread(_unlink, self.path(day))
+            await asyncio.to_thread(remove_database, self.path(day))
 
     async def close(self) -> None:
         """Close every file; idempotent."""
@@ -130,11 +125,6 @@ class EventStore:
             for database in self._open.values():
                 await database.close()
             self._open.clear()
-
-
-def _unlink(path: Path) -> None:
-    for suffix in ("-wal", "-shm", ""):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _create(raw: sqlite3.Connection) -> None:

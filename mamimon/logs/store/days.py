@@ -14,6 +14,7 @@ from typing import TypeVar
 from mamimon.logs.store.day import DayFile
 from mamimon.logs.store.scan import Plan, View
 from mamimon.problems import unavailable
+from mamimon.storage.days import remove_database
 
 T = TypeVar("T")
 _log = logging.getLogger("mamimon.logs")
@@ -137,9 +138,7 @@ class LogDays:
             file = self._open.pop(day, None)
             if file is not None:
                 await file.database.close()
-            path = self.path(day)
-            for name in (path.name, path.name + "-wal", path.name + "-shm"):
-                await asyncio.to_thread(path.with_name(name).unlink, missing_ok=True)
+            await asyncio.to_thread(remove_database, self.path(day))
 
     async def snapshot(self, day: str, target: Path) -> None:
         """Write a consistent, compact copy of a day to `target`, which must not exist."""

@@ -12,6 +12,7 @@ import mamimon
 from mamimon.config import ConfigError
 from mamimon.metrics.routes.answer import failure, parameters, success
 from mamimon.problems import Problem
+from mamimon.storage.days import day_start
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -187,7 +188,7 @@ def _cardinality(store: SeriesStore, limit: int) -> dict[str, Any]:
 
 
 def _bounds(day: str) -> tuple[int, int]:
-    start = int(dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC).timestamp()) * 1000
+    start = round(day_start(day) * 1000)
     return start, start + 86_400_000 - 1
 
 

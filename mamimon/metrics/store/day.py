@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ from mamimon.metrics.store import codec
 from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile, Sealed
 from mamimon.metrics.store.head import WINDOW_MS, Head
 from mamimon.metrics.store.index import SeriesIndex
+from mamimon.storage.days import day_start
 
 DAY_MS = 86_400_000
 
@@ -34,7 +34,7 @@ class Day:
     def __init__(self, name: str, file: DayFile) -> None:
         self.name = name
         self.file = file
-        self.start = day_start(name)
+        self.start = round(day_start(name) * 1000)
         self.end = self.start + DAY_MS
         self.index = SeriesIndex()
         self.sources: dict[str, int] = {}
@@ -206,13 +206,3 @@ class PartCache:
     def held_bytes(self) -> int:
         """Memory in use."""
         return self._held
-
-
-def day_name(at_ms: int) -> str:
-    """The UTC day of an instant, `YYYY-MM-DD`."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).strftime("%Y-%m-%d")
-
-
-def day_start(name: str) -> int:
-    """The first millisecond of a UTC day."""
-    return int(dt.datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=dt.UTC).timestamp()) * 1000

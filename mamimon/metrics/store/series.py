@@ -23,12 +23,13 @@ import numpy.typing as npt
 from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.model import Labels, Matcher
-from mamimon.metrics.store.day import Day, PartCache, day_name, day_start
+from mamimon.metrics.store.day import Day, PartCache
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.select import LocalSource
 from mamimon.problems import bad_input
+from mamimon.storage.days import day_of, day_start, remove_database
 
 _log = logging.getLogger("mamimon.metrics")
 _FILE = re.compile(r"\d{4}-\d{2}-\d{2}\.db")
@@ -101,7 +102,7 @@ class SeriesStore:
 
     async def day_of(self, at: int) -> Day:
         """The day that takes samples at `at` (ms), opened for writing."""
-        name = day_name(at)
+        name = day_of(at / 1000)
         day = self._days.get(name)
         if day is None or not day.file.writable:
             async with self._turn:
@@ -288,11 +289,11 @@ class SeriesStore:
             self._live = {source: known for source, known in self._live.items() if known[0] is not day}
             await day.file.close()
             self._cache.forget(day.file)
-            await asyncio.to_thread(_unlink, day.file.path)
+            await asyncio.to_thread(remove_database, day.file.path)
 
     async def snapshot_day(self, name: str, target: Path) -> None:
         """A consistent copy of a day's file."""
-        day = await self.day_of(day_start(name))
+        day = await self.day_of(round(day_start(name) * 1000))
         await day.file.snapshot(target)
 
     def figures(self) -> dict[str, int]:
@@ -307,8 +308,3 @@ class SeriesStore:
 
     def _path(self, name: str) -> Path:
         return self.directory / f"{name}.db"
-
-
-def _unlink(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)

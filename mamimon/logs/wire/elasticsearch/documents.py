@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from mamimon.logs.clauses import Ids
-from mamimon.logs.model import dataset_of, day_of, day_start
+from mamimon.logs.model import dataset_of
 from mamimon.logs.store.day import Dataset, DayFile
 from mamimon.logs.store.scan import Plan
 from mamimon.logs.wire.elasticsearch import search
@@ -18,6 +18,7 @@ from mamimon.logs.wire.elasticsearch.names import Names, check_name, parse_names
 from mamimon.logs.wire.elasticsearch.sorting import Sort
 from mamimon.logs.wire.elasticsearch.sources import Sources
 from mamimon.problems import unavailable
+from mamimon.storage.days import day_of, day_start
 
 
 async def bulk(call: Call) -> Answer:
