@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from mamimon.metrics.scrape.yaml_file import duration as prometheus_duration
 from mamimon.problems import bad_input
 
 Labels = dict[str, str]
 State = Literal["inactive", "pending", "firing"]
 
-_UNITS_S = {"y": 31_536_000.0, "w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DURATION = re.compile(
-    r"^(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$", re.ASCII
-)
-
 
 def duration(text: str | float) -> float:
     """Seconds of a Prometheus duration such as `1h30m` or `15s`; a bare `0` is allowed."""
     raw = str(text).strip()
-    if raw == "0":
-        return 0.0
-    found = _DURATION.match(raw)
-    if not raw or found is None or len(raw) > 40:
+    seconds = prometheus_duration(raw) if len(raw) <= 40 else None
+    if seconds is None:
         raise bad_input(f"not a duration: {raw[:40]!r}", "write it like 30s, 5m or 1h30m")
-    return sum(float(n) * unit for n, unit in zip(found.groups(), _UNITS_S.values(), strict=True) if n)
+    return seconds
 
 
 def show_duration(seconds: float) -> str:

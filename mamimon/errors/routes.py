@@ -181,7 +181,7 @@ def seconds(since: str) -> float:
     return min(int(number) * _UNITS[unit], 400 * 86400)
 
 
-async def issue_histogram(room: ErrorRoom, issue_id: FromPath[int], window_s: float) -> dict[str, Any]:
+async def issue_histogram(room: ErrorRoom, issue_id: int, window_s: float) -> dict[str, Any]:
     """Chart data of one issue."""
     now = room.core.clock.now()
     step = 1 if window_s <= 7 * 86400 else 24

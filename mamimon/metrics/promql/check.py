@@ -20,8 +20,8 @@ from mamimon.metrics.promql.ast import (
     type_of,
 )
 from mamimon.metrics.promql.errors import Flaw
-from mamimon.metrics.promql.regexes import compile_regex
 from mamimon.metrics.promql.text import quote
+from mamimon.metrics.regexes import compile_regex
 
 
 class _Checker:

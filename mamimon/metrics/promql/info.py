@@ -11,8 +11,8 @@ from mamimon.metrics.promql.ast import Call, Expr, Selector, Subquery, children
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator
 from mamimon.metrics.promql.labelling import merge
-from mamimon.metrics.promql.regexes import compile_regex
 from mamimon.metrics.promql.values import Bools, Ints, Vector, concatenate, describe, empty
+from mamimon.metrics.regexes import compile_regex
 
 IDENTIFYING = ("instance", "job")
 

@@ -12,11 +12,10 @@ import re2
 from mamimon.metrics.model import Labels
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.grouping import number_keys
-from mamimon.metrics.promql.regexes import compile_regex
 from mamimon.metrics.promql.text import format_float
 from mamimon.metrics.promql.values import METADATA_LABELS, Floats, Ints, Vector, signature, without
+from mamimon.metrics.regexes import compile_regex, expand
 
-_REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -56,22 +55,6 @@ def finish(vector: Vector) -> Vector:
     return merge(vector)
 
 
-def _expand(template: str, match: re2._Match[str]) -> str:
-    """`$1`, `${name}` and `$$` as in Go's `Regexp.Expand`: an unknown group is empty."""
-    names = match.re.groupindex
-
-    def value(found: re.Match[str]) -> str:
-        name = found.group(1) or found.group(2)
-        if name is None:
-            return "$"
-        if name.isdigit():
-            number = int(name)
-            return (match.group(number) or "") if number <= match.re.groups else ""
-        return (match.group(name) or "") if name in names else ""
-
-    return _REFERENCE.sub(value, template)
-
-
 def _set(labels: Labels, name: str, value: str) -> Labels:
     return {**labels, name: value} if value else without(labels, (name,))
 
@@ -109,7 +92,7 @@ def replace(vector: Vector, target: str, replacement: str, source: str, pattern:
     for labels in vector.labels:
         match = regex.fullmatch(labels.get(source, ""))
         changed.append(match is not None)
-        out.append(labels if match is None else _set(labels, target, _expand(replacement, match)))
+        out.append(labels if match is None else _set(labels, target, expand(replacement, match)))
     return _renamed(vector, out, changed, target)
 
 

@@ -17,8 +17,8 @@ from mamimon.metrics.promql.ast import (
 )
 from mamimon.metrics.promql.durations import DurationParser, Misfit
 from mamimon.metrics.promql.lexer import DURATION_WORDS, KEYWORDS, WORD_OPERATORS, Token
-from mamimon.metrics.promql.regexes import compile_regex
 from mamimon.metrics.promql.text import quote, to_ms, unquote
+from mamimon.metrics.regexes import compile_regex
 
 _NOT_METRIC = frozenset(("bool", "on", "ignoring", "group_left", "group_right"))
 METRIC_KINDS = (

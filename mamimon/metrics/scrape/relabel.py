@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from mamimon.metrics.regexes import expand
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import Labels
@@ -26,7 +27,6 @@ ACTIONS = (
     "lowercase",
     "uppercase",
 )
-_REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
 
 
 class Relabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,10 +92,10 @@ def _replace(labels: Labels, rule: Relabel, value: str) -> None:
     found = compiled(rule.regex).match(value)
     if found is None:
         return
-    target = _expand(rule.target_label, found)
+    target = expand(rule.target_label, found)
     if not target:
         return
-    replacement = _expand(rule.replacement, found)
+    replacement = expand(rule.replacement, found)
     if replacement:
         labels[target] = replacement
     else:
@@ -108,22 +108,6 @@ def _by_name(labels: Labels, rule: Relabel) -> None:
         found = pattern.match(name)
         if rule.action == "labelmap":
             if found is not None:
-                labels[_expand(rule.replacement, found)] = labels[name]
+                labels[expand(rule.replacement, found)] = labels[name]
         elif (found is not None) == (rule.action == "labeldrop"):
             del labels[name]
-
-
-def _expand(template: str, found: Any) -> str:
-    if "$" not in template:
-        return template
-
-    def group(reference: re.Match[str]) -> str:
-        name = reference.group(1) or reference.group(2)
-        if name is None:
-            return "$"
-        try:
-            return found.group(int(name) if name.isdigit() else name) or ""
-        except (IndexError, KeyError):
-            return ""
-
-    return _REFERENCE.sub(group, template)

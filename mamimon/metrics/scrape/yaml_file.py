@@ -13,7 +13,8 @@ import yaml
 from mamimon.config import ConfigError
 
 _DURATION = re.compile(
-    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?\Z"
+    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?\Z",
+    re.ASCII,
 )
 _UNIT_S = (31_536_000, 604_800, 86_400, 3600, 60, 1, 0.001)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?i?B?)\Z", re.IGNORECASE)

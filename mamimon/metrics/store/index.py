@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mamimon.metrics.model import Labels, Matcher
+from mamimon.metrics.regexes import compile_regex
 from mamimon.problems import bad_input
 
 Ids = npt.NDArray[np.int32]
@@ -159,14 +160,10 @@ def _regex(pattern: str) -> Callable[[str], bool]:
         return bool
     import re2
 
-    options = re2.Options()
-    options.log_errors = False
-    options.dot_nl = True
     try:
-        compiled = re2.compile(f"^(?:{pattern})$", options)
+        search = compile_regex(pattern).fullmatch
     except re2.error as error:
         raise bad_input(f"error parsing regexp: {_text(error)}: `{pattern}`") from None
-    search = compiled.fullmatch
     return lambda text: search(text) is not None
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from mamimon.metrics.histogram import CUSTOM, Hint, Histogram, changed, has_reset
 from mamimon.metrics.model import ABSENT_NAN, Block, Labels, Matcher, Selection
-from mamimon.metrics.promql.regexes import compile_regex
 from mamimon.metrics.promql.values import signature
+from mamimon.metrics.regexes import compile_regex
 
 
 class Memory:
