@@ -85,18 +85,11 @@ def _without_lead(answer: dict[str, Any]) -> dict[str, Any]:
 
 def _series(found: QueryResult, incident: Incident) -> list[dict[str, Any]]:
     """The incident's own series first, then the others."""
-    import numpy as np
-
     fits = [all(incident.labels.get(k, v) == v for k, v in labels.items()) for labels in found.labels]
     order = sorted(range(len(found.labels)), key=lambda row: not fits[row])[:MOST_SERIES]
-    usable = found.present & np.isfinite(found.values)
     out = []
     for row in order:
         labels = found.labels[row]
         name = ", ".join(f"{k}={v}" for k, v in sorted(labels.items()) if k != "__name__")
-        points = [
-            value if there else None
-            for value, there in zip(found.values[row].tolist(), usable[row].tolist(), strict=True)
-        ]
-        out.append({"name": name or labels.get("__name__", incident.title), "values": points})
+        out.append({"name": name or labels.get("__name__", incident.title), "values": found.drawn(row)})
     return out

@@ -87,3 +87,13 @@ class QueryResult(msgspec.Struct, eq=False, kw_only=True):
     """Beside `series`: each series' native histograms; empty if there are none at all."""
     warnings: list[str] = []
     infos: list[str] = []
+
+    def drawn(self, row: int) -> list[float | None]:
+        """A series' values as a chart draws them: None where there is no finite point."""
+        import numpy as np
+
+        usable = self.present[row] & np.isfinite(self.values[row])
+        return [
+            value if there else None
+            for value, there in zip(self.values[row].tolist(), usable.tolist(), strict=True)
+        ]

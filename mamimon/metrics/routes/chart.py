@@ -62,9 +62,6 @@ def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHa
 
 
 def _series(found: QueryResult, legend: str, text: str) -> list[dict[str, Any]]:
-    import numpy as np
-
-    usable = found.present & np.isfinite(found.values)
     out = []
     shared = (
         set.intersection(*(set(labels.items()) for labels in found.labels)) if found.labels[1:] else set()
@@ -74,10 +71,7 @@ def _series(found: QueryResult, legend: str, text: str) -> list[dict[str, Any]]:
         labels = (
             full if legend else {n: v for n, v in full.items() if n == "__name__" or (n, v) not in shared}
         )
-        values = found.values[row].tolist()
-        mask = usable[row].tolist()
-        points = [value if there else None for value, there in zip(values, mask, strict=True)]
-        out.append({"name": _name(labels, legend, text), "values": points})
+        out.append({"name": _name(labels, legend, text), "values": found.drawn(row)})
     return out
 
 
