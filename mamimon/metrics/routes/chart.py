@@ -43,6 +43,7 @@ def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHa
         end = min(window.end, core.clock.now())
         start = end - int((end - window.start) / step) * step
         answer: dict[str, Any] = {"times": [], "series": [], "error": "", "step": step, "warnings": []}
+        count = 0
         for i, text in enumerate(queries[:_MOST_QUERIES]):
             # `$step` is the chart's own window for rates, as Grafana's $__rate_interval is.
             expr = text.replace("$step", f"{max(round(step * 4), 60)}s")
@@ -53,20 +54,22 @@ def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHa
                 continue
             answer["times"] = [at / 1000 for at in found.times.tolist()]
             answer["warnings"] += [*found.warnings, *found.infos]
-            answer["series"] += _series(found, legends[i] if i < len(legends) else "", text)
-        answer["more"] = max(0, len(answer["series"]) - _MOST_SERIES)
-        answer["series"] = answer["series"][:_MOST_SERIES]
+            legend = legends[i] if i < len(legends) else ""
+            # Only what is shown is turned into Python numbers: a query may match thousands of series.
+            answer["series"] += _series(found, legend, text, _MOST_SERIES - len(answer["series"]))
+            count += len(found.labels)
+        answer["more"] = count - len(answer["series"])
         return answer
 
     return [chart]
 
 
-def _series(found: QueryResult, legend: str, text: str) -> list[dict[str, Any]]:
+def _series(found: QueryResult, legend: str, text: str, most: int) -> list[dict[str, Any]]:
     out = []
     shared = (
         set.intersection(*(set(labels.items()) for labels in found.labels)) if found.labels[1:] else set()
     )
-    for row, full in enumerate(found.labels):
+    for row, full in enumerate(found.labels[:most]):
         # What all lines have in common tells none apart; the metric's name stays for the reader.
         labels = (
             full if legend else {n: v for n, v in full.items() if n == "__name__" or (n, v) not in shared}
