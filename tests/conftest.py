@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,17 @@ def absent(what: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing; .ci/run must install it")
     pytest.skip(f"{what} is not installed here")
+
+
+def peer(name: str) -> str:
+    """The path of a program that we are compared with or driven by: on PATH, or built by `.ci/peers`."""
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    built = Path(os.environ.get("MAMIMON_PEERS", f"{cache}/mamimon-peers")) / "bin" / name
+    found = str(built) if built.exists() else shutil.which(name)
+    if found is None:
+        absent(f"{name} (see .ci/peers)")
+    assert found is not None
+    return found
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 10.0, what: str = "the condition") -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import absent, wait_until
+from tests.conftest import peer, wait_until
 from tests.metrics.conftest import App
 
 QUERIES = (
@@ -43,11 +42,9 @@ class Peer:
             f"remote_write:\n  - url: '{url}/api/v1/write'\n"
             "    queue_config: {batch_send_deadline: 500ms}\n"
         )
-        program = shutil.which("prometheus")
-        assert program is not None
         self.popen = subprocess.Popen(
             [
-                program,
+                peer("prometheus"),
                 f"--config.file={file}",
                 f"--storage.tsdb.path={folder / 'peer'}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
@@ -64,10 +61,8 @@ class Peer:
 @pytest.fixture
 def peers(process: Callable[..., Any], app: App, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Prometheus and mamimon with the same ten seconds of samples: their addresses."""
-    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
-        absent("Prometheus (Debian: prometheus)")
     one = process()
-    peer = Peer(tmp_path, app.address, one.url)
+    sender = Peer(tmp_path, app.address, one.url)
     try:
 
         def count() -> int:
@@ -79,10 +74,10 @@ def peers(process: Callable[..., Any], app: App, tmp_path: Path) -> Iterator[tup
             return len(found[0]["values"]) if found else 0
 
         wait_until(lambda: count() >= 10, timeout_s=30, what="ten pushed samples")
-        yield peer.url, one.url
+        yield sender.url, one.url
     finally:
-        peer.popen.terminate()
-        peer.popen.wait(20)
+        sender.popen.terminate()
+        sender.popen.wait(20)
 
 
 @pytest.mark.peer("prometheus")
@@ -120,7 +115,7 @@ def test_promtool_asks_us_as_it_asks_prometheus(peers: tuple[str, str]) -> None:
             ["query", "range", url, "vector(1)", "--start=100", "--end=110", "--step=5s"],
             ["query", "instant", url, "1 + 1", "--time=100"],
         ):
-            done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=30)
+            done = subprocess.run([peer("promtool"), *arguments], capture_output=True, text=True, timeout=30)
             assert done.returncode == 0, done.stderr
             outputs.append(done.stdout)
     half = len(outputs) // 2
