@@ -27,7 +27,7 @@ class Bucket(msgspec.Struct, frozen=True):
     count: float
 
 
-class Histogram(msgspec.Struct, eq=False, kw_only=True):
+class Histogram(msgspec.Struct, eq=False, kw_only=True, array_like=True):
     """One sample of a native histogram; not changed once made."""
 
     schema: int = 0

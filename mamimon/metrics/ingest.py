@@ -9,20 +9,27 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mamimon.config import MetricSettings
+from mamimon.metrics.histogram import Histogram
+from mamimon.metrics.model import HISTOGRAM_NAN
 from mamimon.metrics.store import Scrape, SeriesStore
-from mamimon.metrics.wire.remote_write import PushedSeries
+from mamimon.metrics.wire.remote_write import Described, PushedSeries
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import Labels
     from mamimon.metrics.store.day import Day
 
 _MOST_KNOWN = 500_000
+_MOST_DESCRIBED = 50_000
+_Rows = dict[tuple[str, int], list[tuple[bytes, "Labels", float | Histogram]]]
 
 
 class Outcome(msgspec.Struct):
     """What became of a push."""
 
     samples: int = 0
+    """Float samples that were kept."""
+    histograms: int = 0
+    exemplars: int = 0
     problems: list[str] = []
     """One sentence a refused series or instant, at most ten."""
     refused: int = 0
@@ -45,6 +52,8 @@ class Pusher:
         self._store = store
         self._settings = settings
         self.known: dict[bytes, Labels] = {}
+        self.described: dict[str, Described] = {}
+        """What senders say of metrics, by name; the last one counts."""
         self._ids: dict[bytes, int] = {}
         self._day: Day | None = None
 
@@ -54,23 +63,31 @@ class Pusher:
         if len(self.known) > _MOST_KNOWN:
             self.known.clear()
             self._ids.clear()
-        rows: dict[tuple[str, int], list[tuple[bytes, Labels, float]]] = defaultdict(list)
+        rows: _Rows = defaultdict(list)
+        kept: list[PushedSeries] = []
         for one in series:
+            for reason in one.refused:
+                outcome.refuse(reason)
             problem = one.problem or self._over_limits(one.labels or {})
             if problem or one.labels is None:
-                outcome.refuse(problem, max(1, len(one.samples) + one.histograms))
+                outcome.refuse(problem, max(1, len(one.samples)))
                 continue
-            if one.histograms:
-                outcome.refuse("native histograms are not stored yet", one.histograms)
             source = f"push\0{one.labels.get('job', '')}\0{one.labels.get('instance', '')}"
             for at, value in one.samples:
                 rows[source, at].append((one.key, one.labels, value))
+            kept.append(one)
+            if one.about is not None:
+                self.describe(one.about)
         await self._write(rows, outcome)
+        await self._keep_exemplars(kept, outcome)
         return outcome
 
-    async def _write(
-        self, rows: dict[tuple[str, int], list[tuple[bytes, Labels, float]]], outcome: Outcome
-    ) -> None:
+    def describe(self, about: Described) -> None:
+        """Remember what a sender says of a metric."""
+        if about.name in self.described or len(self.described) < _MOST_DESCRIBED:
+            self.described[about.name] = about
+
+    async def _write(self, rows: _Rows, outcome: Outcome) -> None:
         import numpy as np
 
         by_day: dict[str, list[Scrape]] = defaultdict(list)
@@ -82,10 +99,34 @@ class Pusher:
                 continue
             day = await self._store.day_of(at)
             ids = np.asarray([self._id(day, key, labels) for key, labels, _ in samples], dtype=np.int64)
-            values = np.asarray([value for _, _, value in samples], dtype=np.float64)
-            by_day[day.name].append(Scrape(source, at, ids, values, whole=False))
+            histograms = {i: one for i, (_, _, one) in enumerate(samples) if isinstance(one, Histogram)}
+            values = [HISTOGRAM_NAN if isinstance(one, Histogram) else one for _, _, one in samples]
+            by_day[day.name].append(
+                Scrape(source, at, ids, np.asarray(values, dtype=np.float64), False, histograms)
+            )
         for scrapes in by_day.values():
-            outcome.samples += await self._store.write(scrapes)
+            await self._store.write(scrapes)
+            native = sum(len(scrape.histograms) for scrape in scrapes)
+            outcome.histograms += native
+            outcome.samples += sum(len(scrape.ids) for scrape in scrapes) - native
+
+    async def _keep_exemplars(self, series: Iterable[PushedSeries], outcome: Outcome) -> None:
+        """Store exemplars within the same bounds of time as samples."""
+        by_day: dict[str, tuple[Day, list[tuple[int, int, float, str]]]] = {}
+        for one in series:
+            for example in one.exemplars:
+                assert one.labels is not None
+                refusal = self._store.refusal("", example.at)
+                if refusal:
+                    outcome.refuse(f"exemplar: {refusal}")
+                    continue
+                day = await self._store.day_of(example.at)
+                text = msgspec.json.encode(example.labels).decode()
+                row = (self._id(day, one.key, one.labels), example.at, example.value, text)
+                by_day.setdefault(day.name, (day, []))[1].append(row)
+        for day, rows in by_day.values():
+            await self._store.add_exemplars(day, rows)
+            outcome.exemplars += len(rows)
 
     def _id(self, day: Day, key: bytes, labels: Labels) -> int:
         if not key:

@@ -1,8 +1,9 @@
 """Series, samples and query results, as the store, the PromQL engine and the API hand them around.
 
 Arrays stay numpy from the chunk on disk to the JSON encoder, so nothing here is an object a sample.
-Two NaNs carry meaning and are told apart by their bits only (`view(np.int64)`): Prometheus' stale
-marker, and our own mark for "this series has no sample at this timestamp".
+Three NaNs carry meaning and are told apart by their bits only (`view(np.int64)`): Prometheus' stale
+marker, our own mark for "this series has no sample at this timestamp", and, on the way into the store
+and inside it, our mark for "this sample is a native histogram", which is kept beside the matrix.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 STALE_BITS = 0x7FF0000000000002
 ABSENT_BITS = 0x7FF000000000ACAB
+HISTOGRAM_BITS = 0x7FF000000000AC15
 STALE_NAN: float = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
 ABSENT_NAN: float = struct.unpack("<d", struct.pack("<Q", ABSENT_BITS))[0]
+HISTOGRAM_NAN: float = struct.unpack("<d", struct.pack("<Q", HISTOGRAM_BITS))[0]
 
 Labels = dict[str, str]
 """Label names and values of a series, `__name__` among them; never an empty value."""
@@ -47,6 +50,8 @@ class Block(msgspec.Struct, eq=False):
     """[k, n]; `ABSENT_NAN` where a series has no sample, `STALE_NAN` for a staleness marker."""
     histograms: npt.NDArray[np.object_] | None = None
     """[k, n]: native histograms, None elsewhere; `values` holds `ABSENT_NAN` where one is."""
+    starts: npt.NDArray[np.int64] | None = None
+    """[k, n]: when the counter of a sample began (milliseconds), 0 where nobody said."""
 
 
 class Selection(msgspec.Struct, eq=False):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.metrics.histogram import Histogram
     from mamimon.metrics.model import Labels
 
 _log = logging.getLogger("mamimon.metrics")
@@ -94,7 +95,9 @@ class MetricRoom:
             *page_handlers(self._core, self.store, self.scraper, self._local),
         ]
 
-    async def append(self, source: str, at: float, samples: Sequence[tuple[Labels, float]]) -> None:
+    async def append(
+        self, source: str, at: float, samples: Sequence[tuple[Labels, float | Histogram]]
+    ) -> None:
         """Take in the whole state of `source` at `at` (epoch seconds), durable on return.
 
         A series of the source's last state that is not among `samples` has ended.

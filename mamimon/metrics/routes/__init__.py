@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mamimon.metrics.routes.chart import chart_handlers
+from mamimon.metrics.routes.federation import federation_handlers
 from mamimon.metrics.routes.push import push_handlers
 from mamimon.metrics.routes.questions import question_handlers
 from mamimon.metrics.routes.series import series_handlers
@@ -26,7 +27,8 @@ def api_handlers(
     """Every handler of the API."""
     return [
         *question_handlers(core, backend),
-        *series_handlers(core, store, backend, scraper),
+        *series_handlers(core, store, backend, scraper, pusher),
+        *federation_handlers(core, store, scraper),
         *status_handlers(core, store, scraper),
         *chart_handlers(core, backend),
         *push_handlers(core, pusher),

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Request, Response
 
+from mamimon.metrics.histogram import Bucket, buckets
 from mamimon.metrics.scrape.yaml_file import duration
 from mamimon.problems import Kind, Problem, bad_input
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mamimon.metrics.model import Labels, QueryResult
+    from mamimon.metrics.histogram import Histogram
+    from mamimon.metrics.model import Labels, Matcher, QueryResult
 
 _ERROR_TYPES = {
     Kind.BAD_INPUT: "bad_data",
@@ -83,6 +85,16 @@ class Parameters:
         if not text.isdigit():
             raise bad_input(f'invalid parameter "limit": {_quoted(text)} is not a whole number')
         return int(text)
+
+
+def selector(text: str) -> list[Matcher]:
+    """The matchers of a `match[]` parameter."""
+    from mamimon.metrics.promql import PromQLError, matchers_of
+
+    try:
+        return matchers_of(text)
+    except PromQLError as error:
+        raise bad_input(f'invalid parameter "match[]": {error}') from None
 
 
 async def parameters(request: Request[Any, Any, Any]) -> Parameters:
@@ -150,9 +162,11 @@ def result(answer: QueryResult) -> Response[bytes]:
         data = '{"resultType":"matrix","result":[' + ",".join(parts) + "]}"
     elif answer.kind == "vector":
         at = _stamp(int(answer.times[0]))
-        rows = zip(answer.labels, answer.values[:, 0].tolist(), strict=True)
         items = ",".join(
-            f'{{"metric":{_labels(labels)},"value":[{at},"{number(value)}"]}}' for labels, value in rows
+            f'{{"metric":{_labels(labels)},"value":[{at},"{number(one)}"]}}'
+            if isinstance(one, float)
+            else f'{{"metric":{_labels(labels)},"histogram":[{at},{histogram(one)}]}}'
+            for labels, one in zip(answer.labels, _first_points(answer), strict=True)
         )
         data = f'{{"resultType":"vector","result":[{items}]}}'
     elif answer.kind == "scalar":
@@ -164,6 +178,42 @@ def result(answer: QueryResult) -> Response[bytes]:
     return _json(b'"data":' + data.encode("utf-8", "replace"), answer.warnings, answer.infos)
 
 
+def _first_points(answer: QueryResult) -> list[float | Histogram]:
+    values: list[float] = answer.values[:, 0].tolist()
+    if answer.histograms is None:
+        return list(values)
+    return [
+        value if one is None else one
+        for value, one in zip(values, answer.histograms[:, 0].tolist(), strict=True)
+    ]
+
+
+def histogram(one: Histogram) -> str:
+    """A native histogram: its buckets that are not empty as `[rule, lower, upper, count]`.
+
+    The rule says which bounds belong to a bucket: 0 the upper, 1 the lower, 2 neither, 3 both.
+    """
+    parts = [f'"count":"{number(one.count)}"', f'"sum":"{number(one.sum)}"']
+    shown = ",".join(_bucket(one, bucket) for bucket in buckets(one) if bucket.count)
+    if shown:
+        parts.append(f'"buckets":[{shown}]')
+    return "{" + ",".join(parts) + "}"
+
+
+def _bucket(one: Histogram, bucket: Bucket) -> str:
+    bounds = f'"{number(bucket.lower)}","{number(bucket.upper)}"'
+    return f'[{bound_rule(one, bucket)},{bounds},"{number(bucket.count)}"]'
+
+
+def bound_rule(one: Histogram, bucket: Bucket) -> int:
+    """See `histogram`."""
+    if one.is_custom:
+        return 3 if math.isinf(bucket.lower) else 0
+    if bucket.lower < 0 < bucket.upper or bucket.lower == bucket.upper:
+        return 3
+    return 1 if bucket.lower < 0 else 0
+
+
 def _matrix(answer: QueryResult) -> list[str]:
     import numpy as np
 
@@ -171,6 +221,9 @@ def _matrix(answer: QueryResult) -> list[str]:
     whole = [bool(there) for there in np.asarray(answer.present.all(axis=1))]
     out = []
     for row, labels in enumerate(answer.labels):
+        if answer.histograms is not None:
+            out.append(_mixed(answer, row, stamps))
+            continue
         values = answer.values[row].tolist()
         at = stamps
         if not whole[row]:
@@ -181,11 +234,38 @@ def _matrix(answer: QueryResult) -> list[str]:
     return out
 
 
+def _mixed(answer: QueryResult, row: int, stamps: list[str]) -> str:
+    """A series of a range query that may hold native histograms."""
+    assert answer.histograms is not None
+    there = answer.present[row].tolist()
+    own: list[Histogram | None] = answer.histograms[row].tolist()
+    values: list[float] = answer.values[row].tolist()
+    plain = [at for at, one in enumerate(own) if there[at] and one is None]
+    native = [(stamps[at], one) for at, one in enumerate(own) if there[at] and one is not None]
+    return _both(answer.labels[row], [stamps[at] for at in plain], [values[at] for at in plain], native)
+
+
 def _raw(answer: QueryResult) -> list[str]:
+    none: tuple[npt.NDArray[np.int64], list[Histogram]] = (answer.times[:0], [])
+    native = answer.series_histograms or [none] * len(answer.series)
     return [
-        f'{{"metric":{_labels(labels)},"values":[{_points(_stamps(times), values.tolist())}]}}'
-        for labels, (times, values) in zip(answer.labels, answer.series, strict=True)
+        _both(
+            labels,
+            _stamps(times),
+            values.tolist(),
+            list(zip(_stamps(at), found, strict=True)),
+        )
+        for labels, (times, values), (at, found) in zip(answer.labels, answer.series, native, strict=True)
     ]
+
+
+def _both(labels: Labels, stamps: list[str], values: list[float], native: list[tuple[str, Histogram]]) -> str:
+    parts = [f'"metric":{_labels(labels)}']
+    if stamps:
+        parts.append(f'"values":[{_points(stamps, values)}]')
+    if native:
+        parts.append('"histograms":[' + ",".join(f"[{at},{histogram(one)}]" for at, one in native) + "]")
+    return "{" + ",".join(parts) + "}"
 
 
 def _points(stamps: list[str], values: list[float]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from litestar import asgi
 
 from mamimon.http import answer, decompress, header, read_body
-from mamimon.metrics.wire.remote_write import V2, proto_of, read
+from mamimon.metrics.wire.remote_write import V1, V2, descriptions, proto_of, read
 from mamimon.problems import Kind, Problem
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def push_handlers(core: Core, pusher: Pusher) -> list[ControllerRouterHandler]:
             body = await read_body(receive, limits.max_body_bytes)
             body = decompress(body, "snappy", limits.max_decompressed_bytes)
             outcome = await pusher.push(list(read(body, proto, pusher.known)))
+            for about in descriptions(body) if proto == V1 else ():
+                pusher.describe(about)
         except Problem as problem:
             retry = problem.retry_after_s
             headers = [] if retry is None else [("Retry-After", str(max(1, round(retry))))]
@@ -58,12 +60,13 @@ async def _done(send: Send, outcome: Outcome, proto: str) -> None:
     if proto == V2:
         headers = [
             (_WRITTEN.format("Samples"), str(outcome.samples)),
-            (_WRITTEN.format("Histograms"), "0"),
-            (_WRITTEN.format("Exemplars"), "0"),
+            (_WRITTEN.format("Histograms"), str(outcome.histograms)),
+            (_WRITTEN.format("Exemplars"), str(outcome.exemplars)),
         ]
     if not outcome.refused:
         await answer(send, 204, content_type="", headers=headers)
         return
     reason = "; ".join(outcome.problems)
-    text = f"{outcome.samples} samples kept, {outcome.refused} refused: {reason}\n"
+    kept = outcome.samples + outcome.histograms
+    text = f"{kept} samples kept, {outcome.refused} refused: {reason}\n"
     await answer(send, 400, text.encode(), content_type=_TEXT, headers=headers)

@@ -1,4 +1,4 @@
-"""What series there are: `/api/v1/series`, labels, label values, metadata, and `/federate`."""
+"""What series there are: `/api/v1/series`, labels, label values, metadata."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from litestar import HttpMethod, Request, Response, get, route
 from litestar.params import FromPath
 
-from mamimon.metrics.model import Matcher
-from mamimon.metrics.routes.answer import Parameters, failure, number, parameters, success
+from mamimon.metrics.routes.answer import Parameters, failure, parameters, selector, success
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.metrics.ingest import Pusher
     from mamimon.metrics.model import Labels
     from mamimon.metrics.query import LocalBackend
     from mamimon.metrics.scrape.loop import Scraper
@@ -27,7 +27,7 @@ _LIMITED = "results truncated due to limit"
 
 
 def series_handlers(
-    core: Core, store: SeriesStore, backend: LocalBackend, scraper: Scraper
+    core: Core, store: SeriesStore, backend: LocalBackend, scraper: Scraper, pusher: Pusher
 ) -> list[ControllerRouterHandler]:
     """The handlers about series and labels."""
 
@@ -37,7 +37,7 @@ def series_handlers(
 
     async def matching(given: Parameters) -> list[Labels]:
         start, end = window(given)
-        return await backend.series([_selector(text) for text in given.all("match[]")], start, end)
+        return await backend.series([selector(text) for text in given.all("match[]")], start, end)
 
     async def distinct(given: Parameters, name: str | None) -> list[str]:
         """Label names, or the values of one, in the window; by index alone where nothing is matched."""
@@ -73,40 +73,30 @@ def series_handlers(
     async def metadata(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Type, help and unit by metric, as the targets say."""
         given = await parameters(request)
-        found: dict[str, list[dict[str, str]]] = {}
-        for target in scraper.targets:
-            for family, meta in target.metadata.items():
-                entry = {"type": meta.kind, "help": meta.help, "unit": meta.unit}
-                known = found.setdefault(family, [])
-                if entry not in known:
-                    known.append(entry)
+        found = _descriptions(scraper, pusher)
         wanted = given.get("metric")
         names = [wanted] if wanted in found else [] if wanted else sorted(found)
         limit = given.limit()
         return success({name: found[name] for name in (names[:limit] if limit else names)})
 
-    @get("/federate", exception_handlers={Problem: failure})
-    async def federate(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The newest samples of the selected series, as text 0.0.4."""
-        lines: list[str] = []
-        for text in (await parameters(request)).all("match[]"):
-            _selector(text)
-            answer = await backend.instant(text)
-            at = int(answer.times[0]) if len(answer.times) else 0
-            for own, value in zip(answer.labels, answer.values[:, 0].tolist(), strict=True):
-                lines.append(_exposed(own, value, at))
-        return Response("".join(lines).encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    return [series, labels, values, metadata, federate]
+    return [series, labels, values, metadata]
 
 
-def _selector(text: str) -> list[Matcher]:
-    from mamimon.metrics.promql import PromQLError, matchers_of
-
-    try:
-        return matchers_of(text)
-    except PromQLError as error:
-        raise bad_input(f'invalid parameter "match[]": {error}') from None
+def _descriptions(scraper: Scraper, pusher: Pusher) -> dict[str, list[dict[str, str]]]:
+    """What targets and senders say of each metric, each saying once."""
+    found: dict[str, list[dict[str, str]]] = {}
+    said = [
+        (family, one.kind, one.help, one.unit)
+        for target in scraper.targets
+        for family, one in target.metadata.items()
+    ]
+    said += [(one.name, one.kind, one.help, one.unit) for one in pusher.described.values()]
+    for family, kind, text, unit in said:
+        entry = {"type": kind, "help": text, "unit": unit}
+        known = found.setdefault(family, [])
+        if entry not in known:
+            known.append(entry)
+    return found
 
 
 def _indexed(store: SeriesStore, name: str | None, start: int, end: int) -> list[str]:
@@ -132,14 +122,3 @@ def _decoded(name: str) -> str:
         return "_" if found.group(0) == "__" else chr(int(found.group(1), 16))
 
     return re.sub(r"__|_([0-9A-Fa-f]{1,6})_", character, name[3:])
-
-
-def _exposed(labels: Labels, value: float, at: int) -> str:
-    inner = ",".join(
-        f'{name}="{_escaped(text)}"' for name, text in sorted(labels.items()) if name != "__name__"
-    )
-    return f"{labels.get('__name__', '')}{{{inner}}} {number(value)} {at}\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

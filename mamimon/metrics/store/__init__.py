@@ -1,6 +1,6 @@
 """The series store: one SQLite file a day, matrix chunks a source."""
 
 from mamimon.metrics.store.index import predicate
-from mamimon.metrics.store.series import Scrape, SeriesStore
+from mamimon.metrics.store.series import Scrape, SeriesStore, scrape_of
 
-__all__ = ["Scrape", "SeriesStore", "predicate"]
+__all__ = ["Scrape", "SeriesStore", "predicate", "scrape_of"]

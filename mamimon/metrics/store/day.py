@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from mamimon.metrics.model import HISTOGRAM_BITS
 from mamimon.metrics.store import codec
 from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile, Sealed
 from mamimon.metrics.store.head import WINDOW_MS, Head
+from mamimon.metrics.store.histograms import Column, encode_column
 from mamimon.metrics.store.index import SeriesIndex
 from mamimon.storage.days import day_start
 
 DAY_MS = 86_400_000
+Part = TypeVar("Part", npt.NDArray[np.float64], Column)
 
 
 class Segment(msgspec.Struct, eq=False):
@@ -25,7 +29,9 @@ class Segment(msgspec.Struct, eq=False):
     ids: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
-    """[series, scrapes]."""
+    """[series, scrapes]; `HISTOGRAM_NAN` where a native histogram is."""
+    histograms: npt.NDArray[np.object_] | None = None
+    """[series, scrapes], None without any."""
 
 
 class Day:
@@ -86,7 +92,7 @@ class Day:
         return [
             head
             for head in self.heads
-            if head.window + WINDOW_MS + 60_000 <= now_ms or head.count * len(head.columns) >= most_cells
+            if head.window + WINDOW_MS + 60_000 <= now_ms or head.cells >= most_cells
         ]
 
     async def seal(self, head: Head) -> None:
@@ -115,10 +121,16 @@ class Day:
             columns = np.asarray(head.columns, dtype=np.int32)
             values = head.values.T.copy()
             times = head.times.copy()
+            packed = {place: head.histograms(place) for place in head.histogram_columns}
         keys = [self.index.key(number) for number in columns.tolist()]
         order = np.asarray(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
         parts = [codec.encode(values[order[at : at + GROUP]]) for at in range(0, len(order), GROUP)]
-        return Sealed(head.number, head.source, times, columns[order], parts)
+        histograms = {
+            place: encode_column(packed[column])
+            for place, column in enumerate(order.tolist())
+            if column in packed
+        }
+        return Sealed(head.number, head.source, times, columns[order], parts, histograms)
 
     def present(self, start: int, end: int) -> npt.NDArray[np.bool_]:
         """Mask over ids: which series have samples near `start <= t <= end` (ms)."""
@@ -148,9 +160,9 @@ class Day:
             if segment is not None:
                 segment.source = names[chunk.source]
                 yield segment
-        for source, (found, times, values) in heads:
-            if len(found) and len(times):
-                yield Segment(names[source], found, times, values)
+        for source, found in heads:
+            if len(found.ids) and len(found.times):
+                yield Segment(names[source], found.ids, found.times, found.values, found.histograms())
 
     def _chunk(
         self, chunk: Chunk, wanted: npt.NDArray[np.bool_], start: int, end: int, cache: PartCache
@@ -163,30 +175,41 @@ class Day:
         parts = places // GROUP
         rows = []
         for part in np.unique(parts).tolist():
-            matrix = cache.get(self.file, chunk.id, part)
+            matrix = cache.get(self.file, chunk.id, part, self.file.part)
             rows.append(matrix[places[parts == part] - part * GROUP, low:high])
         values = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return Segment("", chunk.ids[places].astype(np.int64), chunk.times[low:high], values)
+        histograms = None
+        for row in np.flatnonzero((values.view(np.int64) == HISTOGRAM_BITS).any(axis=1)).tolist():
+            if histograms is None:
+                histograms = np.full(values.shape, None, dtype=object)
+            place = int(places[row])
+            # Histograms are numbered along the whole chunk, of which this is a part.
+            whole = cache.get(self.file, chunk.id, place // GROUP, self.file.part)[place % GROUP]
+            first = int((whole[:low].view(np.int64) == HISTOGRAM_BITS).sum())
+            there = np.flatnonzero(values[row].view(np.int64) == HISTOGRAM_BITS)
+            column = cache.get(self.file, chunk.id, -1 - place, self.file.histogram_column)
+            histograms[row, there] = column.read(first, first + len(there))
+        return Segment("", chunk.ids[places].astype(np.int64), chunk.times[low:high], values, histograms)
 
 
 class PartCache:
-    """Decoded column groups, the least recently used thrown out first; safe for threads."""
+    """Decoded column groups and histogram columns, the least recently used thrown out first; thread-safe."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
-        self._parts: dict[tuple[DayFile, int, int], npt.NDArray[np.float64]] = {}
+        self._parts: dict[tuple[DayFile, int, int], Any] = {}
         self._lock = threading.Lock()
 
-    def get(self, file: DayFile, chunk: int, part: int) -> npt.NDArray[np.float64]:
-        """The group, from memory or from the file."""
+    def get(self, file: DayFile, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
+        """A group, or by a negative number a histogram column: from memory, or by `load` from the file."""
         key = (file, chunk, part)
         with self._lock:
             found = self._parts.pop(key, None)
             if found is not None:
                 self._parts[key] = found
-                return found
-        matrix = file.part(chunk, part)
+                return cast("Part", found)
+        matrix = load(chunk, part)
         with self._lock:
             if key not in self._parts:
                 self._parts[key] = matrix

@@ -3,6 +3,8 @@
 All SQL of the metric store is here. A day is deleted by unlinking its file, so every file is
 complete in itself: ids are the day's own.
 
+Native histograms of a sealed chunk lie in `histogram`, a row a series that has any.
+
 `part.id` = chunk × 65536 + the part's place, so a part is found by its rowid without an index.
 Column groups of 32 series: one series over 24 h then costs twelve blobs of about 6 kB.
 """
@@ -19,14 +21,23 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import zstandard
 
+from mamimon.metrics.model import HISTOGRAM_BITS
 from mamimon.metrics.store import codec
 from mamimon.metrics.store.head import Head, Row
+from mamimon.metrics.store.histograms import Column, pack_all, unpack_all
 from mamimon.problems import unavailable
 from mamimon.storage import Database
 
 GROUP = 32
-_VERSION = 1
+_VERSION = 2
+_UPGRADE = (
+    "ALTER TABLE wal ADD COLUMN histograms BLOB NOT NULL DEFAULT x''",
+    "CREATE TABLE histogram (chunk INTEGER NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL,"
+    " PRIMARY KEY (chunk, place))",
+    f"PRAGMA user_version = {_VERSION}",
+)
 _SCHEMA = (
     "CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     "CREATE TABLE series (id INTEGER PRIMARY KEY, labels TEXT NOT NULL)",
@@ -39,7 +50,7 @@ _SCHEMA = (
     "CREATE TABLE part (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     "CREATE TABLE exemplar (series INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL NOT NULL,"
     " labels TEXT NOT NULL, PRIMARY KEY (series, at_ms)) WITHOUT ROWID",
-    f"PRAGMA user_version = {_VERSION}",
+    *_UPGRADE,
 )
 
 
@@ -67,6 +78,8 @@ class Sealed(msgspec.Struct, eq=False):
     times: npt.NDArray[np.int64]
     ids: npt.NDArray[np.int32]
     parts: list[bytes]
+    histograms: dict[int, bytes]
+    """Place in `ids` → compressed native histograms."""
 
 
 class DayFile:
@@ -129,9 +142,13 @@ class DayFile:
                 blob = codec.encode_row(bits, before.get(id(head), head.last_logged))
                 before[id(head)] = bits
                 added = np.asarray(row.added, dtype=np.int32).tobytes()
+                packed = b""
+                if row.histograms:
+                    packed = zstandard.compress(pack_all(list(row.histograms.values())), 1)
                 raw.execute(
-                    "INSERT INTO wal (head, source, window_ms, at_ms, added, row) VALUES (?, ?, ?, ?, ?, ?)",
-                    (head.number, head.source, head.window, row.at, added, blob),
+                    "INSERT INTO wal (head, source, window_ms, at_ms, added, row, histograms)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (head.number, head.source, head.window, row.at, added, blob, packed),
                 )
 
         await self._database.write(work)
@@ -162,6 +179,10 @@ class DayFile:
             raw.executemany(
                 "INSERT INTO part (id, data) VALUES (?, ?)",
                 [(number * 65536 + place, part) for place, part in enumerate(sealed.parts)],
+            )
+            raw.executemany(
+                "INSERT INTO histogram (chunk, place, data) VALUES (?, ?, ?)",
+                [(number, place, data) for place, data in sealed.histograms.items()],
             )
             raw.execute("DELETE FROM wal WHERE head = ?", (sealed.head,))
             return number
@@ -232,14 +253,20 @@ class DayFile:
         """Replay the write-ahead rows. Blocking."""
         heads: dict[int, Head] = {}
         with self.reader() as raw:
-            for number, source, window, at, added, blob in raw.execute(
-                "SELECT head, source, window_ms, at_ms, added, row FROM wal ORDER BY id"
+            extra = "histograms" if _version(raw) > 1 else "x''"
+            for number, source, window, at, added, blob, packed in raw.execute(
+                f"SELECT head, source, window_ms, at_ms, added, row, {extra} FROM wal ORDER BY id"  # noqa: S608
             ):
                 head = heads.get(number)
                 if head is None:
                     head = heads[number] = Head(number, source, window)
                 bits = codec.decode_row(blob, head.last_logged)
-                head.apply(Row(at, np.frombuffer(added, np.int32).tolist(), bits.view(np.float64)))
+                histograms = {}
+                if packed:
+                    places = np.flatnonzero(bits == HISTOGRAM_BITS).tolist()
+                    histograms = dict(zip(places, unpack_all(zstandard.decompress(packed)), strict=True))
+                new = np.frombuffer(added, np.int32).tolist()
+                head.apply(Row(at, new, bits.view(np.float64), histograms))
                 head.last_logged = bits
         return list(heads.values())
 
@@ -250,6 +277,16 @@ class DayFile:
         if found is None:
             raise unavailable(f"{self.path.name} is damaged: part {place} of chunk {chunk} is missing")
         return codec.decode(found[0])
+
+    def histogram_column(self, chunk: int, number: int) -> Column:
+        """The native histograms of a series of a chunk, by `-1 - place`. Blocking."""
+        with self.reader() as raw:
+            found = raw.execute(
+                "SELECT data FROM histogram WHERE chunk = ? AND place = ?", (chunk, -1 - number)
+            ).fetchone()
+        if found is None:
+            raise unavailable(f"{self.path.name} is damaged: histograms of chunk {chunk} are missing")
+        return Column(found[0])
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
@@ -300,9 +337,12 @@ class DayFile:
 
 
 def _create(raw: sqlite3.Connection, path: Path) -> None:
-    version = raw.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(raw)
     if version > _VERSION:
         raise unavailable(f"{path.name} was written by a newer mamimon")
-    if version == 0:
-        for statement in _SCHEMA:
-            raw.execute(statement)
+    for statement in {0: _SCHEMA, 1: _UPGRADE}.get(version, ()):
+        raw.execute(statement)
+
+
+def _version(raw: sqlite3.Connection) -> int:
+    return int(raw.execute("PRAGMA user_version").fetchone()[0])

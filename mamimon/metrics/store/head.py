@@ -6,13 +6,22 @@ serialises changes; readers take copies under its lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, STALE_NAN
+from mamimon.metrics.histogram import Histogram, changed
+from mamimon.metrics.model import (
+    ABSENT_BITS,
+    ABSENT_NAN,
+    HISTOGRAM_BITS,
+    STALE_BITS,
+    STALE_NAN,
+)
+from mamimon.metrics.store.histograms import known_reset, pack, unpack
 
 WINDOW_MS = 7_200_000
 
@@ -26,10 +35,12 @@ class Row(msgspec.Struct, eq=False):
     """Series ids that become new columns."""
     values: npt.NDArray[np.float64]
     """[columns]; `ABSENT_NAN` where the scrape has no sample."""
+    histograms: dict[int, bytes] = {}
+    """Column → packed histogram, ascending, of each `HISTOGRAM_NAN` in `values`."""
 
 
 class Head:
-    """See the module."""
+    """See the module. Histograms are kept packed, a dict of time → bytes a column that has any."""
 
     def __init__(self, number: int, source: int, window: int) -> None:
         self.number = number
@@ -43,6 +54,9 @@ class Head:
         self._times = np.empty(16, dtype=np.int64)
         self._values = np.full((16, 0), ABSENT_NAN)
         self._seen: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None
+        self._histograms: dict[int, dict[int, bytes]] = {}
+        self._when: dict[int, list[int]] = {}
+        self._packed_bytes = 0
 
     @property
     def times(self) -> npt.NDArray[np.int64]:
@@ -53,6 +67,16 @@ class Head:
     def values(self) -> npt.NDArray[np.float64]:
         """[scrapes, series] (a view)."""
         return self._values[: self.count, : len(self.columns)]
+
+    @property
+    def cells(self) -> int:
+        """How large it is, in samples."""
+        return self.count * len(self.columns) + self._packed_bytes // 8
+
+    @property
+    def histogram_columns(self) -> list[int]:
+        """The columns that have native histograms."""
+        return list(self._histograms)
 
     @property
     def last_at(self) -> int | None:
@@ -67,11 +91,17 @@ class Head:
         return np.asarray((bits != ABSENT_BITS) & (bits != STALE_BITS))
 
     def row(
-        self, at: int, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], gone: Sequence[int] = ()
+        self,
+        at: int,
+        ids: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+        gone: Sequence[int] = (),
+        histograms: Mapping[int, Histogram] | None = None,
     ) -> Row:
         """Lay samples out in column order; `gone` series get a staleness marker.
 
-        A series given twice keeps its first value, as Prometheus does.
+        A series given twice keeps its first value, as Prometheus does. `histograms` has the place in
+        `ids` of each native one.
         """
         if self._seen is not None and np.array_equal(self._seen[0], ids):
             places = self._seen[1]
@@ -92,7 +122,38 @@ class Head:
             laid[missing] = STALE_NAN
         if not added:
             self._seen = (ids, places)
-        return Row(at, added, laid)
+        return Row(at, added, laid, self._packed(at, laid, places, histograms) if histograms else {})
+
+    def _packed(
+        self,
+        at: int,
+        laid: npt.NDArray[np.float64],
+        places: npt.NDArray[np.int64],
+        histograms: Mapping[int, Histogram],
+    ) -> dict[int, bytes]:
+        bits = laid.view(np.int64)
+        found: dict[int, Histogram] = {}
+        for index, one in sorted(histograms.items()):
+            place = int(places[index])
+            if bits[place] == HISTOGRAM_BITS and place not in found:
+                found[place] = one
+        return {
+            place: pack(changed(one, hint=known_reset(one, self._before(place, at))))
+            for place, one in sorted(found.items())
+        }
+
+    def _before(self, place: int, at: int) -> Histogram | None:
+        """The histogram of a column just before an instant, if the sample before is one."""
+        when = self._when.get(place)
+        number = bisect_right(when, at - 1) - 1 if when else -1
+        if when is None or number < 0:
+            return None
+        since = int(np.searchsorted(self.times, when[number], side="right"))
+        until = int(np.searchsorted(self.times, at))
+        between = self._values[since:until, place].view(np.int64)
+        if (between != ABSENT_BITS).any():
+            return None
+        return unpack(self._histograms[place][when[number]])
 
     def _places(self, ids: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], list[int]]:
         added: dict[int, int] = {}
@@ -114,6 +175,7 @@ class Head:
             kept = self._values[at, : len(values)]
             lacking = kept.view(np.int64) == ABSENT_BITS
             kept[lacking] = values[lacking]
+            self._keep_histograms(row, {place for place in row.histograms if lacking[place]})
             return
         if self.count == len(self._times):
             self._grow()
@@ -124,6 +186,28 @@ class Head:
         self._values[at] = ABSENT_NAN
         self._values[at, : len(values)] = values
         self.count += 1
+        if row.histograms:
+            self._keep_histograms(row, row.histograms.keys())
+
+    def _keep_histograms(self, row: Row, places: Iterable[int]) -> None:
+        for place in places:
+            packed = row.histograms[place]
+            kept = self._histograms.setdefault(place, {})
+            when = self._when.setdefault(place, [])
+            if when and when[-1] > row.at:
+                # The one after it was compared with another sample.
+                after = when[bisect_right(when, row.at)]
+                one = unpack(kept[after])
+                if one.hint == "not_reset":
+                    kept[after] = pack(changed(one, hint="unknown"))
+            kept[row.at] = packed
+            insort(when, row.at)
+            self._packed_bytes += len(packed)
+
+    def histograms(self, place: int) -> list[Histogram]:
+        """A column's native histograms in the order of time; empty for an ordinary one."""
+        kept = self._histograms.get(place, {})
+        return [unpack(kept[at]) for at in self._when.get(place, ())]
 
     def _widen(self, added: Sequence[int]) -> None:
         if not added:
@@ -146,22 +230,44 @@ class Head:
         values[: self.count] = self._values[: self.count]
         self._times, self._values = times, values
 
-    def read(
-        self, wanted: npt.NDArray[np.bool_], start: int, end: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Copies for `start <= t <= end`: series ids, times, values [series, scrapes].
+    def read(self, wanted: npt.NDArray[np.bool_], start: int, end: int) -> Slice:
+        """Copies for `start <= t <= end`.
 
         `wanted` is a mask over series ids; ids beyond it are newer than the question.
         """
         low, high = np.searchsorted(self.times, start), np.searchsorted(self.times, end, side="right")
         ids = np.asarray(self.columns, dtype=np.int64)
         places = np.flatnonzero(wanted[np.minimum(ids, len(wanted) - 1)] & (ids < len(wanted)))
-        return (
-            ids[places],
-            self._times[low:high].copy(),
-            np.ascontiguousarray(self._values[low:high, places].T),
-        )
+        times = self._times[low:high].copy()
+        packed = {
+            row: {at: kept[at] for at in times.tolist() if at in kept}
+            for row, place in enumerate(places.tolist() if self._histograms else ())
+            if (kept := self._histograms.get(place))
+        }
+        values = np.ascontiguousarray(self._values[low:high, places].T)
+        return Slice(ids[places], times, values, {row: found for row, found in packed.items() if found})
 
     def bytes(self) -> int:
-        """Memory held by the matrix."""
-        return int(self._values.nbytes)
+        """Memory held by the matrix and the packed histograms."""
+        return int(self._values.nbytes) + self._packed_bytes
+
+
+class Slice(msgspec.Struct, eq=False):
+    """Part of a head, copied."""
+
+    ids: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    """[series, scrapes]; `HISTOGRAM_NAN` where a native histogram is."""
+    packed: dict[int, dict[int, bytes]]
+    """Row → time → packed histogram."""
+
+    def histograms(self) -> npt.NDArray[np.object_] | None:
+        """[series, scrapes] of native histograms, None without any."""
+        if not self.packed:
+            return None
+        out = np.full(self.values.shape, None, dtype=object)
+        for row, found in self.packed.items():
+            for column in np.flatnonzero(self.values[row].view(np.int64) == HISTOGRAM_BITS).tolist():
+                out[row, column] = unpack(found[int(self.times[column])])
+        return out

@@ -6,11 +6,21 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, Block, Labels, Matcher, Selection
+from mamimon.metrics.histogram import Histogram
+from mamimon.metrics.model import (
+    ABSENT_BITS,
+    ABSENT_NAN,
+    HISTOGRAM_BITS,
+    Block,
+    Labels,
+    Matcher,
+    Selection,
+)
 from mamimon.metrics.store.day import Day, PartCache, Segment
 from mamimon.metrics.store.index import decode_labels
 from mamimon.problems import Kind, Problem
@@ -51,10 +61,11 @@ class LocalSource:
             row_of = np.empty(int(ids[-1]) + 1, dtype=np.int64)
             row_of[ids] = [rows.setdefault(day.index.key(number), len(rows)) for number in ids.tolist()]
             for segment in day.segments(ids, start_ms, end_ms, self._cache):
-                self._spend(segment.values.size)
+                self._spend(segment.values.size + _weight(segment))
                 pieces[segment.source].append((row_of[segment.ids], segment))
         labels = [decode_labels(key) for key in rows]
-        return _compact(labels, merge(list(pieces.values()), len(labels)))
+        blocks = [_without_marks(block) for block in merge(list(pieces.values()), len(labels))]
+        return _compact(labels, blocks)
 
     def _spend(self, samples: int) -> None:
         self._budget -= samples
@@ -65,6 +76,22 @@ class LocalSource:
             )
         if time.monotonic() > self._deadline or self._stopped():
             raise Problem(Kind.TIMEOUT, "query timed out in expression evaluation")
+
+
+def _weight(segment: Segment) -> int:
+    """What native histograms cost beyond a sample each: Prometheus counts 16 bytes a sample."""
+    if segment.histograms is None:
+        return 0
+    found: list[Histogram | None] = segment.histograms.ravel().tolist()
+    return sum(5 + (len(one.positive) + len(one.negative)) // 2 for one in found if one is not None)
+
+
+def _without_marks(block: Block) -> Block:
+    """Outside the store a native histogram is a gap among the numbers."""
+    if block.histograms is not None:
+        marked = block.values.view(np.int64) == HISTOGRAM_BITS
+        block.values = np.where(marked, ABSENT_NAN, block.values)
+    return block
 
 
 def merge(sources: Sequence[Sequence[tuple[npt.NDArray[np.int64], Segment]]], series: int) -> list[Block]:
@@ -80,29 +107,54 @@ def merge(sources: Sequence[Sequence[tuple[npt.NDArray[np.int64], Segment]]], se
     split: dict[int, list[Block]] = defaultdict(list)
     for block in blocks:
         mixed = shared[block.rows]
-        for row, values in zip(block.rows[mixed].tolist(), block.values[mixed], strict=True):
-            has = values.view(np.int64) != ABSENT_BITS
-            only = np.asarray([row], dtype=np.int64)
-            split[row].append(Block(times=block.times[has], rows=only, values=values[has][None, :]))
+        for place in np.flatnonzero(mixed).tolist():
+            has = block.values[place].view(np.int64) != ABSENT_BITS
+            split[int(block.rows[place])].append(_cut(block, [place], has))
         if not mixed.all():
-            out.append(Block(times=block.times, rows=block.rows[~mixed], values=block.values[~mixed]))
+            out.append(_cut(block, ~mixed, None))
     out.extend(_union(parts) for parts in split.values())
     return out
 
 
+def _cut(
+    block: Block, rows: npt.NDArray[np.bool_] | list[int], columns: npt.NDArray[np.bool_] | None
+) -> Block:
+    """Some rows of a block, and if `columns` says so some instants."""
+
+    def part(table: Any) -> Any:
+        return table[rows] if columns is None else table[rows][:, columns]
+
+    return Block(
+        times=block.times if columns is None else block.times[columns],
+        rows=block.rows[rows],
+        values=part(block.values),
+        histograms=None if block.histograms is None else part(block.histograms),
+    )
+
+
 def _join(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
-    if len(pieces) == 1:
-        rows, segment = pieces[0]
-        return Block(times=segment.times, rows=rows, values=segment.values)
-    ordered = sorted(pieces, key=lambda piece: int(piece[1].times[0]))
-    apart = all(a[1].times[-1] < b[1].times[0] for a, b in itertools.pairwise(ordered))
-    if apart and all(np.array_equal(ordered[0][0], rows) for rows, _ in ordered[1:]):
+    parts = [
+        Block(times=one.times, rows=rows, values=one.values, histograms=one.histograms)
+        for rows, one in sorted(pieces, key=lambda piece: int(piece[1].times[0]))
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    apart = all(a.times[-1] < b.times[0] for a, b in itertools.pairwise(parts))
+    if apart and all(np.array_equal(parts[0].rows, other.rows) for other in parts[1:]):
+        histograms = None
+        if any(part.histograms is not None for part in parts):
+            histograms = np.concatenate([_objects(part) for part in parts], axis=1)
         return Block(
-            times=np.concatenate([segment.times for _, segment in ordered]),
-            rows=ordered[0][0],
-            values=np.concatenate([segment.values for _, segment in ordered], axis=1),
+            times=np.concatenate([part.times for part in parts]),
+            rows=parts[0].rows,
+            values=np.concatenate([part.values for part in parts], axis=1),
+            histograms=histograms,
         )
-    return _union([Block(times=s.times, rows=rows, values=s.values) for rows, s in ordered])
+    return _union(parts)
+
+
+def _objects(part: Block) -> npt.NDArray[np.object_]:
+    return np.full(part.values.shape, None, dtype=object) if part.histograms is None else part.histograms
 
 
 def _union(parts: Sequence[Block]) -> Block:
@@ -110,11 +162,16 @@ def _union(parts: Sequence[Block]) -> Block:
     times = np.unique(np.concatenate([part.times for part in parts]))
     rows = np.unique(np.concatenate([part.rows for part in parts]))
     values = np.full((len(rows), len(times)), ABSENT_NAN)
+    histograms = None
+    if any(part.histograms is not None for part in parts):
+        histograms = np.full(values.shape, None, dtype=object)
     for part in reversed(parts):
         place = np.ix_(np.searchsorted(rows, part.rows), np.searchsorted(times, part.times))
         has = part.values.view(np.int64) != ABSENT_BITS
         values[place] = np.where(has, part.values, values[place])
-    return Block(times=times, rows=rows, values=values)
+        if histograms is not None:
+            histograms[place] = np.where(has, _objects(part), histograms[place])
+    return Block(times=times, rows=rows, values=values, histograms=histograms)
 
 
 def _compact(labels: list[Labels], blocks: list[Block]) -> Selection:

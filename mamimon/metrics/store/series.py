@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from mamimon.clock import Clock
 from mamimon.config import Settings
-from mamimon.metrics.model import Labels, Matcher
+from mamimon.metrics.histogram import Histogram
+from mamimon.metrics.model import HISTOGRAM_NAN, Labels, Matcher
 from mamimon.metrics.store.day import Day, PartCache
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.head import Head, Row
@@ -47,6 +48,23 @@ class Scrape(msgspec.Struct, eq=False):
     values: npt.NDArray[np.float64]
     whole: bool = True
     """The source's whole state: a series of its last scrape that is not here has ended."""
+    histograms: dict[int, Histogram] = {}
+    """Place in `ids` → native histogram; `values` has `HISTOGRAM_NAN` there."""
+
+
+def scrape_of(
+    day: Day,
+    source: str,
+    at: int,
+    samples: Sequence[tuple[Labels, float | Histogram]],
+    *,
+    whole: bool = True,
+) -> Scrape:
+    """Samples with their labels as a `Scrape` of a day."""
+    ids = np.asarray([day.index.id_of(labels) for labels, _ in samples], dtype=np.int64)
+    histograms = {i: one for i, (_, one) in enumerate(samples) if isinstance(one, Histogram)}
+    values = [HISTOGRAM_NAN if isinstance(one, Histogram) else one for _, one in samples]
+    return Scrape(source, at, ids, np.asarray(values, dtype=np.float64), whole, histograms)
 
 
 class SeriesStore:
@@ -111,12 +129,10 @@ class SeriesStore:
                     day = await self._open_day(name)
         return day
 
-    async def append(self, source: str, at: int, samples: Sequence[tuple[Labels, float]]) -> int:
+    async def append(self, source: str, at: int, samples: Sequence[tuple[Labels, float | Histogram]]) -> int:
         """Take in a source's whole state at `at` (ms); returns the number of samples stored."""
         day = await self.day_of(at)
-        ids = np.asarray([day.index.id_of(labels) for labels, _ in samples], dtype=np.int64)
-        values = np.asarray([value for _, value in samples], dtype=np.float64)
-        return await self.write([Scrape(source, at, ids, values)])
+        return await self.write([scrape_of(day, source, at, samples)])
 
     async def write(self, scrapes: Sequence[Scrape]) -> int:
         """Take in scrapes of one day, durable on return; raises `BAD_INPUT` for an instant out of bounds."""
@@ -137,7 +153,8 @@ class SeriesStore:
                     # A row is laid out on the columns that the one before it added.
                     await self._commit(day, list(rows.values()))
                     rows.clear()
-                row = head.row(scrape.at, scrape.ids, scrape.values, self._gone(day, scrape))
+                gone = self._gone(day, scrape)
+                row = head.row(scrape.at, scrape.ids, scrape.values, gone, scrape.histograms)
                 rows[head.number] = (head, row)
                 count += len(scrape.ids)
             await self._commit(day, list(rows.values()))

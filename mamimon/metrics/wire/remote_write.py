@@ -12,13 +12,42 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from mamimon.metrics.model import Labels
+from mamimon.metrics.histogram import Histogram
+from mamimon.metrics.model import STALE_NAN, Labels
+from mamimon.metrics.wire.native import histogram_of, read_pushed
+from mamimon.metrics.wire.protobuf import WRONG, double, fields, packed, signed
 from mamimon.problems import Problem, bad_input
 
 V1 = "prometheus.WriteRequest"
 V2 = "io.prometheus.write.v2.Request"
-_double = struct.Struct("<d").unpack_from
-_SKIP = {0: None, 1: 8, 5: 4}
+_KINDS = (
+    "unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset",
+)  # fmt: skip
+
+
+_STALE = struct.pack("<d", STALE_NAN)
+
+
+class _MisfitError(Exception):
+    """A reference points outside the symbols."""
+
+
+class PushedExemplar(msgspec.Struct):
+    """An example of a series' samples."""
+
+    at: int
+    """Milliseconds since the epoch."""
+    value: float
+    labels: Labels
+
+
+class Described(msgspec.Struct):
+    """What a sender says of a metric."""
+
+    name: str
+    kind: str
+    help: str
+    unit: str
 
 
 class PushedSeries(msgspec.Struct):
@@ -27,12 +56,16 @@ class PushedSeries(msgspec.Struct):
     key: bytes
     """What identifies it among requests of the same version; empty where labels cannot be reused."""
     labels: Labels | None
-    """None where the caller knows the key already."""
-    samples: list[tuple[int, float]]
+    """None where they are wrong; `problem` says why."""
+    samples: list[tuple[int, float | Histogram]] = []
     """Milliseconds and values, as sent."""
-    histograms: int = 0
-    exemplars: int = 0
+    starts: dict[int, int] = {}
+    """Sample's milliseconds → when its counter began (milliseconds), where that was said."""
+    exemplars: list[PushedExemplar] = []
+    about: Described | None = None
     problem: str = ""
+    refused: list[str] = []
+    """Why some of its histograms were not read."""
 
 
 def read(body: bytes, proto: str, known: dict[bytes, Labels]) -> Iterator[PushedSeries]:
@@ -41,9 +74,27 @@ def read(body: bytes, proto: str, known: dict[bytes, Labels]) -> Iterator[Pushed
     `known` maps keys to labels and is added to.
     """
     try:
-        yield from _read_v2(body, known) if proto == V2 else _read_v1(body, known)
-    except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
+        yield from _read_v2(body) if proto == V2 else _read_v1(body, known)
+    except WRONG as error:
         raise bad_input(f"the body is not a {proto}: {error}") from None
+
+
+def descriptions(body: bytes) -> Iterator[Described]:
+    """The metadata of a 1.0 request; call it after `read` has found the body sound."""
+    for field, message in fields(body):
+        if field != 3 or not isinstance(message, bytes):
+            continue
+        kind, texts = 0, {2: "", 4: "", 5: ""}
+        for number, value in fields(message):
+            if number == 1 and isinstance(value, int):
+                kind = value
+            elif number in texts and isinstance(value, bytes):
+                texts[number] = value.decode("utf-8", "replace")
+        yield Described(texts[2], _kind(kind), texts[4], texts[5])
+
+
+def _kind(number: int) -> str:
+    return _KINDS[number] if number < len(_KINDS) else "unknown"
 
 
 def proto_of(content_type: str) -> str:
@@ -63,25 +114,25 @@ def proto_of(content_type: str) -> str:
 
 
 def _read_v1(body: bytes, known: dict[bytes, Labels]) -> Iterator[PushedSeries]:
-    for field, message in _fields(body):
+    for field, message in fields(body):
         if field == 1 and isinstance(message, bytes):
             yield _series_v1(message, known)
 
 
 def _series_v1(message: bytes, known: dict[bytes, Labels]) -> PushedSeries:
     pairs: list[bytes] = []
-    out = PushedSeries(b"", None, [])
-    for field, value in _fields(message):
+    out = PushedSeries(b"", None)
+    for field, value in fields(message):
         if not isinstance(value, bytes):
             continue
         if field == 1:
             pairs.append(value)
         elif field == 2:
-            out.samples.append(_sample(value))
+            _add_sample(out, value)
         elif field == 3:
-            out.exemplars += 1
+            out.exemplars.append(_exemplar(value, None))
         elif field == 4:
-            out.histograms += 1
+            _add_histogram(out, value)
     out.key = b"1" + b"".join(len(pair).to_bytes(4, "little") + pair for pair in pairs)
     if out.key not in known:
         named = [_pair(pair) for pair in pairs]
@@ -94,7 +145,7 @@ def _series_v1(message: bytes, known: dict[bytes, Labels]) -> PushedSeries:
 
 def _pair(message: bytes) -> tuple[str, str]:
     name = value = ""
-    for field, part in _fields(message):
+    for field, part in fields(message):
         if isinstance(part, bytes):
             if field == 1:
                 name = part.decode("utf-8")
@@ -103,10 +154,10 @@ def _pair(message: bytes) -> tuple[str, str]:
     return name, value
 
 
-def _read_v2(body: bytes, known: dict[bytes, Labels]) -> Iterator[PushedSeries]:
+def _read_v2(body: bytes) -> Iterator[PushedSeries]:
     symbols: list[str] = []
     later: list[bytes] = []
-    for field, value in _fields(body):
+    for field, value in fields(body):
         if field == 4 and isinstance(value, bytes):
             symbols.append(value.decode("utf-8"))
         elif field == 5 and isinstance(value, bytes):
@@ -119,27 +170,49 @@ def _read_v2(body: bytes, known: dict[bytes, Labels]) -> Iterator[PushedSeries]:
 
 def _series_v2(message: bytes, symbols: Sequence[str]) -> PushedSeries:
     references: list[int] = []
-    out = PushedSeries(b"", None, [])
-    for field, value in _fields(message):
+    out = PushedSeries(b"", None)
+    examples: list[bytes] = []
+    about = b""
+    for field, value in fields(message):
         if field == 1:
-            references += _packed(value) if isinstance(value, bytes) else [value]
+            references += packed(value) if isinstance(value, bytes) else [value]
         elif isinstance(value, bytes):
             if field == 2:
-                out.samples.append(_sample(value))
+                _add_sample(out, value)
             elif field == 3:
-                out.histograms += 1
+                _add_histogram(out, value)
             elif field == 4:
-                out.exemplars += 1
+                examples.append(value)
+            elif field == 5:
+                about = value
+    try:
+        named = _interned(references, symbols)
+        out.exemplars = [_exemplar(example, symbols) for example in examples]
+        out.problem = _wrong(named)
+        if not out.problem:
+            out.labels = {name: value for name, value in named if value}
+            out.about = _about(about, out.labels["__name__"], symbols) if about else None
+    except _MisfitError:
+        out.labels, out.problem = None, "a reference does not fit the symbols"
+    return out
+
+
+def _interned(references: Sequence[int], symbols: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs that references name; raises `_MisfitError` where they do not fit."""
     if len(references) % 2 or any(reference >= len(symbols) for reference in references):
-        out.problem = "labels_refs do not fit the symbols"
-        return out
-    named = [
+        raise _MisfitError
+    return [
         (symbols[name], symbols[value]) for name, value in zip(references[::2], references[1::2], strict=True)
     ]
-    out.problem = _wrong(named)
-    if not out.problem:
-        out.labels = {name: value for name, value in named if value}
-    return out
+
+
+def _about(message: bytes, name: str, symbols: Sequence[str]) -> Described:
+    found = {1: 0, 3: 0, 4: 0}
+    for field, value in fields(message):
+        if field in found and isinstance(value, int):
+            found[field] = value
+    ((text, unit),) = _interned((found[3], found[4]), symbols)
+    return Described(name, _kind(found[1]), text, unit)
 
 
 def _wrong(named: Sequence[tuple[str, str]]) -> str:
@@ -154,60 +227,52 @@ def _wrong(named: Sequence[tuple[str, str]]) -> str:
     return ""
 
 
-def _sample(message: bytes) -> tuple[int, float]:
-    value, at = 0.0, 0
-    for field, part in _fields(message):
+def _add_sample(out: PushedSeries, message: bytes) -> None:
+    value, at, start = 0.0, 0, 0
+    for field, part in fields(message):
         if field == 1 and isinstance(part, bytes):
-            value = _double(part)[0]
+            value = double(part)
         elif field == 2 and isinstance(part, int):
-            at = part - (1 << 64) if part >> 63 else part
-    return at, value
+            at = signed(part)
+        elif field == 3 and isinstance(part, int):
+            start = signed(part)
+    out.samples.append((at, value))
+    if start:
+        out.starts[at] = start
 
 
-def _packed(data: bytes) -> list[int]:
-    out, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        out.append(value)
+def _add_histogram(out: PushedSeries, message: bytes) -> None:
+    wire = read_pushed(message)
+    if is_stale(wire.sum):
+        out.samples.append((wire.at, STALE_NAN))
+        return
+    try:
+        out.samples.append((wire.at, histogram_of(wire)))
+    except ValueError as error:
+        out.refused.append(str(error))
+        return
+    if wire.start:
+        out.starts[wire.at] = wire.start
+
+
+def is_stale(value: float) -> bool:
+    """Whether a number is Prometheus' staleness marker."""
+    return struct.pack("<d", value) == _STALE
+
+
+def _exemplar(message: bytes, symbols: Sequence[str] | None) -> PushedExemplar:
+    out = PushedExemplar(0, 0.0, {})
+    references: list[int] = []
+    for field, value in fields(message):
+        if field == 1 and symbols is not None:
+            references += packed(value) if isinstance(value, bytes) else [value]
+        elif field == 1 and isinstance(value, bytes):
+            name, text = _pair(value)
+            out.labels[name] = text
+        elif field == 2 and isinstance(value, bytes):
+            out.value = double(value)
+        elif field == 3 and isinstance(value, int):
+            out.at = signed(value)
+    if symbols is not None:
+        out.labels = dict(_interned(references, symbols))
     return out
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Field numbers with their raw value: bytes, or the whole number of a varint."""
-    at, end = 0, len(data)
-    while at < end:
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if kind == 2:
-            size, at = _varint(data, at)
-            if at + size > end:
-                raise ValueError("a field is cut short")
-            yield tag >> 3, data[at : at + size]
-            at += size
-        elif kind == 0:
-            value, at = _varint(data, at)
-            yield tag >> 3, value
-        elif kind in _SKIP:
-            size = _SKIP[kind] or 0
-            if at + size > end:
-                raise ValueError("a field is cut short")
-            yield tag >> 3, data[at : at + size]
-            at += size
-        else:
-            raise ValueError(f"wire type {kind}")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    byte = data[at]
-    if byte < 0x80:
-        return byte, at + 1
-    value, shift = byte & 0x7F, 7
-    while True:
-        at += 1
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at + 1
-        shift += 7
-        if shift > 63:
-            raise ValueError("a varint is too long")

@@ -54,6 +54,9 @@ class Memory:
         blocks = [self._block(chosen, list(rows)) for rows in groups]
         return Selection(labels, [block for block in blocks if len(block.times)])
 
+    def close(self) -> None:
+        """Nothing is held open here."""
+
     @staticmethod
     def _block(chosen: list[tuple[Labels, dict[int, float | Histogram]]], rows: list[int]) -> Block:
         times = sorted({time for row in rows for time in chosen[row][1]})

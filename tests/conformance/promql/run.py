@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,14 @@ class Mismatch(Exception):
     """What differs."""
 
 
-def run(path: Path, *, shared: bool) -> list[Outcome]:
-    """The outcome of every eval of a script."""
-    memory = Memory(shared=shared)
+def run(path: Path, new: Callable[[], Memory]) -> list[Outcome]:
+    """The outcome of every eval of a script; `new` makes an empty store."""
+    memory = new()
     out: list[Outcome] = []
     for command in read(path):
         if isinstance(command, Clear):
-            memory = Memory(shared=shared)
+            memory.close()
+            memory = new()
         elif isinstance(command, Load):
             for labels, values in command.series:
                 memory.add(
@@ -63,6 +65,7 @@ def run(path: Path, *, shared: bool) -> list[Outcome]:
                 )
         else:
             out.append(Outcome(path.name, command.line, _try(command, memory)))
+    memory.close()
     return out
 
 

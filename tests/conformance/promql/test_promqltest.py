@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.conformance.promql.memory import Memory
 from tests.conformance.promql.run import Outcome, run
+from tests.conformance.promql.stored import Stored
 
 GAPS = Path(__file__).with_name("gaps.tsv")
 
@@ -29,7 +33,7 @@ def outcomes(material: Path) -> list[Outcome]:
     out: dict[tuple[str, int], Outcome] = {}
     for path in sorted((material / "promqltest" / "testdata").glob("*.test")):
         for shared in (True, False):
-            for outcome in run(path, shared=shared):
+            for outcome in run(path, partial(Memory, shared=shared)):
                 key = (outcome.file, outcome.line)
                 if key not in out or not out[key].failure:
                     out[key] = outcome
@@ -60,3 +64,25 @@ def test_the_corpus(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert {place: why for place, why in failing.items() if place not in known} == {}
     assert sorted(set(known) - set(failing)) == [], "these pass now: take them off gaps.tsv"
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.feature("M2")
+def test_the_corpus_through_the_real_store(
+    material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Loaded into day files and read back, open and sealed, every case answers as it does from memory."""
+    known = gaps()
+    failing: dict[str, str] = {}
+    passed = 0
+    files = sorted((material / "promqltest" / "testdata").glob("*.test"))
+    with asyncio.Runner() as runner:
+        for number, path in enumerate(files):
+            folder = tmp_path / path.stem
+            for outcome in run(path, lambda: Stored(folder, runner, sealed=number % 2 == 0)):  # noqa: B023
+                passed += not outcome.failure
+                if outcome.failure and f"{outcome.file}:{outcome.line}" not in known:
+                    failing[f"{outcome.file}:{outcome.line}"] = outcome.failure
+    with capsys.disabled():
+        print(f"\npromqltest through the store: {passed} passed, {len(failing)} failed")
+    assert failing == {}
