@@ -6,11 +6,12 @@ import json
 from contextvars import ContextVar
 from urllib.parse import quote
 
+from mamimon import otlp
 from mamimon.accounts.access import requirement
 from mamimon.accounts.model import ANYBODY, Actor
 from mamimon.accounts.people import People, session_cookie
 from mamimon.http import AsgiApp, Receive, Scope, Send, answer, header
-from mamimon.problems import Problem
+from mamimon.problems import Kind, Problem
 from mamimon.storage import Core
 
 current_actor: ContextVar[Actor] = ContextVar("mamimon_actor", default=ANYBODY)
@@ -64,6 +65,17 @@ async def _refuse(
     if retry_after_s is not None:
         headers.append(("retry-after", str(max(1, round(retry_after_s)))))
     path = scope["path"]
+    if path.startswith("/v1/"):
+        problem = (
+            Kind.UNAUTHENTICATED if status == 401 else Kind.FORBIDDEN if status == 403 else Kind.TOO_MANY
+        )
+        try:
+            encoding = otlp.content_type(scope)
+        except Problem:
+            encoding = otlp.JSON
+        refused = otlp.status_body(Problem(problem, detail), encoding)
+        await answer(send, status, refused, content_type=encoding, headers=headers)
+        return
     if path == "/es" or path.startswith("/es/"):
         headers.append(("x-elastic-product", "Elasticsearch"))
         cause = {"type": "security_exception", "reason": detail}

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mamimon.metrics.histogram import CUSTOM, Hint, Histogram
-from mamimon.metrics.wire.protobuf import double, doubles, fields, packed, signed, zigzag
+from mamimon.protobuf import double, doubles, fields, packed, signed, zigzag
 
 MOST_BUCKETS = 16_384
 HINTS: tuple[Hint, ...] = ("unknown", "reset", "not_reset", "gauge")

@@ -15,8 +15,8 @@ import msgspec
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import STALE_NAN, Labels
 from mamimon.metrics.wire.native import histogram_of, read_pushed
-from mamimon.metrics.wire.protobuf import WRONG, double, fields, packed, signed
 from mamimon.problems import Problem, bad_input
+from mamimon.protobuf import BROKEN, double, fields, packed, signed
 
 V1 = "prometheus.WriteRequest"
 V2 = "io.prometheus.write.v2.Request"
@@ -75,7 +75,7 @@ def read(body: bytes, proto: str, known: dict[bytes, Labels]) -> Iterator[Pushed
     """
     try:
         yield from _read_v2(body) if proto == V2 else _read_v1(body, known)
-    except WRONG as error:
+    except BROKEN as error:
         raise bad_input(f"the body is not a {proto}: {error}") from None
 
 
