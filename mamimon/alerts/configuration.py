@@ -12,6 +12,7 @@ import yaml
 from mamimon.alerts import intervals
 from mamimon.alerts.matchers import Matcher, make, parse
 from mamimon.alerts.model import duration
+from mamimon.alerts.receiver_checks import check_global, check_receiver
 from mamimon.alerts.routing import Receiver, Route, Routing, Target, settings_mail, settings_people
 from mamimon.alerts.silences import Inhibition
 from mamimon.alerts.templates import TemplateError
@@ -118,6 +119,7 @@ class _Reader:
     def read(self, raw: Any, text: str) -> Routing:
         top = _known(raw, _TOP, "the configuration")
         self._global = top.get("global") or {}
+        _guard(self._global, check_global, self._global)
         receivers: dict[str, Receiver] = {}
         for one in top.get("receivers") or []:
             receiver = _guard(one, self._receiver, one)
@@ -173,6 +175,8 @@ class _Reader:
         ]
         for key, value in (raw.get(f"{prefix}match_re") or {}).items():
             if key != "__line__":
+                if value is None:
+                    raise bad_input(f'invalid regexp value for "{key}"')
                 found.append(make(str(key), "=~", str(value)))
         for text in raw.get(f"{prefix}matchers") or []:
             found.extend(parse(str(text)))
@@ -233,6 +237,7 @@ class _Reader:
             make_target = _KINDS.get(kind)
             for number, one in enumerate(configs or []):
                 ref = f"{name}/{kind}/{number}"
+                _guard(one, check_receiver, kind, one or {}, self._global)
                 if make_target is None:
                     receiver.unsupported.append(kind)
                     continue
@@ -244,8 +249,6 @@ class _Reader:
 
     def secret(self, raw: Mapping[str, Any], key: str, fallback: str = "") -> str:
         """A value, or what its `<key>_file` holds, or the global one."""
-        if raw.get(key) and raw.get(f"{key}_file"):
-            raise bad_input(f"at most one of {key} & {key}_file must be configured")
         for source, name in ((raw, key), (self._global, fallback)):
             if name and source.get(name):
                 return str(source[name])

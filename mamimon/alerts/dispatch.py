@@ -239,7 +239,11 @@ class Dispatcher:
             receiver=route.receiver,
             group_key=group.key,
             group_labels=group.labels,
-            alerts=shown[:IN_MESSAGE],
+            # A sender outside gives an end in the future, until it sends again; that is no end to tell of.
+            alerts=[
+                one if one.resolved(now) else msgspec.structs.replace(one, ends_at=None)
+                for one in shown[:IN_MESSAGE]
+            ],
             more=max(0, len(shown) - IN_MESSAGE),
             at=now,
         )

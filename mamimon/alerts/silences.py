@@ -73,9 +73,11 @@ class Silences:
         expire the old one. Raises `Problem`.
         """
         if not silence.matchers:
-            raise bad_input("silence invalid: at least one matcher required")
+            raise bad_input("invalid silence: matcher set 0: at least one matcher required")
         if all(one.matches({}) for one in silence.matchers):
-            raise bad_input("silence invalid: at least one matcher must not match the empty string")
+            raise bad_input(
+                "invalid silence: matcher set 0: at least one matcher must not match the empty string"
+            )
         if silence.ends_at <= silence.starts_at:
             raise bad_input("silence invalid: end time must not be before start time")
         if silence.ends_at <= now:
