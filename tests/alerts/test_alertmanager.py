@@ -60,8 +60,9 @@ def iso(seconds: float) -> str:
 
 
 @pytest.fixture
-def routed(start: Callable[..., Any], hook: Hook, tmp_path: Path) -> Any:
-    """A server with an alertmanager.yml whose receivers post to `hook`."""
+def routed(start: Callable[..., Any], clock: ManualClock, hook: Hook, tmp_path: Path) -> Any:
+    """A server with an alertmanager.yml whose receivers post to `hook`; it is noon in Istanbul."""
+    clock.jump(clock.now() // 86_400 * 86_400 + 9 * 3600 - clock.now())
     file = tmp_path / "alertmanager.yml"
     file.write_text(CONFIG.format(url=hook.url))
     return start(alerts={"alertmanager_config": str(file), "builtin_rules": False})
@@ -87,6 +88,23 @@ def test_routes_groups_and_the_webhooks_json(routed: Any, clock: ManualClock, ho
     assert body["commonLabels"] == {"alertname": "Slow", "team": "db", "service": "api", "cluster": "a"}
     groups = routed.client.get(f"{API}/alerts/groups", params={"receiver": "db"}).json()
     assert [len(group["alerts"]) for group in groups] == [2]
+
+
+@pytest.mark.feature("A2")
+def test_a_route_is_silent_in_its_mute_time(routed: Any, clock: ManualClock, hook: Hook) -> None:
+    """At 23:00 in Istanbul the route with `mute_time_intervals: [nights]` tells nobody, the others do."""
+    clock.jump(11 * 3600)
+    send(
+        routed,
+        {"alertname": "Slow", "service": "web"},
+        {"alertname": "Slow", "team": "db"},
+        endsAt=forever(clock),
+    )
+    step(clock, 15)
+    wait_until(lambda: hook.posts, what="the other receiver")
+    assert {path.rsplit("/", 1)[1] for path in hook.paths} == {"db"}
+    groups = routed.client.get(f"{API}/alerts/groups", params={"receiver": "web"}).json()
+    assert [one["status"]["mutedBy"] for group in groups for one in group["alerts"]] == [["nights"]]
 
 
 @pytest.mark.feature("A2")

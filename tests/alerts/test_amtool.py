@@ -187,7 +187,7 @@ KNOWN = {
 @pytest.mark.peer("amtool")
 @pytest.mark.feature("A2")
 def test_configurations_get_amtools_verdict(material: Path) -> None:
-    """Each configuration of Alertmanager's own tests that amtool accepts is accepted, each refused refused."""
+    """Of Alertmanager's own test configurations we accept those that amtool accepts, and no others."""
     files = sorted(
         path
         for path in (material / "alertmanager").rglob("*.y*ml")
@@ -216,7 +216,7 @@ def test_configurations_get_amtools_verdict(material: Path) -> None:
 def test_a_real_prometheus_sends_its_alerts_to_us(
     process: Callable[..., Any], hook: Hook, tmp_path: Path
 ) -> None:
-    """Prometheus' own rule fires, arrives by its own sender, is delivered, and is resolved when it says so."""
+    """An alert of Prometheus' own arrives by its sender, is delivered, and is over when it says so."""
     file = tmp_path / "alertmanager.yml"
     file.write_text(
         "route: {receiver: all, group_wait: 0s, group_interval: 1s, group_by: [alertname]}\n"
