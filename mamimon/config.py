@@ -101,6 +101,7 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     out_of_order_s: Annotated[float, _number("How late a pushed sample may be.", 0)] = 1800.0
     head_bytes: Annotated[int, _number("Memory for decoded recent samples.", MIB)] = 128 * MIB
     scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
+    admin_api: Annotated[bool, _text("Let admins delete series and take snapshots over HTTP.")] = False
 
 
 class ErrorSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

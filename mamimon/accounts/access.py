@@ -18,13 +18,14 @@ _PUBLIC = re.compile(
 )
 _INGEST = re.compile(
     r"^/es/(.+/)?(_bulk|_doc|_create)(/|$)"
-    r"|^/api/v1/write$|^/api/v2/write$|^/v1/(logs|metrics|traces)$|^/loki/api/v1/push$"
+    r"|^/api/v1/write$|^/api/v2/write$|^/api/v1/otlp/v1/metrics$|^/v1/(logs|metrics|traces)$|^/loki/api/v1/push$"
     r"|^/metrics/job(@base64)?/|^/api/mamimon/(logs|events|deploys)$"
 )
 # Questions that are put by POST because they are long.
 _ASKED_BY_POST = re.compile(
     r"^/es/(.+/)?(_search|_msearch|_count|_field_caps|_mget|_pit|_validate/query|_search/scroll|_refresh)(/|$)"
     r"|^/api/v1/(query|query_range|query_exemplars|series|labels|format_query|parse_query|read)$"
+    r"|^/api/v1/search/"
 )
 _ADMIN = re.compile(
     r"^/settings(/|$)|^/api/v1/admin/|^/api/mamimon/((users|tokens|settings|backup|cleanup)(/|$)|events/keys)"

@@ -7,6 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from mamimon.metrics.store import SeriesStore
 from mamimon.problems import Kind, Problem
 from mamimon.storage import Core
@@ -14,8 +16,16 @@ from mamimon.storage import Core
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mamimon.metrics.model import Labels, Matcher, QueryResult
+    from mamimon.metrics.model import Labels, Matcher, QueryResult, Selection
     from mamimon.metrics.store.dayfile import ExemplarRow
+
+
+class Spent(msgspec.Struct):
+    """What answering a question took: seconds waiting for a thread and evaluating, samples loaded."""
+
+    queued_s: float = 0.0
+    evaluated_s: float = 0.0
+    samples: int = 0
 
 
 class SeriesBackend(Protocol):
@@ -44,29 +54,51 @@ class LocalBackend:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="promql")
 
     async def instant(
-        self, expr: str, at: float | None = None, *, timeout_s: float | None = None
+        self,
+        expr: str,
+        at: float | None = None,
+        *,
+        timeout_s: float | None = None,
+        lookback_s: float | None = None,
+        spent: Spent | None = None,
     ) -> QueryResult:
-        """See `SeriesBackend.instant`."""
+        """See `SeriesBackend.instant`; `spent` is filled in, `lookback_s` stands in for the setting."""
         at_ms = round((self._core.clock.now() if at is None else at) * 1000)
-        return await self._evaluate(expr, at_ms, at_ms, 0, timeout_s)
+        return await self._evaluate(expr, (at_ms, at_ms, 0), timeout_s, lookback_s, spent)
 
     async def range(
-        self, expr: str, start: float, end: float, step_s: float, *, timeout_s: float | None = None
+        self,
+        expr: str,
+        start: float,
+        end: float,
+        step_s: float,
+        *,
+        timeout_s: float | None = None,
+        lookback_s: float | None = None,
+        spent: Spent | None = None,
     ) -> QueryResult:
-        """See `SeriesBackend.range`."""
-        step_ms = max(1, round(step_s * 1000))
-        return await self._evaluate(expr, round(start * 1000), round(end * 1000), step_ms, timeout_s)
+        """See `SeriesBackend.range` and `instant`."""
+        at = round(start * 1000), round(end * 1000), max(1, round(step_s * 1000))
+        return await self._evaluate(expr, at, timeout_s, lookback_s, spent)
 
     async def _evaluate(
-        self, expr: str, start: int, end: int, step: int, timeout_s: float | None
+        self,
+        expr: str,
+        at: tuple[int, int, int],
+        timeout_s: float | None,
+        lookback_s: float | None,
+        spent: Spent | None,
     ) -> QueryResult:
         limit = self._settings.query_timeout_s
-        deadline = time.monotonic() + (min(timeout_s, limit) if timeout_s else limit)
+        asked = time.monotonic()
+        deadline = asked + (limit if timeout_s is None else min(timeout_s, limit))
+        lookback = lookback_s or self._settings.lookback_s
         stopped = False
 
         def work() -> QueryResult:
             from mamimon.metrics.promql import PromQLError, evaluate
 
+            began = time.monotonic()
             source = self._store.source(
                 max_samples=self._settings.query_max_samples, deadline=deadline, stopped=lambda: stopped
             )
@@ -74,10 +106,8 @@ class LocalBackend:
                 return evaluate(
                     source,
                     expr,
-                    start,
-                    end,
-                    step,
-                    lookback_ms=round(self._settings.lookback_s * 1000),
+                    *at,
+                    lookback_ms=round(lookback * 1000),
                     max_samples=self._settings.query_max_samples,
                     deadline=deadline,
                     stopped=lambda: stopped,
@@ -86,6 +116,10 @@ class LocalBackend:
                 kinds = {"bad_data": Kind.BAD_INPUT, "execution": Kind.UNPROCESSABLE, "timeout": Kind.TIMEOUT}
                 # "canceled" reaches nobody: who asked has gone.
                 raise Problem(kinds.get(error.kind, Kind.UNAVAILABLE), str(error)) from None
+            finally:
+                if spent is not None:
+                    spent.queued_s, spent.evaluated_s = began - asked, time.monotonic() - began
+                    spent.samples = source.loaded
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -98,6 +132,16 @@ class LocalBackend:
         """The label sets that match one of the selectors between two epoch seconds."""
         return await asyncio.get_running_loop().run_in_executor(
             self._pool, self._store.series, selectors, round(start * 1000), round(end * 1000)
+        )
+
+    async def select(self, matchers: Sequence[Matcher], start: int, end: int) -> Selection:
+        """The raw samples of matching series, `start <= t <= end` (ms), within the budget of a question."""
+        source = self._store.source(
+            max_samples=self._settings.query_max_samples,
+            deadline=time.monotonic() + self._settings.query_timeout_s,
+        )
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, source.select, matchers, start, end
         )
 
     async def exemplars(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mamimon.metrics.routes.admin import admin_handlers
 from mamimon.metrics.routes.chart import chart_handlers
 from mamimon.metrics.routes.federation import federation_handlers
+from mamimon.metrics.routes.expressions import expression_handlers
+from mamimon.metrics.routes.inside import inside_handlers
 from mamimon.metrics.routes.push import push_handlers
 from mamimon.metrics.routes.questions import question_handlers
+from mamimon.metrics.routes.read import read_handlers
 from mamimon.metrics.routes.series import series_handlers
 from mamimon.metrics.routes.status import status_handlers
+from mamimon.metrics.routes.targets import pool_handlers, target_handlers
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -27,9 +32,15 @@ def api_handlers(
     """Every handler of the API."""
     return [
         *question_handlers(core, backend),
-        *series_handlers(core, store, backend, scraper, pusher),
+        *expression_handlers(backend),
+        *series_handlers(core, store, backend),
         *federation_handlers(core, store, scraper),
+        *target_handlers(scraper),
+        *pool_handlers(scraper, pusher),
         *status_handlers(core, store, scraper),
+        *inside_handlers(core, store, scraper),
         *chart_handlers(core, backend),
+        *admin_handlers(core, store),
+        *read_handlers(core, backend, scraper),
         *push_handlers(core, pusher),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -34,6 +35,11 @@ _ERROR_TYPES = {
 }
 _encode = msgspec.json.Encoder().encode
 _MAX_FORM_BYTES = 10 * 1024 * 1024
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+_EMPTY = "vector selector must contain at least one non-empty matcher"
+LIMITED = "results truncated due to limit"
 
 
 class Parameters:
@@ -53,7 +59,7 @@ class Parameters:
     def time(self, name: str, default: float) -> float:
         """An instant in epoch seconds: a number or RFC 3339."""
         text = self.get(name)
-        return default if not text else _time(name, text)
+        return default if not text else _time(name, text, f"invalid time value for '{name}': ")
 
     def needed_time(self, name: str) -> float:
         """An instant that must be given."""
@@ -69,22 +75,40 @@ class Parameters:
         except ValueError:
             found = duration(text)
             if found is None:
-                reason = f"cannot parse {_quoted(text)} to a valid duration"
-                raise bad_input(f"invalid parameter {_quoted(name)}: {reason}") from None
+                reason = f"cannot parse {quoted(text)} to a valid duration"
+                raise bad_input(f"invalid parameter {quoted(name)}: {reason}") from None
             return found
         if not math.isfinite(seconds) or abs(seconds) > 9.2e9:
-            reason = f"cannot parse {_quoted(text)} to a valid duration. It overflows int64"
-            raise bad_input(f"invalid parameter {_quoted(name)}: {reason}")
+            reason = f"cannot parse {quoted(text)} to a valid duration. It overflows int64"
+            raise bad_input(f"invalid parameter {quoted(name)}: {reason}")
         return seconds
 
     def limit(self) -> int:
         """The most entries that are wanted; 0 is no limit."""
-        text = self.get("limit")
+        limit = self.integer("limit")
+        if limit < 0:
+            raise bad_input('invalid parameter "limit": limit must be non-negative')
+        return limit
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """A whole number."""
+        text = self.get(name)
         if not text:
-            return 0
-        if not text.isdigit():
-            raise bad_input(f'invalid parameter "limit": {_quoted(text)} is not a whole number')
+            return default
+        if not _WHOLE.fullmatch(text):
+            reason = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
+            raise bad_input(f"invalid parameter {quoted(name)}: {reason}")
         return int(text)
+
+    def flag(self, name: str) -> bool:
+        """A truth value as Go's ParseBool reads it; False where it is not given."""
+        text = self.get(name)
+        if text in _TRUE:
+            return True
+        if text and text not in _FALSE:
+            reason = f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax"
+            raise bad_input(f"invalid parameter {quoted(name)}: {reason}")
+        return False
 
 
 def selector(text: str) -> list[Matcher]:
@@ -94,7 +118,8 @@ def selector(text: str) -> list[Matcher]:
     try:
         return matchers_of(text)
     except PromQLError as error:
-        raise bad_input(f'invalid parameter "match[]": {error}') from None
+        reason = "match[] must contain at least one non-empty matcher" if _EMPTY in str(error) else error
+        raise bad_input(f'invalid parameter "match[]": {reason}') from None
 
 
 async def parameters(request: Request[Any, Any, Any]) -> Parameters:
@@ -109,24 +134,25 @@ async def parameters(request: Request[Any, Any, Any]) -> Parameters:
     return Parameters(items)
 
 
-def _time(name: str, text: str) -> float:
+def _time(name: str, text: str, prefix: str = "") -> float:
     try:
         value = float(text)
     except ValueError:
         try:
             moment = dt.datetime.fromisoformat(text)
         except ValueError:
-            reason = f"cannot parse {_quoted(text)} to a valid timestamp"
-            raise bad_input(f"invalid parameter {_quoted(name)}: {reason}") from None
+            reason = f"{prefix}cannot parse {quoted(text)} to a valid timestamp"
+            raise bad_input(f"invalid parameter {quoted(name)}: {reason}") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
     if not math.isfinite(value) or abs(value) > 9.2e12:
         raise bad_input(
-            f"invalid parameter {_quoted(name)}: cannot parse {_quoted(text)} to a valid timestamp"
+            f"invalid parameter {quoted(name)}: {prefix}cannot parse {quoted(text)} to a valid timestamp"
         )
     return value
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as messages show it, cut to 200 characters."""
     return msgspec.json.encode(text[:200]).decode()
 
 
@@ -155,8 +181,11 @@ def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     return Response(_encode(body), media_type="application/json", status_code=status, headers=headers)
 
 
-def result(answer: QueryResult) -> Response[bytes]:
-    """A query's result; numbers are written from the arrays, without an object a sample."""
+def result(answer: QueryResult, stats: bytes = b"") -> Response[bytes]:
+    """A query's result; numbers are written from the arrays, without an object a sample.
+
+    `stats` is JSON that goes beside the result.
+    """
     if answer.kind == "matrix":
         parts = _raw(answer) if answer.series else _matrix(answer)
         data = '{"resultType":"matrix","result":[' + ",".join(parts) + "]}"
@@ -175,7 +204,10 @@ def result(answer: QueryResult) -> Response[bytes]:
     else:
         text = _encode(answer.text).decode()
         data = f'{{"resultType":"string","result":[{_stamp(int(answer.times[0]))},{text}]}}'
-    return _json(b'"data":' + data.encode("utf-8", "replace"), answer.warnings, answer.infos)
+    raw = data.encode("utf-8", "replace")
+    if stats:
+        raw = raw[:-1] + b',"stats":' + stats + b"}"
+    return _json(b'"data":' + raw, answer.warnings, answer.infos)
 
 
 def _first_points(answer: QueryResult) -> list[float | Histogram]:

@@ -1,40 +1,47 @@
-"""`/api/v1/query`, `/api/v1/query_range` and what only reads a query's text."""
+"""`/api/v1/query` and `/api/v1/query_range`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar import HttpMethod, Request, Response, get, route
+from litestar import HttpMethod, Request, Response, route
 
-from mamimon.metrics.routes.answer import Parameters, failure, number, parameters, result, success
+from mamimon.metrics.query import Spent
+from mamimon.metrics.routes.answer import LIMITED, Parameters, failure, parameters, quoted, result
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.metrics.model import QueryResult
     from mamimon.metrics.query import LocalBackend
     from mamimon.storage import Core
 
-BOTH = [HttpMethod.GET, HttpMethod.POST]
+_BOTH = [HttpMethod.GET, HttpMethod.POST]
 MAX_POINTS = 11_000
-MAX_EXEMPLARS = 10_000
 
 
 def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
-    """The handlers that evaluate or read PromQL."""
+    """The handlers that evaluate PromQL."""
 
-    @route("/api/v1/query", http_method=BOTH, exception_handlers={Problem: failure}, status_code=200)
+    @route("/api/v1/query", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
     async def query(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Evaluate at one instant (Prometheus: instant queries)."""
         given = await parameters(request)
+        limit = given.limit()
         at = given.time("time", core.clock.now())
-        return result(await backend.instant(_text(given), at, timeout_s=given.duration("timeout")))
+        spent = Spent()
+        answer = await backend.instant(
+            _text(given), at, timeout_s=given.duration("timeout"), lookback_s=_lookback(given), spent=spent
+        )
+        return _answered(given, answer, limit, spent)
 
-    @route("/api/v1/query_range", http_method=BOTH, exception_handlers={Problem: failure}, status_code=200)
+    @route("/api/v1/query_range", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
     async def query_range(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Evaluate over a range (Prometheus: range queries)."""
         given = await parameters(request)
+        limit = given.limit()
         start, end = given.needed_time("start"), given.needed_time("end")
         if end < start:
             raise bad_input('invalid parameter "end": end timestamp must not be before start time')
@@ -44,70 +51,62 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
         if step <= 0:
             reason = "zero or negative query resolution step widths are not accepted. Try a positive integer"
             raise bad_input(f'invalid parameter "step": {reason}')
-        if (end - start) / step > MAX_POINTS:
+        if (end - start) // step > MAX_POINTS:
             raise bad_input(
                 "exceeded maximum resolution of 11,000 points per timeseries. "
                 "Try decreasing the query resolution (?step=XX)"
             )
-        return result(
-            await backend.range(_text(given), start, end, step, timeout_s=given.duration("timeout"))
+        spent = Spent()
+        timeout, lookback = given.duration("timeout"), _lookback(given)
+        answer = await backend.range(
+            _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
         )
+        return _answered(given, answer, limit, spent)
 
-    @route("/api/v1/format_query", http_method=BOTH, exception_handlers={Problem: failure}, status_code=200)
-    async def format_query(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The query, laid out."""
-        from mamimon.metrics.promql import PromQLError, parse, pretty
-
-        try:
-            return success(pretty(parse(_text(await parameters(request)))))
-        except PromQLError as error:
-            raise bad_input(f'invalid parameter "query": {error}') from None
-
-    @route(
-        "/api/v1/query_exemplars", http_method=BOTH, exception_handlers={Problem: failure}, status_code=200
-    )
-    async def query_exemplars(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Exemplars of the series that a query selects; the newest `limit` (at most 10,000)."""
-        from mamimon.metrics.promql import PromQLError, parse
-        from mamimon.metrics.promql.ast import Selector, walk
-
-        given = await parameters(request)
-        start, end = given.needed_time("start"), given.needed_time("end")
-        if end < start:
-            raise bad_input("end timestamp must not be before start timestamp")
-        try:
-            nodes = list(walk(parse(_text(given))))
-        except PromQLError as error:
-            raise bad_input(f'invalid parameter "query": {error}') from None
-        selectors = [list(node.matchers) for node in nodes if isinstance(node, Selector)]
-        limit = min(given.limit() or MAX_EXEMPLARS, MAX_EXEMPLARS)
-        found = await backend.exemplars(selectors, start, end, limit)
-        return success(
-            [
-                {
-                    "seriesLabels": labels,
-                    "exemplars": [_exemplar(at, value, text) for _, at, value, text in rows],
-                }
-                for labels, rows in found
-            ]
-        )
-
-    return [query, query_range, format_query, query_exemplars, words]
+    return [query, query_range]
 
 
-@get("/api/mamimon/promql/words", sync_to_thread=False)
-def words() -> dict[str, Any]:
-    """The functions and aggregators with their help, for completion."""
-    from mamimon.metrics.promql import AGGREGATOR_HELP, FUNCTIONS
-
-    functions = [
-        {"name": one.name, "signature": one.signature, "help": one.help} for one in FUNCTIONS.values()
-    ]
-    return {"functions": functions, "aggregators": list(AGGREGATOR_HELP), "help": AGGREGATOR_HELP}
+def _lookback(given: Parameters) -> float | None:
+    try:
+        return given.duration("lookback_delta")
+    except Problem as problem:
+        reason = problem.detail.removeprefix('invalid parameter "lookback_delta": ')
+        raise bad_input(f"error parsing lookback delta duration: {reason}") from None
 
 
-def _exemplar(at: int, value: float, labels: str) -> dict[str, Any]:
-    return {"labels": msgspec.Raw(labels.encode()), "value": number(value), "timestamp": at / 1000}
+def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Response[bytes]:
+    if limit and answer.kind in ("vector", "matrix") and len(answer.labels) > limit:
+        _cut(answer, limit)
+        answer.warnings = [*answer.warnings, LIMITED]
+    wanted = given.get("stats")
+    if not wanted:
+        return result(answer)
+    if wanted not in ("true", "all"):
+        answer.warnings = [
+            *answer.warnings,
+            f'value {quoted(wanted)} for parameter "stats" is deprecated and will be rejected in the next '
+            'major release, use "true" or "all"',
+        ]
+    timings = {
+        "evalTotalTime": spent.evaluated_s,
+        "resultSortTime": 0,
+        "queryPreparationTime": 0,
+        "innerEvalTime": spent.evaluated_s,
+        "execQueueTime": spent.queued_s,
+        "execTotalTime": spent.queued_s + spent.evaluated_s,
+    }
+    # The engine works on whole matrices: all that is read is held at once.
+    read = dict.fromkeys(("totalQueryableSamples", "samplesRead", "peakSamples"), spent.samples)
+    return result(answer, msgspec.json.encode({"timings": timings, "samples": read}))
+
+
+def _cut(answer: QueryResult, limit: int) -> None:
+    """Leave the first `limit` series."""
+    answer.labels = answer.labels[:limit]
+    answer.values, answer.present = answer.values[:limit], answer.present[:limit]
+    answer.series, answer.series_histograms = answer.series[:limit], answer.series_histograms[:limit]
+    if answer.histograms is not None:
+        answer.histograms = answer.histograms[:limit]
 
 
 def _text(given: Parameters) -> str:

@@ -1,4 +1,4 @@
-"""What series there are: `/api/v1/series`, labels, label values, metadata."""
+"""What series there are: `/api/v1/series`, labels, label values."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ from typing import TYPE_CHECKING, Any
 from litestar import HttpMethod, Request, Response, get, route
 from litestar.params import FromPath
 
-from mamimon.metrics.routes.answer import Parameters, failure, parameters, selector, success
+from mamimon.metrics.routes.answer import LIMITED, Parameters, failure, parameters, selector, success
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
-    from mamimon.metrics.ingest import Pusher
     from mamimon.metrics.model import Labels
     from mamimon.metrics.query import LocalBackend
-    from mamimon.metrics.scrape.loop import Scraper
     from mamimon.metrics.store import SeriesStore
     from mamimon.storage import Core
 
 _BOTH = [HttpMethod.GET, HttpMethod.POST]
 _ALL_TIME_S = 30 * 86_400.0
-_LIMITED = "results truncated due to limit"
 
 
-def series_handlers(
-    core: Core, store: SeriesStore, backend: LocalBackend, scraper: Scraper, pusher: Pusher
-) -> list[ControllerRouterHandler]:
+def series_handlers(core: Core, store: SeriesStore, backend: LocalBackend) -> list[ControllerRouterHandler]:
     """The handlers about series and labels."""
 
     def window(given: Parameters) -> tuple[float, float]:
@@ -69,34 +64,7 @@ def series_handlers(
         given = await parameters(request)
         return _limited(await distinct(given, _decoded(name)), given.limit())
 
-    @get("/api/v1/metadata", exception_handlers={Problem: failure})
-    async def metadata(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Type, help and unit by metric, as the targets say."""
-        given = await parameters(request)
-        found = _descriptions(scraper, pusher)
-        wanted = given.get("metric")
-        names = [wanted] if wanted in found else [] if wanted else sorted(found)
-        limit = given.limit()
-        return success({name: found[name] for name in (names[:limit] if limit else names)})
-
-    return [series, labels, values, metadata]
-
-
-def _descriptions(scraper: Scraper, pusher: Pusher) -> dict[str, list[dict[str, str]]]:
-    """What targets and senders say of each metric, each saying once."""
-    found: dict[str, list[dict[str, str]]] = {}
-    said = [
-        (family, one.kind, one.help, one.unit)
-        for target in scraper.targets
-        for family, one in target.metadata.items()
-    ]
-    said += [(one.name, one.kind, one.help, one.unit) for one in pusher.described.values()]
-    for family, kind, text, unit in said:
-        entry = {"type": kind, "help": text, "unit": unit}
-        known = found.setdefault(family, [])
-        if entry not in known:
-            known.append(entry)
-    return found
+    return [series, labels, values]
 
 
 def _indexed(store: SeriesStore, name: str | None, start: int, end: int) -> list[str]:
@@ -108,7 +76,7 @@ def _indexed(store: SeriesStore, name: str | None, start: int, end: int) -> list
 
 def _limited(items: list[Any], limit: int) -> Response[bytes]:
     if limit and len(items) > limit:
-        return success(items[:limit], warnings=[_LIMITED])
+        return success(items[:limit], warnings=[LIMITED])
     return success(items)
 
 

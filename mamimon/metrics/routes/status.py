@@ -1,7 +1,8 @@
-"""Targets and the state of the server, in Prometheus' shapes; its health endpoints."""
+"""The state of the server, in Prometheus' shapes; its health endpoints."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import platform
 from typing import TYPE_CHECKING, Any
@@ -11,49 +12,24 @@ from litestar import HttpMethod, MediaType, Request, Response, get, route
 import mamimon
 from mamimon.config import ConfigError
 from mamimon.metrics.routes.answer import failure, parameters, success
-from mamimon.problems import Problem
+from mamimon.problems import Problem, bad_input
 from mamimon.storage.days import day_start
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.metrics.scrape.loop import Scraper
-    from mamimon.metrics.scrape.target import ScrapedTarget
     from mamimon.metrics.store import SeriesStore
     from mamimon.storage import Core
 
 # The release whose API and PromQL we follow; clients compare it.
 PROMETHEUS_VERSION = "3.14.0"
+_MAX_TSDB = 10_000
 
 
 def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[ControllerRouterHandler]:
-    """`/api/v1/targets`, `/api/v1/status/*`, `/-/healthy`, `/-/ready`."""
+    """`/api/v1/status/*`, `/-/healthy`, `/-/ready`, `/-/reload`."""
     started = core.clock.now()
-
-    @get("/api/v1/targets", exception_handlers={Problem: failure})
-    async def targets(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Every target with its last scrape."""
-        given = await parameters(request)
-        state = given.get("state", "any")
-        pool = given.get("scrapePool")
-        active = [_target(one) for one in scraper.targets if pool in ("", one.job.name)]
-        dropped = [
-            {"discoveredLabels": labels, "scrapePool": job}
-            for job, found in scraper.dropped.items()
-            for labels in found
-        ]
-        return success(
-            {
-                "activeTargets": [] if state == "dropped" else active,
-                "droppedTargets": [] if state == "active" else dropped,
-                "droppedTargetCounts": {job: len(found) for job, found in scraper.dropped.items()},
-            }
-        )
-
-    @get("/api/v1/scrape_pools", sync_to_thread=False)
-    def scrape_pools() -> Response[bytes]:
-        """The names of the jobs."""
-        return success({"scrapePools": sorted({one.job.name for one in scraper.targets})})
 
     @get("/api/v1/status/buildinfo", sync_to_thread=False)
     def buildinfo() -> Response[bytes]:
@@ -86,8 +62,9 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
                 "query.timeout": f"{settings.query_timeout_s:g}s",
                 "storage.tsdb.path": str(store.directory),
                 "storage.tsdb.retention.time": f"{settings.retention_days}d",
-                "web.enable-admin-api": "false",
+                "web.enable-admin-api": _said(settings.admin_api),
                 "web.enable-lifecycle": "true",
+                "web.enable-otlp-receiver": "true",
                 "web.enable-remote-write-receiver": "true",
             }
         )
@@ -97,12 +74,12 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
         """When the server started and what it keeps."""
         return success(
             {
-                "startTime": _rfc3339(started),
+                "startTime": rfc3339(started),
                 "CWD": str(core.data_dir),
                 "hostname": platform.node(),
-                "serverTime": _rfc3339(core.clock.now()),
+                "serverTime": rfc3339(core.clock.now()),
                 "reloadConfigSuccess": scraper.reload_ok,
-                "lastConfigTime": _rfc3339(scraper.reloaded_at),
+                "lastConfigTime": rfc3339(scraper.reloaded_at),
                 "corruptionCount": 0,
                 "goroutineCount": 0,
                 "GOMAXPROCS": 1,
@@ -116,10 +93,14 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
     @get("/api/v1/status/tsdb", exception_handlers={Problem: failure})
     async def tsdb(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Cardinality of today: the largest metrics and labels."""
-        import asyncio
-
-        limit = (await parameters(request)).limit() or 10
-        return success(await asyncio.to_thread(_cardinality, store, min(limit, 10_000)))
+        given = await parameters(request)
+        text = given.get("limit")
+        limit = int(text) if text.isdigit() else 0 if text else 10
+        if limit < 1:
+            raise bad_input("limit must be a positive number")
+        if limit > _MAX_TSDB:
+            raise bad_input(f"limit must not exceed {_MAX_TSDB}")
+        return success(await asyncio.to_thread(_cardinality, store, limit))
 
     @get(["/-/healthy", "/-/ready"], media_type=MediaType.TEXT, sync_to_thread=False, include_in_schema=False)
     def healthy() -> str:
@@ -135,24 +116,7 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
             return Response(f"failed to reload config: {error}\n", status_code=500, media_type=MediaType.TEXT)
         return Response("", media_type=MediaType.TEXT)
 
-    return [reload, targets, scrape_pools, buildinfo, config, flags, runtimeinfo, tsdb, healthy]
-
-
-def _target(one: ScrapedTarget) -> dict[str, Any]:
-    status, target = one.status, one.target
-    return {
-        "discoveredLabels": target.discovered,
-        "labels": target.labels,
-        "scrapePool": one.job.name,
-        "scrapeUrl": target.url,
-        "globalUrl": target.url,
-        "lastError": status.last_error,
-        "lastScrape": _rfc3339(status.last_at or 0.0) if status.last_at else "0001-01-01T00:00:00Z",
-        "lastScrapeDuration": status.duration_s,
-        "health": status.health,
-        "scrapeInterval": f"{target.interval_s:g}s",
-        "scrapeTimeout": f"{target.timeout_s:g}s",
-    }
+    return [reload, buildinfo, config, flags, runtimeinfo, tsdb, healthy]
 
 
 def _cardinality(store: SeriesStore, limit: int) -> dict[str, Any]:
@@ -192,8 +156,13 @@ def _bounds(day: str) -> tuple[int, int]:
     return start, start + 86_400_000 - 1
 
 
-def _rfc3339(at: float) -> str:
+def rfc3339(at: float) -> str:
+    """An instant (epoch seconds) as Prometheus writes it."""
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _said(flag: bool) -> str:
+    return "true" if flag else "false"
 
 
 def _without_secrets(text: str) -> str:

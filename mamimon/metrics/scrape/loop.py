@@ -40,7 +40,7 @@ class Scraper:
         self._changed = asyncio.Event()
         self.reload_ok = True
         """Whether the last reading of the file succeeded."""
-        self.reloaded_at = core.clock.now()
+        self.reloaded_at = self.failed_at = core.clock.now()
         self.dropped: dict[str, list[dict[str, str]]] = {}
         self.discovery_errors: dict[str, list[str]] = {}
         self._failures = Counter(
@@ -59,7 +59,7 @@ class Scraper:
         """
         settings = self._core.settings.metrics
         if settings.prometheus_config:
-            self.reload_ok = False
+            self.reload_ok, self.failed_at = False, self._core.clock.now()
             config = await asyncio.to_thread(read, Path(settings.prometheus_config), settings)
             for warning in config.warnings:
                 _log.warning(warning)

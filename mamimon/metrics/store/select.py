@@ -46,7 +46,7 @@ class LocalSource:
     ) -> None:
         self._days = days
         self._cache = cache
-        self._budget = max_samples
+        self._budget = self._most = max_samples
         self._deadline = deadline
         self._stopped = stopped
 
@@ -66,6 +66,11 @@ class LocalSource:
         labels = [decode_labels(key) for key in rows]
         blocks = [_without_marks(block) for block in merge(list(pieces.values()), len(labels))]
         return _compact(labels, blocks)
+
+    @property
+    def loaded(self) -> int:
+        """Samples read so far."""
+        return self._most - self._budget
 
     def _spend(self, samples: int) -> None:
         self._budget -= samples

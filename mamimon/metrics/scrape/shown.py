@@ -1,0 +1,81 @@
+"""A job as YAML for people: what is in force, defaults included, without its credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import yaml
+
+from mamimon.metrics.scrape.config import Group, Http, Job, Limits
+from mamimon.metrics.scrape.relabel import Relabel
+
+_SECRET = "<secret>"  # noqa: S105 - what Prometheus prints in place of one
+
+
+def job_yaml(job: Job) -> str:
+    """The `scrape_config` of a job; paths are absolute."""
+    config: dict[str, Any] = {
+        "job_name": job.name,
+        "honor_labels": job.honor_labels,
+        "honor_timestamps": job.honor_timestamps,
+        "params": job.params,
+        "scrape_interval": _seconds(job.interval_s),
+        "scrape_timeout": _seconds(job.timeout_s),
+        "metrics_path": job.metrics_path,
+        "scheme": job.scheme,
+        **_http(job.http),
+        **_given(msgspec.to_builtins(job.limits), msgspec.to_builtins(Limits())),
+        "static_configs": [_group(group) for group in job.static],
+        "file_sd_configs": [
+            {"files": one.files, "refresh_interval": _seconds(one.refresh_s)} for one in job.files
+        ],
+        "dns_sd_configs": [
+            {
+                "names": one.names,
+                "type": one.type,
+                "port": one.port,
+                "refresh_interval": _seconds(one.refresh_s),
+            }
+            for one in job.dns
+        ],
+        "relabel_configs": [_rule(rule) for rule in job.relabel],
+        "metric_relabel_configs": [_rule(rule) for rule in job.metric_relabel],
+    }
+    kept = {name: value for name, value in config.items() if value not in ({}, [])}
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms" if seconds % 1 else f"{round(seconds)}s"
+
+
+def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value != defaults.get(name)}
+
+
+def _http(http: Http) -> dict[str, Any]:
+    out: dict[str, Any] = {"follow_redirects": http.follow_redirects}
+    if http.username or http.password or http.password_file:
+        basic = {"username": http.username, "password": _SECRET if http.password else ""}
+        out["basic_auth"] = _given(
+            basic | {"password_file": http.password_file}, {"password": "", "password_file": ""}
+        )
+    if http.authorization_type:
+        held = {"credentials": _SECRET if http.credentials else "", "credentials_file": http.credentials_file}
+        out["authorization"] = {"type": http.authorization_type, **{k: v for k, v in held.items() if v}}
+    if http.headers:
+        out["http_headers"] = {name: {"values": [_SECRET]} for name in http.headers}
+    if http.proxy_url:
+        out["proxy_url"] = http.proxy_url.rpartition("@")[2]
+    tls = {name: value for name, value in msgspec.to_builtins(http.tls).items() if value}
+    return out | ({"tls_config": tls} if tls else {})
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {"targets": group.targets} | ({"labels": group.labels} if group.labels else {})
+
+
+def _rule(rule: Relabel) -> dict[str, Any]:
+    whole = msgspec.to_builtins(rule) | {"source_labels": list(rule.source_labels)}
+    return {name: value for name, value in whole.items() if value not in (0, "", [])}
