@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mamimon.metrics.routes.admin import admin_handlers
 from mamimon.metrics.routes.chart import chart_handlers
-from mamimon.metrics.routes.federation import federation_handlers
 from mamimon.metrics.routes.expressions import expression_handlers
+from mamimon.metrics.routes.federation import federation_handlers
 from mamimon.metrics.routes.inside import inside_handlers
 from mamimon.metrics.routes.push import push_handlers
 from mamimon.metrics.routes.questions import question_handlers
