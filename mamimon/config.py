@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from mamimon.config_checks import CheckSettings
 from mamimon.config_lines import line_of, place_in_table, read_env_file, table_lines
+from mamimon.config_listeners import GelfSettings, SyslogSettings
 
 MIB = 1024 * 1024
 
@@ -203,6 +204,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     server: ServerSettings = msgspec.field(default_factory=ServerSettings)
     storage: StorageSettings = msgspec.field(default_factory=StorageSettings)
     logs: LogSettings = msgspec.field(default_factory=LogSettings)
+    syslog: SyslogSettings = msgspec.field(default_factory=SyslogSettings)
+    gelf: GelfSettings = msgspec.field(default_factory=GelfSettings)
     metrics: MetricSettings = msgspec.field(default_factory=MetricSettings)
     errors: ErrorSettings = msgspec.field(default_factory=ErrorSettings)
     events: EventSettings = msgspec.field(default_factory=EventSettings)

@@ -95,6 +95,11 @@ class LogIngest:
             lambda: float(self._rows)
         )
 
+    @property
+    def max_line_bytes(self) -> int:
+        """The largest document that is taken."""
+        return self._settings.max_line_bytes
+
     def record(
         self, level: str, logger: str, message: str, dataset: str = "mamimon", **fields: Any
     ) -> LogRecord:

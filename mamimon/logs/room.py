@@ -10,6 +10,7 @@ from mamimon.logs.catalogue import Catalogue
 from mamimon.logs.clauses import All
 from mamimon.logs.cursor import Cursor
 from mamimon.logs.ingest import LogIngest
+from mamimon.logs.listeners import Listeners
 from mamimon.logs.model import LogHit
 from mamimon.logs.query import DayBackend, LogBackend, hit_of
 from mamimon.logs.selflog import SelfLog
@@ -46,6 +47,7 @@ class LogRoom:
         )
         self.tail = TailHub(core.registry)
         self.ingest.listeners.append(self.tail.publish)
+        self.listeners = Listeners(self.ingest, core.clock, core.registry)
         self._self_log = SelfLog(self.ingest, core.clock, core.registry) if settings.server.self_log else None
 
     async def open(self) -> None:
@@ -54,10 +56,14 @@ class LogRoom:
         self.ingest.open()
         if self._self_log is not None:
             self._self_log.attach()
+        from mamimon.logs.wire.sockets import open_listeners
+
+        await open_listeners(self.listeners, self.ingest, self._core)
 
     async def close(self) -> None:
         """See `Room.close`."""
         self.tail.close()
+        await self.listeners.close()
         if self._self_log is not None:
             await self._self_log.finish()
         await self.ingest.close()
@@ -66,6 +72,7 @@ class LogRoom:
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
         tasks = [Task("logs.sync", self._sync), Task("logs.tail", self.tail.run)]
+        tasks += self.listeners.tasks()
         if self._self_log is not None:
             tasks.append(Task("logs.self", self._self_log.run))
         return tasks
