@@ -18,11 +18,15 @@ from mamimon.metrics.promql.ast import Aggregate
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.grouping import Groups, group_labels, key_function, number_keys
 from mamimon.metrics.promql.histogram_values import show
-from mamimon.metrics.promql.kernels import two_sum_error
+from mamimon.metrics.promql.kernels import mean_of, two_sum_error
 from mamimon.metrics.promql.overtime import sorted_quantile
 from mamimon.metrics.promql.text import format_float, format_general
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty
 from mamimon.metrics.promql.xxhash import hash_labels
+
+
+_WELFORD_ROWS = 256
+"""Larger groups' variances are taken from all rows at once."""
 
 
 def _ordered(groups: Groups, array: Floats) -> Floats:
@@ -44,17 +48,25 @@ def group_counts(groups: Groups, vector: Vector) -> Floats:
 def group_sums(groups: Groups, values: Floats) -> Floats:
     """Sums of the rows of each group; `values` holds 0 where there is no sample.
 
-    Numbers of one sign cannot cancel, so a plain sum is exact to the last digits; others are added in
-    pairs, level by level, with the rounding error of every addition kept (as exact as Kahan's).
+    Numbers of one sign cannot cancel, so a plain sum is exact to the last digits.
     """
     if not values.size:
         return np.zeros((groups.count, values.shape[1]))
-    ordered = _ordered(groups, values)
     low, high = values.min(), values.max()
     if low >= 0 or high <= 0 or groups.sizes.max() < 2:
-        return np.add.reduceat(ordered, groups.starts, axis=0)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return _sums_with_infinities(groups, ordered)
+        return np.add.reduceat(_ordered(groups, values), groups.starts, axis=0)
+    total, lost = _compensated(groups, values)
+    return total if lost is None else np.where(np.isfinite(total), total + lost, total)
+
+
+def _compensated(groups: Groups, values: Floats) -> tuple[Floats, Floats | None]:
+    """Sums of the rows of each group, and what rounding took from them.
+
+    Added in pairs, level by level, with the rounding error of every addition kept (as exact as Kahan's).
+    """
+    ordered = _ordered(groups, values)
+    if not np.isfinite(values).all():
+        return _sums_with_infinities(groups, ordered), None
     total, lost, sizes = ordered, np.zeros_like(ordered), groups.sizes
     while sizes.max() > 1:
         starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
@@ -72,7 +84,7 @@ def group_sums(groups: Groups, values: Floats) -> Floats:
         new_total[paired] = both
         total, lost, sizes = new_total, new_lost, halves
     # Sums that overflowed have lost NaN; they are what they are.
-    return np.where(np.isfinite(total), total + lost, total)
+    return total, lost
 
 
 def _sums_with_infinities(groups: Groups, ordered: Floats) -> Floats:
@@ -91,8 +103,8 @@ def _sum(groups: Groups, vector: Vector) -> Floats:
 def _avg(groups: Groups, vector: Vector) -> Floats:
     values = _filled(vector, 0.0)
     counts = group_counts(groups, vector)
-    sums = group_sums(groups, values)
-    means = sums / counts
+    sums, lost = _compensated(groups, values)
+    means = mean_of(sums, lost, counts)
     if not np.isfinite(sums).all():
         # An overflow of finite numbers: divide first. A real infinity stays one.
         share = values / counts[groups.group_of]
@@ -106,6 +118,8 @@ def _extremum(groups: Groups, vector: Vector, pick: np.ufunc) -> Floats:
 
 
 def _variance(groups: Groups, vector: Vector) -> Floats:
+    if groups.sizes.max() <= _WELFORD_ROWS:
+        return _variance_in_order(groups, vector)
     counts = group_counts(groups, vector)
     # Relative to the smallest, so that equal numbers differ by exactly nothing from their mean.
     base = _extremum(groups, vector, np.fmin)
@@ -116,6 +130,27 @@ def _variance(groups: Groups, vector: Vector) -> Floats:
     if vector.present is not None:
         delta[~vector.present] = 0.0
     return group_sums(groups, delta * delta) / counts
+
+
+def _variance_in_order(groups: Groups, vector: Vector) -> Floats:
+    """Welford's method series by series, as Prometheus does: the last digits are also its."""
+    count, mean, total = (np.zeros((groups.count, vector.steps)) for _ in range(3))
+    by_size = np.argsort(-groups.sizes, kind="stable")
+    for place in range(int(groups.sizes.max())):
+        here = by_size[: int((groups.sizes > place).sum())]
+        rows = groups.order[groups.starts[here] + place]
+        sample = vector.values[rows]
+        number = count[here] + 1
+        delta = sample - mean[here]
+        new_mean = mean[here] + delta / number
+        new_total = total[here] + delta * (sample - new_mean)
+        if vector.present is not None:
+            present = vector.present[rows]
+            number = np.where(present, number, count[here])
+            new_mean = np.where(present, new_mean, mean[here])
+            new_total = np.where(present, new_total, total[here])
+        count[here], mean[here], total[here] = number, new_mean, new_total
+    return total / count
 
 
 def quantile_by_group(groups: Groups, vector: Vector, quantile: Floats) -> Floats:

@@ -28,8 +28,8 @@ class Annotations:
         self._add("info", node, text)
 
     def _add(self, level: str, node: Node, text: str) -> None:
-        # Once a text, at its first place, as Prometheus does.
-        self._texts.setdefault((level, text), f"PromQL {level}: {text} ({place(self._query, node.start)})")
+        # Once a text, at its last place, as Prometheus does.
+        self._texts[level, text] = f"PromQL {level}: {text} ({place(self._query, node.start)})"
 
     def quantile(self, node: Node, value: float) -> None:
         """Check the φ of a quantile."""

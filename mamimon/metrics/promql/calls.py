@@ -67,10 +67,7 @@ def _kernel(run: Evaluator, node: Call, times: Ints, length_ms: int) -> Callable
     if name in ("irate", "idelta"):
         return lambda part: rates.instantaneous(part, counter=name == "irate")
     if name == "quantile_over_time":
-        quantile = run.scalar(node.args[0], times)
-        for value in np.unique(quantile[~((quantile >= 0) & (quantile <= 1))])[:10].tolist():
-            run.notes.quantile(node.args[0], value)
-        return lambda part: overtime.quantile_over_time(part, quantile)
+        return _quantile_kernel(run, node, times)
     if name == "predict_linear":
         ahead = run.scalar(node.args[1], times)
         return lambda part: overtime.predict_linear(part, ahead, times)
@@ -84,6 +81,21 @@ def _kernel(run: Evaluator, node: Call, times: Ints, length_ms: int) -> Callable
                 "execution", f"invalid {what} factor. Expected: 0 < {sign} < 1, got: {bad[0]:f}"
             )
     return lambda part: overtime.double_exponential_smoothing(part, smoothing, trend)
+
+
+def _quantile_kernel(run: Evaluator, node: Call, times: Ints) -> Callable[[Windows], Result]:
+    quantile = run.scalar(node.args[0], times)
+    odd = ~((quantile >= 0) & (quantile <= 1))
+
+    def kernel(part: Windows) -> Result:
+        if odd.any():  # said only where a window has samples
+            seen = part.count > 0
+            asked = odd & (seen if seen.ndim == 1 else seen.any(axis=0))
+            for value in np.unique(quantile[asked])[:10].tolist():
+                run.notes.quantile(node.args[0], value)
+        return overtime.quantile_over_time(part, quantile)
+
+    return kernel
 
 
 def _extended_kernel(name: str, length_ms: int, *, smoothed: bool) -> Callable[[Windows], Result]:
@@ -263,7 +275,7 @@ def _timestamp(run: Evaluator, node: Call, times: Ints) -> Vector:
 def _sort(run: Evaluator, node: Call, times: Ints) -> Vector:
     vector = run.vector(node.args[0], times)
     name = node.function.name
-    if run.step_ms:
+    if len(times) > 1:
         run.notes.warn(
             node, "sort is ineffective for range queries since results are always ordered by labels"
         )

@@ -30,7 +30,7 @@ def _pick(rows: Floats, column: Ints) -> Floats:
 
 
 class Prefix:
-    """Compensated prefix sums of rows [k, n]; `window` gives sums of [low, high)."""
+    """Compensated prefix sums of rows [k, n]; `window` and `parts` give sums of [low, high)."""
 
     def __init__(self, rows: Floats) -> None:
         count, length = rows.shape
@@ -44,14 +44,45 @@ class Prefix:
 
     def window(self, low: Ints, high: Ints) -> Floats:
         """Sums of [low, high) at each step; [k, steps]. `low` may differ by row."""
+        total, rest = self.parts(low, high)
+        return total if rest is None else np.asarray(total + rest)
+
+    def parts(self, low: Ints, high: Ints) -> tuple[Floats, Floats | None]:
+        """As `window`: the rounded sums and what rounding took from them (None: nothing)."""
         upper, lower = np.take(self._sums, high, axis=1), _pick(self._sums, low)
         total: Floats = upper - lower
         if self._lost is None:
-            return total
+            return total, None
         rest = two_sum_error(upper, -lower, total)
         rest += np.take(self._lost, high, axis=1)
         rest -= _pick(self._lost, low)
-        return np.asarray(total + rest)
+        return total, rest
+
+
+def mean_of(total: Floats, lost: Floats | None, count: Floats | Ints) -> Floats:
+    """(total + lost) / count rounded once, so that the mean of equal numbers is that number."""
+    plain = total / count
+    # The remainder of the division exactly: each half of the quotient (Veltkamp's split) times a count
+    # below 2**27 has no more bits than a float holds.
+    scaled = plain * 134217729.0
+    upper = scaled - (scaled - plain)
+    rest = (total - upper * count) - (plain - upper) * count
+    if lost is not None:
+        rest += lost
+    rest /= count
+    rest += plain
+    return np.where(np.isfinite(rest), rest, plain)
+
+
+def window_means(rows: Floats, low: Ints, high: Ints, count: Ints) -> Floats:
+    """Mean of rows[:, low:high] at each step; not finite where the sum is not."""
+    total, lost = Prefix(rows).parts(low, high)
+    means = mean_of(total, lost, count)
+    odd = ~np.isfinite(means).all(axis=1)
+    if odd.any():
+        counts = np.broadcast_to(count, means.shape)
+        means[odd] = window_sums(rows[odd], low if low.ndim == 1 else low[odd], high) / counts[odd]
+    return means
 
 
 def window_sums(rows: Floats, low: Ints, high: Ints) -> Floats:

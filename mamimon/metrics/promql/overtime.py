@@ -12,6 +12,7 @@ from mamimon.metrics.promql.kernels import (
     gather_spans,
     kahan_step,
     sliding,
+    window_means,
     window_sums,
 )
 from mamimon.metrics.promql.values import Bools, Floats, Ints
@@ -66,14 +67,13 @@ def sum_over_time(windows: Windows) -> Result:
 def avg_over_time(windows: Windows) -> Result:
     """The mean; where the sum overflows, the mean of parts."""
     rows = windows.filled(0.0)
-    sums = window_sums(rows, windows.low, windows.high)
-    means = sums / np.maximum(windows.count, 1)
-    odd = np.isinf(sums)
+    means = window_means(rows, windows.low, windows.high, np.maximum(windows.count, 1))
+    odd = np.isinf(means)
     if odd.any():
         affected = odd.any(axis=1)
         finite = np.where(np.isfinite(rows[affected]), 0.0, rows[affected])
         finite_windows = window_sums(np.abs(finite), windows.low, windows.high) == 0
-        count = np.broadcast_to(np.maximum(windows.count, 1), sums.shape)[affected]
+        count = np.broadcast_to(np.maximum(windows.count, 1), means.shape)[affected]
         halves = _scaled_means(rows[affected], windows.low, windows.high, count)
         means[affected] = np.where(odd[affected] & finite_windows, halves, means[affected])
     return means, _shaped(windows, windows.count > 0)

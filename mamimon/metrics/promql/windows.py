@@ -116,7 +116,9 @@ class Windows:
         return bool(np.isnan(self.filled(0.0)).any())
 
     def tiles(self) -> Iterator[tuple[slice, Windows]]:
-        """Parts of the rows small enough for the cache."""
+        """Parts of the rows small enough for the cache; none where no window has a sample."""
+        if not len(self.times):
+            return
         size = max(1, TILE_CELLS // max(1, len(self.times)))
         for first in range(0, self.rows.shape[0], size):
             part = slice(first, first + size)

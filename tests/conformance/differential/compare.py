@@ -1,0 +1,101 @@
+"""What differs between two answers of the query API."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+RELATIVE = 1e-9
+CANCELLING = re.compile(r"std(dev|var)|deriv|predict_linear")
+"""The variance of nearly equal numbers keeps few of their digits, and Go's log10 ends in other ones than C's."""
+CANCELLED = 1e-5
+
+
+def difference(query: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """The first thing in which our answer is not theirs; an empty string where they are equal."""
+    if theirs["code"] != ours["code"] or theirs.get("errorType") != ours.get("errorType"):
+        return f"status: {_status(theirs)} | {_status(ours)}"
+    if theirs["status"] != "success":
+        return _errors(theirs["error"], ours["error"])
+    for kind in ("warnings", "infos"):
+        expected, found = (_notes(query, one.get(kind) or []) for one in (theirs, ours))
+        if expected != found:
+            return f"{kind}: {expected} | {found}"
+    data, own = theirs["data"], ours["data"]
+    if data["resultType"] != own["resultType"]:
+        return f"type: {data['resultType']} | {own['resultType']}"
+    if data["resultType"] in ("scalar", "string"):
+        return _points([data["result"]], [own["result"]], "")
+    return _series(query, data["result"], own["result"])
+
+
+def _status(answer: dict[str, Any]) -> str:
+    return f"{answer['code']} {answer.get('errorType', '')} {answer.get('error', '')}"
+
+
+def _errors(theirs: str, ours: str) -> str:
+    # Which of several colliding series is named, and which of its labels first, is a matter of maps.
+    cut = [re.sub(r"\{.*?\}", "{}", text) for text in (theirs, ours)]
+    return "" if cut[0] == cut[1] else f"error: {theirs} | {ours}"
+
+
+def _notes(query: str, texts: list[str]) -> list[str]:
+    # Prometheus has lost the place of a subquery by the time it speaks of it and says 1:1.
+    if re.search(r"\[[^\]]*:[^\]]*\]", query):
+        texts = [re.sub(r" \(1:\d+\)$", "", text) for text in texts]
+    return sorted(texts)
+
+
+def _series(query: str, theirs: list[Any], ours: list[Any]) -> str:
+    expected, found = (
+        {json.dumps(one["metric"], sort_keys=True): one for one in side} for side in (theirs, ours)
+    )
+    if len(expected) != len(theirs) or len(found) != len(ours):
+        return "a series twice"
+    if expected.keys() != found.keys():
+        missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+        return f"series: {len(missing)} missing {missing[:2]}, {len(extra)} more {extra[:2]}"
+    for key, one in expected.items():
+        pairs = [
+            (side.get("values") or ([side["value"]] if "value" in side else [])) for side in (one, found[key])
+        ]
+        if text := _points(pairs[0], pairs[1], key, CANCELLED if CANCELLING.search(query) else RELATIVE):
+            return text
+    return _order(query, theirs, ours)
+
+
+def _order(query: str, theirs: list[Any], ours: list[Any]) -> str:
+    """Of an instant query that has one."""
+    if not theirs or "value" not in theirs[0]:
+        return ""
+    if query.startswith("sort_by_label"):
+        expected, found = ([one["metric"] for one in side] for side in (theirs, ours))
+        return "" if expected == found else f"order: {expected[:4]} | {found[:4]}"
+    if query.startswith(("sort", "topk", "bottomk")):
+        values = [(one["value"][1], own["value"][1]) for one, own in zip(theirs, ours, strict=True)]
+        if not all(close(*pair) for pair in values):
+            return f"order: {values[:6]}"
+    return ""
+
+
+def _points(theirs: list[Any], ours: list[Any], series: str, relative: float = RELATIVE) -> str:
+    if [at for at, _ in theirs] != [at for at, _ in ours]:
+        only = sorted({at for at, _ in theirs} ^ {at for at, _ in ours})
+        return f"{series}: {len(theirs)} points, ours {len(ours)}; not in both: {only[:4]}"
+    for (at, expected), (_, found) in zip(theirs, ours, strict=True):
+        if expected != found and not close(expected, found, relative):
+            return f"{series} at {at}: {expected} | {found}"
+    return ""
+
+
+def close(theirs: str, ours: str, relative: float = RELATIVE) -> bool:
+    """Whether two samples are the same number but for rounding."""
+    try:
+        left, right = float(theirs), float(ours)
+    except ValueError:
+        return False
+    if math.isnan(left) or math.isnan(right):
+        return math.isnan(left) and math.isnan(right)
+    return math.isclose(left, right, rel_tol=relative)
