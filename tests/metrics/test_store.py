@@ -97,6 +97,32 @@ async def test_samples_survive_sealing_restart_and_midnight(opened: tuple[Opener
     assert not store.day_path("2026-01-01").exists()
 
 
+@pytest.mark.feature("M2")
+async def test_late_samples_are_written_while_their_window_is_sealed(
+    opened: tuple[Opener, ManualClock],
+) -> None:
+    """A sender that catches up writes into windows that are due: no sample is lost, the file reads back."""
+    run, clock = opened
+    store = await run()
+    clock.advance(6 * 3600)
+    sent = [(START + i * 60) * 1000 for i in range(200)]
+
+    async def write() -> None:
+        for at in sent:
+            await store.append("t", at, [({"__name__": "a"}, at / 1000)])
+
+    async def seal() -> None:
+        while not writing.done():
+            await store.seal_due()
+            await asyncio.sleep(0)
+
+    writing = asyncio.ensure_future(write())
+    await asyncio.gather(writing, seal())
+    assert [at for at, _ in by_name(select(store, Matcher("__name__", "=", "a")))["a"]] == sent
+    store = await run()
+    assert [at for at, _ in by_name(select(store, Matcher("__name__", "=", "a")))["a"]] == sent
+
+
 @pytest.mark.feature("M3")
 async def test_vanished_series_are_marked_stale(opened: tuple[Opener, ManualClock]) -> None:
     """A series that a scrape lacks gets one staleness marker, also across midnight and a restart."""

@@ -24,7 +24,6 @@ from mamimon.metrics.promql.text import format_float, format_general
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty
 from mamimon.metrics.promql.xxhash import hash_labels
 
-
 _WELFORD_ROWS = 256
 """Larger groups' variances are taken from all rows at once."""
 

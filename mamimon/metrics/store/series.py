@@ -232,6 +232,9 @@ class SeriesStore:
         count = 0
         for day in list(self._days.values()):
             for head in day.due(int(self._clock.now() * 1000), self._most_cells):
+                async with self._turn:
+                    # Not under a write that has laid its row out on this head; none does from here on.
+                    head.sealing = True
                 await day.seal(head)
                 count += 1
         return count

@@ -9,7 +9,7 @@ from typing import Any
 
 RELATIVE = 1e-9
 CANCELLING = re.compile(r"std(dev|var)|deriv|predict_linear")
-"""The variance of nearly equal numbers keeps few of their digits, and Go's log10 ends in other ones than C's."""
+"""The variance of nearly equal numbers keeps few digits, and Go's log10 ends in other ones than C's."""
 CANCELLED = 1e-5
 
 

@@ -25,14 +25,16 @@ Samples = list[tuple[int, float]]
 _LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)$")
 _PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _FAMILIES = (
-    "node_cpu_seconds_total", "node_cpu_guest_seconds_total", "node_disk_read_bytes_total", "node_disk_io_now",
-    "node_disk_reads_completed_total", "node_disk_info", "node_filesystem_size_bytes", "node_filesystem_avail_bytes",
-    "node_filesystem_readonly", "node_load1", "node_load5", "node_memory_MemTotal_bytes", "node_memory_MemFree_bytes",
-    "node_network_receive_bytes_total", "node_network_transmit_bytes_total", "node_network_up", "node_network_info",
-    "node_interrupts_total", "node_hwmon_temp_celsius", "node_hwmon_temp_max_celsius", "node_softirqs_total",
-    "node_uname_info", "node_boot_time_seconds", "node_time_seconds", "node_scrape_collector_success",
-    "node_scrape_collector_duration_seconds", "process_cpu_seconds_total", "go_gc_duration_seconds",
-    "go_goroutines", "node_context_switches_total", "node_buddyinfo_blocks", "node_md_disks", "node_md_state",
+    "node_cpu_seconds_total", "node_cpu_guest_seconds_total", "node_disk_read_bytes_total",
+    "node_disk_io_now", "node_disk_reads_completed_total", "node_disk_info",
+    "node_filesystem_size_bytes", "node_filesystem_avail_bytes", "node_filesystem_readonly",
+    "node_load1", "node_load5", "node_memory_MemTotal_bytes", "node_memory_MemFree_bytes",
+    "node_network_receive_bytes_total", "node_network_transmit_bytes_total", "node_network_up",
+    "node_network_info", "node_interrupts_total", "node_hwmon_temp_celsius",
+    "node_hwmon_temp_max_celsius", "node_softirqs_total", "node_uname_info", "node_boot_time_seconds",
+    "node_time_seconds", "node_scrape_collector_success", "node_scrape_collector_duration_seconds",
+    "process_cpu_seconds_total", "go_gc_duration_seconds", "go_goroutines",
+    "node_context_switches_total", "node_buddyinfo_blocks", "node_md_disks", "node_md_state",
     "node_netstat_Tcp_InSegs", "node_vmstat_pgfault", "node_zfs_zpool_state", "node_systemd_unit_state",
 )  # fmt: skip
 

@@ -62,7 +62,7 @@ class Prometheus:
 
 
 def mamimon(folder: Path) -> Running:
-    """A server of ours whose clock stands half an hour behind the last sample: its first windows are sealed."""
+    """A server of ours, half an hour after the last sample: the first windows are sealed."""
     settings = Settings()
     settings.server.port = 0
     settings.metrics.scrape_self = False
