@@ -63,10 +63,10 @@ class World:
                     values[at:] -= values[at]
                 series.append(Series({"__name__": "x", "n": str(n), **own}, values))
             for name, kind in names():
-                for n in range(5):
-                    series.append(
-                        Series({"__name__": name, "n": str(n), **own}, _moving(random, kind, count))
-                    )
+                series += [
+                    Series({"__name__": name, "n": str(n), **own}, _moving(random, kind, count))
+                    for n in range(5)
+                ]
             self.targets.append((times, series))
 
     @property

@@ -108,9 +108,8 @@ class Mamimon(Side):
 
     def command(self, port: int) -> list[str]:
         """See `Side.command`."""
-        return [
-            sys.executable, "-m", "mamimon", "serve", "--data-dir", str(self.folder / "data"), "--port", str(port),
-        ]  # fmt: skip
+        data = str(self.folder / "data")
+        return [sys.executable, "-m", "mamimon", "serve", "--data-dir", data, "--port", str(port)]
 
     def start(self) -> None:
         """See `Side.start`."""
