@@ -19,8 +19,18 @@ from mamimon.metrics.wire import xor
 from mamimon.metrics.wire.remote_read import crc32c, varint
 from tests.conftest import peer, wait_until
 from tests.metrics.conftest import App, Scraped
+from tests.metrics.test_remote_write import _HISTOGRAM, M, messages
 
 Start = Callable[..., Scraped]
+ANSWER = messages(
+    {
+        "Span": [("offset", 1, "sint32", False), ("length", 2, "uint32", False)],
+        "Histogram": _HISTOGRAM,
+        "TimeSeries": [("histograms", 4, "Histogram", True)],
+        "QueryResult": [("timeseries", 1, "TimeSeries", True)],
+        "ReadResponse": [("results", 1, "QueryResult", True)],
+    }
+)
 
 
 def field(number: int, data: bytes | int) -> bytes:
@@ -136,6 +146,35 @@ def test_samples_answer(scraped: Start, app: App) -> None:
     for at, value in ((first, 3.0), (first + 15, 7.0)):
         series += field(2, b"\x09" + struct.pack("<d", value) + field(2, round(at * 1000)))
     assert raw == field(1, field(1, series))
+
+
+@pytest.mark.feature("M3")
+def test_native_histograms_are_read_as_samples(server: Any, clock: Any) -> None:
+    """A pushed native histogram is read back whole, also by who prefers chunks, which hold floats."""
+    at = round(clock.now() * 1000)
+    pushed = M["WriteRequest"]()
+    series = pushed.timeseries.add()
+    series.labels.add(name="__name__", value="h")
+    sample = series.histograms.add(count_int=7, sum=3.5, schema=1, zero_threshold=0.5, zero_count_int=1)
+    sample.timestamp = at
+    for offset, length in ((-2, 2), (3, 1)):
+        sample.positive_spans.add(offset=offset, length=length)
+    sample.positive_deltas.extend([1, 0, 1])
+    sample.negative_spans.add(offset=4, length=1)
+    sample.negative_deltas.append(2)
+    body = cramjam.snappy.compress_raw(pushed.SerializeToString())
+    assert server.client.post("/api/v1/write", content=bytes(body)).status_code == 204
+    asked = request_of((0, "__name__", "h"), start=at / 1000, end=at / 1000, accepted=b"\x01\x00")
+    answer = server.client.post("/api/v1/read", content=asked)
+    assert answer.headers["content-type"] == "application/x-protobuf"
+    found = ANSWER["ReadResponse"]()
+    found.ParseFromString(bytes(cramjam.snappy.decompress_raw(answer.content)))
+    (got,) = found.results[0].timeseries[0].histograms
+    assert (got.count_float, got.sum, got.schema, got.timestamp) == (7, 3.5, 1, at)
+    assert (got.zero_threshold, got.zero_count_float) == (0.5, 1)
+    assert [(span.offset, span.length) for span in got.positive_spans] == [(-2, 2), (3, 1)]
+    assert [(span.offset, span.length) for span in got.negative_spans] == [(4, 1)]
+    assert (list(got.positive_counts), list(got.negative_counts)) == ([1, 1, 2], [2])
 
 
 @pytest.mark.feature("M4")

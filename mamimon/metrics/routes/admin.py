@@ -1,15 +1,17 @@
-"""`/api/v1/admin/tsdb/snapshot`: off unless the setting is on; the gate lets only admins through."""
+"""`/api/v1/admin/tsdb/*`: off unless the setting is on; the gate lets only admins through."""
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
 from litestar import HttpMethod, Request, Response, route
 
-from mamimon.metrics.routes.answer import failure, parameters, success
-from mamimon.problems import Kind, Problem
+from mamimon.metrics.routes.answer import failure, parameters, selector, success
+from mamimon.metrics.routes.expressions import END_OF_TIME
+from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
     from mamimon.metrics.store import SeriesStore
     from mamimon.storage import Core
 
+_log = logging.getLogger("mamimon.metrics")
 _VERBS = [HttpMethod.POST, HttpMethod.PUT]
 
 
 def admin_handlers(core: Core, store: SeriesStore) -> list[ControllerRouterHandler]:
-    """Taking snapshots."""
+    """Deleting series and taking snapshots."""
 
     def check() -> None:
         if not core.settings.metrics.admin_api:
@@ -46,4 +49,32 @@ def admin_handlers(core: Core, store: SeriesStore) -> list[ControllerRouterHandl
             await store.snapshot_day(day, folder / f"{day}.db")
         return success({"name": name})
 
-    return [snapshot]
+    @route(
+        "/api/v1/admin/tsdb/delete_series",
+        http_method=_VERBS,
+        exception_handlers={Problem: failure},
+        status_code=204,
+    )
+    async def delete_series(request: Request[Any, Any, Any]) -> None:
+        """Delete the samples of the selected series between start and end, at once and for good."""
+        check()
+        given = await parameters(request)
+        if not given.all("match[]"):
+            raise bad_input("no match[] parameter provided")
+        start, end = given.time("start", 0.0), given.time("end", END_OF_TIME)
+        selectors = [selector(text) for text in given.all("match[]")]
+        count = await store.delete(selectors, round(start * 1000), round(end * 1000))
+        _log.warning("%d samples were deleted over the admin API", count)
+
+    @route(
+        "/api/v1/admin/tsdb/clean_tombstones",
+        http_method=_VERBS,
+        exception_handlers={Problem: failure},
+        status_code=204,
+    )
+    async def clean_tombstones() -> None:
+        """Give the space of what was deleted back to the file system."""
+        check()
+        await store.give_back()
+
+    return [snapshot, delete_series, clean_tombstones]

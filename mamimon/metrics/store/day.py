@@ -138,7 +138,8 @@ class Day:
         with self.lock:
             for chunk in self.chunks:
                 if chunk.start <= end and chunk.end >= start:
-                    mask[chunk.ids] = True
+                    # A series whose samples were deleted leaves a number beyond all ids.
+                    mask[chunk.ids[chunk.ids < len(mask)]] = True
             for head in self.heads:
                 if head.count and head.times[0] <= end and head.times[-1] >= start:
                     columns = np.asarray(head.columns, dtype=np.int64)
@@ -198,12 +199,12 @@ class PartCache:
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
-        self._parts: dict[tuple[DayFile, int, int], Any] = {}
+        self._parts: dict[tuple[DayFile, int, int, int], Any] = {}
         self._lock = threading.Lock()
 
     def get(self, file: DayFile, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
         """A group, or by a negative number a histogram column: from memory, or by `load` from the file."""
-        key = (file, chunk, part)
+        key = (file, file.generation, chunk, part)
         with self._lock:
             found = self._parts.pop(key, None)
             if found is not None:

@@ -17,6 +17,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -29,6 +30,9 @@ from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.histograms import Column, pack_all, unpack_all
 from mamimon.problems import unavailable
 from mamimon.storage import Database
+
+if TYPE_CHECKING:
+    from mamimon.metrics.store.deletion import Rewritten
 
 GROUP = 32
 _VERSION = 2
@@ -94,6 +98,8 @@ class DayFile:
         self._lock = threading.Lock()
         self._closed = False
         self._dirty = False
+        self.generation = 0
+        """Grows when sealed chunks change, so that nobody is served what was decoded before."""
 
     @classmethod
     async def open(cls, path: Path, busy_timeout_s: float) -> DayFile:
@@ -190,6 +196,26 @@ class DayFile:
         number = await self._database.write(work)
         self._dirty = True
         return number
+
+    async def erase(self, changes: Sequence[Rewritten], series: Sequence[int], start: int, end: int) -> None:
+        """Put rewritten chunks in place; exemplars of `series` with `start <= t <= end` (ms) go as well."""
+
+        def work(raw: sqlite3.Connection) -> None:
+            for one in changes:
+                ids = codec.encode_times(one.ids.astype(np.int64))
+                raw.execute("UPDATE chunk SET ids = ? WHERE id = ?", (ids, one.chunk))
+                parts = [(data, one.chunk * 65536 + part) for part, data in one.parts.items()]
+                raw.executemany("UPDATE part SET data = ? WHERE id = ?", parts)
+                columns = [(data, one.chunk, place) for place, data in one.histograms.items()]
+                raw.executemany("UPDATE histogram SET data = ? WHERE chunk = ? AND place = ?", columns)
+            raw.executemany(
+                "DELETE FROM exemplar WHERE series = ? AND at_ms BETWEEN ? AND ?",
+                [(number, start, end) for number in series],
+            )
+
+        await self._database.write(work)
+        self.generation += 1
+        self._dirty = True
 
     async def add_exemplars(self, rows: Sequence[ExemplarRow]) -> None:
         """Keep exemplars; a second one of a series for an instant is ignored."""

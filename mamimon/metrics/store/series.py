@@ -26,6 +26,7 @@ from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import HISTOGRAM_NAN, Labels, Matcher
 from mamimon.metrics.store.day import Day, PartCache
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
+from mamimon.metrics.store.deletion import delete
 from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.select import LocalSource
@@ -76,11 +77,13 @@ class SeriesStore:
         self._clock = clock
         self._days: dict[str, Day] = {}
         self._turn = asyncio.Lock()
+        self._sealing = asyncio.Lock()
         self._live: dict[str, tuple[Day, npt.NDArray[np.int64]]] = {}
         self._newest: dict[str, int] = {}
         half = settings.metrics.head_bytes // 2
         self._cache = PartCache(half)
         self._most_cells = max(half // 16, 1 << 16)
+        self._erased: set[str] = set()
         self.samples = 0
         """Samples taken in since the start."""
 
@@ -231,12 +234,13 @@ class SeriesStore:
         """Seal every head that is due now; returns how many."""
         count = 0
         for day in list(self._days.values()):
-            for head in day.due(int(self._clock.now() * 1000), self._most_cells):
-                async with self._turn:
-                    # Not under a write that has laid its row out on this head; none does from here on.
-                    head.sealing = True
-                await day.seal(head)
-                count += 1
+            async with self._sealing:
+                for head in day.due(int(self._clock.now() * 1000), self._most_cells):
+                    async with self._turn:
+                        # Not under a write that has laid its row out on this head; none does from here on.
+                        head.sealing = True
+                    await day.seal(head)
+                    count += 1
         return count
 
     def source(
@@ -283,6 +287,30 @@ class SeriesStore:
             for row in day.file.exemplars(ids, start, end, limit):
                 found.setdefault(day.index.key(row[0]), []).append(row)
         return [(decode_labels(key), sorted(rows, key=lambda row: row[1])) for key, rows in found.items()]
+
+    async def delete(self, selectors: Iterable[Sequence[Matcher]], start: int, end: int) -> int:
+        """Delete samples of matching series, `start <= t <= end` (ms), for good; returns how many."""
+        wanted, count = list(selectors), 0
+        for found in await asyncio.to_thread(self.days_between, start, end):
+            day = await self.day_of(found.start)
+            await asyncio.to_thread(day.load)
+            async with self._sealing, self._turn:
+                ids = [await asyncio.to_thread(day.index.match, selector) for selector in wanted]
+                which = np.unique(np.concatenate(ids)).astype(np.int32)
+                if len(which) and day.name in self._days:
+                    count += await delete(day, which, start, end)
+                    self._cache.forget(day.file)
+                    self._erased.add(day.name)
+        return count
+
+    async def give_back(self) -> None:
+        """Rewrite the files that samples were deleted from, so that nothing of them stays on the disk."""
+        for name in sorted(self._erased):
+            day = self._days.get(name)
+            async with self._turn:
+                if day is not None and day.file.writable:
+                    await day.file.compact()
+            self._erased.discard(name)
 
     def days(self) -> list[str]:
         """The days there are files of, oldest first."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mamimon.metrics.model import ABSENT_BITS, Matcher
-from mamimon.metrics.wire.protobuf import WRONG, fields, packed, signed
 from mamimon.problems import bad_input
+from mamimon.protobuf import BROKEN, fields, packed, signed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ def read_request(body: bytes) -> ReadRequest:
                 out.queries.append(_query(value))
             elif field == 2:
                 out.accepted += packed(value) if isinstance(value, bytes) else [value]
-    except WRONG as error:
+    except BROKEN as error:
         raise bad_input(f"the body is not a prometheus.ReadRequest: {error}") from None
     if len(out.queries) > _MOST_QUERIES:
         raise bad_input(f"more than {_MOST_QUERIES} queries in one request")
