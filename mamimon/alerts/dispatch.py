@@ -135,6 +135,26 @@ class Dispatcher:
                 changed[key] = group
         return list(changed.values())
 
+    async def shift(self, seconds: float) -> None:
+        """Move every timer, groups' and incidents', by a correction of the wall clock."""
+        async with self._turn:
+            moved = [
+                msgspec.structs.replace(
+                    one,
+                    flush_at=one.flush_at + seconds,
+                    notified_at=None if one.notified_at is None else one.notified_at + seconds,
+                )
+                for one in self.groups.values()
+            ]
+
+            def work(raw: sqlite3.Connection) -> None:
+                store.shift_timers(raw, seconds)
+                for one in moved:
+                    store.put_group(raw, one.key, one)
+
+            await self._core.state.write(work)
+            self.groups = {one.key: one for one in moved}
+
     def next_due(self) -> float | None:
         """When the next group is to be looked at."""
         return min((one.flush_at for one in self.groups.values()), default=None)

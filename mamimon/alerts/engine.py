@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mamimon.alerts")
 HOLD_S = 60.0
+JUMP_S = 5.0
 
 
 Append = Callable[[str, float, Sequence[tuple[Labels, float]]], Awaitable[None]]
@@ -61,12 +62,12 @@ class Engine:
         loaded = await self._core.state.read(store.load_rule_alerts)
         self.states = loaded
         self._skew = self._clock.now() - self._clock.monotonic()
-        self._hold()
+        self._hold(HOLD_S)
         self.groups = groups
         self._wrote = {g.key for g in groups if any(g.rule_key(rule) in loaded for rule in g.rules)}
 
-    def _hold(self) -> None:
-        self._hold_until = self._clock.now() + HOLD_S
+    def _hold(self, seconds: float) -> None:
+        self._hold_until = self._clock.now() + seconds
 
     async def replace(self, groups: list[RuleGroup]) -> None:
         """Use other rules from now on."""
@@ -133,10 +134,12 @@ class Engine:
         """After a sleep or a clock correction, pending alerts keep the time they had already waited."""
         skew = self._clock.now() - self._clock.monotonic()
         jump, self._skew = skew - self._skew, skew
-        if abs(jump) < 5.0:
+        if abs(jump) < JUMP_S:
             return
-        _log.warning("the wall clock moved by %.0f s; alerts are held for %.0f s", jump, HOLD_S)
-        self._hold()
+        # Set back, the clock has to pass the newest samples again before there are new ones to judge by.
+        hold_s = HOLD_S + max(0.0, -jump)
+        _log.warning("the wall clock moved by %.0f s; alerts are held for %.0f s", jump, hold_s)
+        self._hold(hold_s)
         for alerts in self.states.values():
             for one in alerts.values():
                 if one.state == "pending" or jump < 0:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mamimon.alerts import configuration, incidents, rules, store
 from mamimon.alerts.delivery import Delivery
 from mamimon.alerts.dispatch import Dispatcher, tell_resolved
-from mamimon.alerts.engine import Append, Engine
+from mamimon.alerts.engine import JUMP_S, Append, Engine
 from mamimon.alerts.model import FileError, Incident, IncidentSummary, Labels, Message, Outcome
 from mamimon.alerts.routing import Routing, Target, builtin
 from mamimon.alerts.silences import Silence
@@ -58,6 +58,7 @@ class Alerting:
         self.loud = 0
         self._stamps: dict[str, float] = {}
         self._pruned_at = 0.0
+        self._skew = core.clock.now() - core.clock.monotonic()
 
     async def open(self) -> None:
         """Read configuration and state; a broken alertmanager.yml raises `ConfigError`."""
@@ -121,12 +122,20 @@ class Alerting:
         """Flush groups, escalate incidents and send, each when it is due; sleep in between."""
         while True:
             self._wake.clear()
+            await self._notice_jump()
             await self.dispatcher.flush_due()
             await self._escalate_due()
             await self.delivery.work()
             await self._refresh()
             await self._prune()
             await self._rest()
+
+    async def _notice_jump(self) -> None:
+        """A clock that is set back must not make people wait; one that went on, by sleep too, is just late."""
+        skew = self.core.clock.now() - self.core.clock.monotonic()
+        jump, self._skew = skew - self._skew, skew
+        if jump < -JUMP_S:
+            await self.dispatcher.shift(jump)
 
     async def _rest(self) -> None:
         now = self.core.clock.now()

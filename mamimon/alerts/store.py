@@ -223,6 +223,12 @@ def next_due(raw: Raw) -> float | None:
     return None if row[0] is None else float(row[0])
 
 
+def shift_timers(raw: Raw, seconds: float) -> None:
+    """Move what is due by a correction of the wall clock."""
+    raw.execute("UPDATE incident SET due_at = due_at + ? WHERE due_at IS NOT NULL", (seconds,))
+    raw.execute("UPDATE notification SET next_at = next_at + ? WHERE status = 'pending'", (seconds,))
+
+
 def add_event(raw: Raw, incident_id: int, at: float, kind: str, text: str, actor: str = "") -> None:
     """Add to an incident's timeline."""
     raw.execute(

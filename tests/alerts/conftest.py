@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import json
@@ -21,11 +22,13 @@ from tests.conftest import ROOT
 
 
 class Mailbox:
-    """What an SMTP server received; `refuse` holds addresses that it turns away."""
+    """What an SMTP server received; `refuse` holds addresses that it turns away, `slow_s` delays its answer."""
 
     def __init__(self) -> None:
         self.mails: list[Any] = []
         self.refuse: set[str] = set()
+        self.slow_s = 0.0
+        self.begun = 0
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -39,6 +42,8 @@ class Mailbox:
         return "250 OK"
 
     async def handle_DATA(self, _: Any, __: Any, envelope: Any) -> str:
+        self.begun += 1
+        await asyncio.sleep(self.slow_s)
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         mail["X-Envelope-To"] = ",".join(envelope.rcpt_tos)
         self.mails.append(mail)

@@ -91,6 +91,26 @@ def test_routes_groups_and_the_webhooks_json(routed: Any, clock: ManualClock, ho
 
 
 @pytest.mark.feature("A2")
+@pytest.mark.parametrize(
+    ("at", "inside"),
+    [
+        ("2026-03-28T01:30:00+00:00", True),
+        ("2026-03-29T00:30:00+00:00", False),
+        ("2026-03-29T00:59:59+00:00", False),
+        ("2026-03-29T01:00:00+00:00", False),  # 03:00 summer time: that night has no 02:30
+        ("2026-03-30T00:30:00+00:00", True),
+        ("2026-10-25T00:30:00+00:00", True),  # 02:30 summer time
+        ("2026-10-25T01:30:00+00:00", True),  # 02:30 again
+        ("2026-10-25T02:00:00+00:00", False),
+    ],
+)
+def test_mute_times_follow_the_zones_clock_through_its_changes(at: str, inside: bool) -> None:
+    """02:00 to 03:00 in Berlin is no time in spring's night of change and two hours in autumn's."""
+    night = read({"times": [{"start_time": "02:00", "end_time": "03:00"}], "location": "Europe/Berlin"})
+    assert night.contains(dt.datetime.fromisoformat(at).timestamp()) is inside
+
+
+@pytest.mark.feature("A2")
 def test_a_route_is_silent_in_its_mute_time(routed: Any, clock: ManualClock, hook: Hook) -> None:
     """At 23:00 in Istanbul the route with `mute_time_intervals: [nights]` tells nobody, the others do."""
     clock.jump(11 * 3600)

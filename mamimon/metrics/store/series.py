@@ -148,7 +148,7 @@ class SeriesStore:
             rows: dict[int, tuple[Head, Row]] = {}
             count = 0
             for scrape in scrapes:
-                refusal = self.refusal(scrape.source, scrape.at)
+                refusal = self.refusal(scrape.source, scrape.at, whole=scrape.whole)
                 if refusal:
                     raise bad_input(refusal)
                 head = day.head(scrape.source, scrape.at)
@@ -176,13 +176,19 @@ class SeriesStore:
             for head, row in rows:
                 head.apply(row)
 
-    def refusal(self, source: str, at: int) -> str:
-        """Why a sample of `source` at `at` (ms) would be refused, or an empty string."""
+    def refusal(self, source: str, at: int, *, whole: bool = False) -> str:
+        """Why a sample of `source` at `at` (ms) would be refused, or an empty string.
+
+        Of a `whole` state the instant is our own clock's: behind the newest it was set back, and samples
+        between those that are there would make every counter jump to and fro.
+        """
         newest, now = self._newest.get(source, 0), self._clock.now() * 1000
         if at > now + _FUTURE_MS:
             return f"timestamp {at} ms is more than 10 min in the future"
         if at < now - self._settings.metrics.retention_days * 86_400_000:
             return f"timestamp {at} ms is older than the retention"
+        if whole and at < newest:
+            return f"the clock was set back: nothing is taken for {(newest - at) / 1000:.0f} s"
         if at < newest - self._settings.metrics.out_of_order_s * 1000:
             return f"timestamp {at} ms is too far behind the newest sample of its source"
         return ""
