@@ -131,7 +131,7 @@ class Alerting:
             await self._rest()
 
     async def _notice_jump(self) -> None:
-        """A clock that is set back must not make people wait; one that went on, by sleep too, is just late."""
+        """A clock that is set back must not make people wait; one that went on is just late."""
         skew = self.core.clock.now() - self.core.clock.monotonic()
         jump, self._skew = skew - self._skew, skew
         if jump < -JUMP_S:

@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 
 
 class Mailbox:
-    """What an SMTP server received; `refuse` holds addresses that it turns away, `slow_s` delays its answer."""
+    """What an SMTP server received; it turns `refuse` away and answers after `slow_s`."""
 
     def __init__(self) -> None:
         self.mails: list[Any] = []

@@ -15,6 +15,7 @@ from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, STALE_NAN, Matcher, Selection
 from mamimon.metrics.store import SeriesStore, codec
+from mamimon.metrics.store.series import scrape_of
 from mamimon.problems import Problem
 
 START = 1_767_225_600  # 2026-01-01 00:00:00 UTC
@@ -142,22 +143,29 @@ async def test_vanished_series_are_marked_stale(opened: tuple[Opener, ManualCloc
 
 @pytest.mark.feature("M3")
 async def test_late_and_doubled_samples(opened: tuple[Opener, ManualClock]) -> None:
-    """A late sample takes its place in time, a second value for an instant is ignored, the rest refused."""
+    """A late pushed sample takes its place in time, a doubled one is ignored, what is too late is refused."""
     run, clock = opened
     store = await run()
     clock.advance(7300)
+
+    async def push(at: int, value: float) -> None:
+        day = await store.day_of(at)
+        await store.write([scrape_of(day, "t", at, [({"__name__": "a"}, value)], whole=False)])
+
     at = (START + 7200 - 30) * 1000
     for offset, value in ((0, 1.0), (60_000, 3.0), (30_000, 2.0), (30_000, 9.0)):
-        await store.append("t", at + offset, [({"__name__": "a"}, value)])
+        await push(at + offset, value)
     await store.seal_due()
-    await store.append("t", at - 1000, [({"__name__": "a"}, 0.5)])
+    await push(at - 1000, 0.5)
     found = by_name(select(store, Matcher("__name__", "=", "a")))["a"]
     values = np.asarray([bits for _, bits in found]).view(np.float64)
     assert values.tolist() == [0.5, 1.0, 2.0, 3.0]
     with pytest.raises(Problem, match="too far behind"):
-        await store.append("t", at - 3_600_000, [({"__name__": "a"}, 0.0)])
+        await push(at - 3_600_000, 0.0)
     with pytest.raises(Problem, match="in the future"):
-        await store.append("t", at + 3_600_000, [({"__name__": "a"}, 0.0)])
+        await push(at + 3_600_000, 0.0)
+    with pytest.raises(Problem, match="the clock was set back"):
+        await store.append("t", at - 1000, [({"__name__": "a"}, 0.0)])
 
 
 @pytest.mark.feature("M3")
