@@ -146,6 +146,10 @@ class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     smtp_security: Annotated[str, _text("auto, starttls, ssl or none.")] = "auto"
     email_to: Annotated[str, _text("Who gets mail; commas separate people.", mission="ALERT_EMAIL_TO")] = ""
     escalate_email_to: Annotated[str, _text("Who gets mail when nobody acknowledged.")] = ""
+    deadman_url: Annotated[
+        str, _text("Address asked while all is well here; whoever keeps it misses us.", secret=True)
+    ] = ""
+    deadman_interval_s: Annotated[float, _number("Seconds between asking it.", 5)] = 60.0
 
 
 class HealthSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

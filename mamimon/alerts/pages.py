@@ -192,6 +192,7 @@ def _receivers_context(service: Alerting) -> dict[str, Any]:
         "show_duration": show_duration,
         "tested": "",
         "outcome": None,
+        "deadman": service.deadman,
     }
 
 

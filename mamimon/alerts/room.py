@@ -73,6 +73,7 @@ class AlertRoom:
             Task("alerts.rules", self.service.engine.run),
             Task("alerts.notify", self.service.notify),
             Task("alerts.files", self.service.watch_files),
+            Task("alerts.deadman", self.service.deadman.run),
         ]
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mamimon.alerts import configuration, incidents, rules, store
+from mamimon.alerts.deadman import DeadMan
 from mamimon.alerts.delivery import Delivery
 from mamimon.alerts.dispatch import Dispatcher, tell_resolved
 from mamimon.alerts.engine import JUMP_S, Append, Engine
@@ -54,6 +55,7 @@ class Alerting:
         self.dispatcher = Dispatcher(core, lambda: self.routing, self._wake.set)
         self.delivery = Delivery(core, lambda: self.routing, self._wake.set)
         self.engine = Engine(core, backend, append, self.dispatcher.put, external_labels)
+        self.deadman = DeadMan(core, self.engine)
         self.unresolved: list[IncidentSummary] = []
         self.loud = 0
         self._stamps: dict[str, float] = {}

@@ -79,9 +79,15 @@ class Hook:
         self.posts: list[Any] = []
         self.paths: list[str] = []
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.gets = 0
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                hook.gets += 1
+                self.send_response(200)
+                self.end_headers()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 hook.paths.append(self.path)
