@@ -124,7 +124,7 @@ def _accepted(outcome: Outcome, path: str, kind: str) -> bytes:
     if not outcome.rejected and not outcome.message:
         return b"{}"
     # 64-bit numbers are strings in protobuf's JSON.
-    name = _REJECTED.get(path.rstrip("/"), "rejectedSpans")
+    name = next((name for end, name in _REJECTED.items() if path.endswith(end)), "rejectedSpans")
     return msgspec.json.encode(
         {"partialSuccess": {name: str(outcome.rejected), "errorMessage": outcome.message}}
     )

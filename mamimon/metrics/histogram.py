@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -46,12 +47,33 @@ class Histogram(msgspec.Struct, eq=False, kw_only=True, array_like=True):
         return self.schema == CUSTOM
 
 
+@lru_cache(maxsize=9)
+def _fractions(schema: int) -> list[float]:
+    """The bounds between 1/2 and 1, each to the bit as Prometheus has it (client_golang, histogram.go).
+
+    Every other one is a bound of the schema below; the one behind it is a factor away.
+    """
+    # Go's Exp2(0.5) is one unit in the last place below the nearest double.
+    factor = 1.414213562373095 if schema == 1 else 2.0 ** (2.0**-schema)
+    out = [0.5]
+    for number in range(1, 1 << schema):
+        out.append(out[-1] * factor if number % 2 else _fractions(schema - 1)[number // 2])
+    return out
+
+
 def bound(index: int, schema: int) -> float:
     """The upper bound of an exponential bucket."""
-    exponent = index / 2**schema if schema > 0 else index * 2**-schema
-    if exponent == 1024:
+    if schema > 0:
+        fraction = _fractions(schema)[index & (1 << schema) - 1]
+        exponent = (index >> schema) + 1
+    else:
+        fraction, exponent = 0.5, (index << -schema) + 1
+    if fraction == 0.5 and exponent == 1025:
         return 1.7976931348623157e308
-    return math.inf if exponent > 1024 else 2.0**exponent
+    try:
+        return math.ldexp(fraction, exponent)
+    except OverflowError:
+        return math.inf
 
 
 def _edges(histogram: Histogram, index: int) -> tuple[float, float]:

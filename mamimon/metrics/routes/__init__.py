@@ -9,6 +9,7 @@ from mamimon.metrics.routes.chart import chart_handlers
 from mamimon.metrics.routes.expressions import expression_handlers
 from mamimon.metrics.routes.federation import federation_handlers
 from mamimon.metrics.routes.inside import inside_handlers
+from mamimon.metrics.routes.otlp import otlp_handlers
 from mamimon.metrics.routes.push import push_handlers
 from mamimon.metrics.routes.questions import question_handlers
 from mamimon.metrics.routes.read import read_handlers
@@ -42,5 +43,6 @@ def api_handlers(
         *chart_handlers(core, backend),
         *admin_handlers(core, store),
         *read_handlers(core, backend, scraper),
+        *otlp_handlers(core, pusher),
         *push_handlers(core, pusher),
     ]
