@@ -62,9 +62,10 @@ class MetricRoom:
         """See `Room.open`. Raises `ConfigError` for a `prometheus.yml` that cannot be used."""
         path = self._core.settings.metrics.prometheus_config
         if path:
-            self.scraper.config = read(Path(path), self._core.settings.metrics)
-            for warning in self.scraper.config.warnings:
+            config = read(Path(path), self._core.settings.metrics)
+            for warning in config.warnings:
                 _log.warning(warning)
+            self.scraper.take(config)
         await self.store.open()
         if threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
@@ -86,7 +87,11 @@ class MetricRoom:
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return [Task("metrics-store", self.store.keep), Task("scraper", self.scraper.run)]
+        return [
+            Task("metrics-store", self.store.keep),
+            Task("scraper", self.scraper.run),
+            Task("scrape-config", self.scraper.watch),
+        ]
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""

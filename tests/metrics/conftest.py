@@ -44,6 +44,7 @@ class Body:
 
     def __init__(self) -> None:
         self.text = "a 1\n"
+        self.raw: bytes | None = None
         self.content_type = "text/plain; version=0.0.4"
         self.status = 200
         self.headers: list[dict[str, str]] = []
@@ -52,7 +53,7 @@ class Body:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.headers.append(dict(self.headers))
-                raw = outer.text.encode()
+                raw = outer.text.encode() if outer.raw is None else outer.raw
                 self.send_response(outer.status)
                 self.send_header("Content-Type", outer.content_type)
                 self.send_header("Content-Length", str(len(raw)))

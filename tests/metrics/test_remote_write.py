@@ -8,14 +8,13 @@ from typing import Any
 import cramjam
 import httpx
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from mamimon.metrics.model import STALE_BITS
 from tests.conftest import wait_until
 from tests.metrics.conftest import Scraped
+from tests.metrics.messages import messages
 
 V2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
-_KINDS = {"string": 9, "double": 1, "int64": 3, "uint64": 4, "uint32": 13, "sint32": 17, "sint64": 18}
 _HISTOGRAM: list[tuple[str, int, str, bool]] = [
     ("count_int", 1, "uint64", False),
     ("count_float", 2, "double", False),
@@ -86,23 +85,6 @@ def _schema() -> dict[str, Any]:
         "Request": [("symbols", 4, "string", True), ("timeseries", 5, "TimeSeries2", True)],
     }
     return messages(shapes)
-
-
-def messages(shapes: dict[str, list[tuple[str, int, str, bool]]]) -> dict[str, Any]:
-    """Message classes of Google's protobuf by name: fields are name, number, kind and whether repeated."""
-    file = descriptor_pb2.FileDescriptorProto(name="t.proto", package="t", syntax="proto3")
-    for name, fields in shapes.items():
-        message = file.message_type.add(name=name)
-        for field, number, kind, repeated in fields:
-            one = message.field.add(name=field, number=number, label=3 if repeated else 1)
-            if kind in _KINDS:
-                one.type = _KINDS[kind]
-            else:
-                one.type, one.type_name = 11, f".t.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    found = message_factory.GetMessageClassesForFiles(["t.proto"], pool)
-    return {name.removeprefix("t."): kind for name, kind in found.items()}
 
 
 M = _schema()

@@ -280,8 +280,8 @@ def test_exemplars_are_kept_and_answered(scraped: Start, app: App) -> None:
     ("text", "reason"),
     [
         ("".join(f'a{{n="{i}"}} 1\n' for i in range(2001)), "max_series_per_target"),
-        ('a{x="' + "y" * 5000 + '"} 1\n', "too long"),
-        ("a{" + ",".join(f'l{i}="1"' for i in range(80)) + "} 1\n", "label limit exceeded"),
+        ('a{x="' + "y" * 5000 + '"} 1\n', "label_value_length_limit exceeded"),
+        ("a{" + ",".join(f'l{i}="1"' for i in range(80)) + "} 1\n", "label_limit exceeded"),
         ("a 1\n" * 300_000, "body size limit exceeded"),
         ('a{x="1",x="2"} 1\n', "twice"),
         ("a 1\nb NaNa\n", "line 2"),

@@ -45,7 +45,7 @@ def target_handlers(scraper: Scraper) -> list[ControllerRouterHandler]:
             {
                 "activeTargets": [] if state == "dropped" else active,
                 "droppedTargets": [] if state == "active" else dropped,
-                "droppedTargetCounts": {job: len(found) for job, found in scraper.dropped.items()},
+                "droppedTargetCounts": dict(scraper.dropped_count),
             }
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -11,7 +13,10 @@ from urllib.parse import urlencode
 import msgspec
 import yaml
 
-from mamimon.metrics.scrape.config import Group, Job
+from mamimon.clock import Clock
+from mamimon.metrics.scrape.client import Client, FetchError
+from mamimon.metrics.scrape.job import Group, HttpDiscovery, Job
+from mamimon.metrics.scrape.names import resolve
 from mamimon.metrics.scrape.relabel import relabel
 from mamimon.metrics.scrape.yaml_file import duration
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from mamimon.metrics.model import Labels
 
 _MAX_FILE_BYTES = 16 * 1024 * 1024
+_LOOK_S = 5.0
+"""How soon a changed file is noticed."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -68,20 +75,44 @@ def read_file_groups(patterns: Iterable[str]) -> tuple[list[Group], list[str]]:
     return groups, errors
 
 
+def file_state(patterns: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+    """Which files the patterns match, their time of change and size: another answer means a change."""
+    found = []
+    for pattern in patterns:
+        base = Path(pattern)
+        for path in sorted(base.parent.glob(base.name)) if "*" in base.name else [base]:
+            try:
+                state = path.stat()
+            except OSError:
+                continue
+            found.append((str(path), state.st_mtime_ns, state.st_size))
+    return tuple(found)
+
+
 def _file_groups(path: Path) -> list[Group]:
     if path.stat().st_size > _MAX_FILE_BYTES:
         raise ValueError(f"is larger than {_MAX_FILE_BYTES} bytes")
     text = path.read_text(encoding="utf-8")
     raw: Any = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    return groups_of(raw, f"file/{path}")
+
+
+def groups_of(raw: Any, source: str) -> list[Group]:
+    """Target groups as files and `http_sd` write them; raises `msgspec.ValidationError` or `ValueError`."""
     found = msgspec.convert(raw or [], list[dict[str, Any]])
-    return [
-        Group(
-            msgspec.convert(one.get("targets") or [], list[str]),
-            {str(name): str(value) for name, value in (one.get("labels") or {}).items()},
-            str(path),
+    out = []
+    for one in found:
+        unknown = set(one) - {"targets", "labels"}
+        if unknown:
+            raise ValueError(f"unknown field {min(unknown)!r} in a target group")
+        out.append(
+            Group(
+                msgspec.convert(one.get("targets") or [], list[str]),
+                {str(name): str(value) for name, value in (one.get("labels") or {}).items()},
+                source,
+            )
         )
-        for one in found
-    ]
+    return out
 
 
 def _discovered(job: Job, address: str, group: Group) -> Labels:
@@ -93,9 +124,12 @@ def _discovered(job: Job, address: str, group: Group) -> Labels:
         "__scrape_interval__": _shown(job.interval_s),
         "__scrape_timeout__": _shown(job.timeout_s),
     }
+    labels |= group.own.get(address, {})
     labels |= {f"__param_{name}": values[0] for name, values in job.params.items() if values}
-    if job.files and not group.source.endswith("/static"):
-        labels["__meta_filepath"] = group.source
+    if group.source.startswith("file/"):
+        labels["__meta_filepath"] = group.source.removeprefix("file/")
+    elif group.source.startswith("http"):
+        labels["__meta_url"] = group.source
     return labels | group.labels
 
 
@@ -131,3 +165,87 @@ def _target(job: Job, discovered: Labels) -> Target | None:
 def _shown(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
     return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+
+
+class Discovery:
+    """The target groups of a job, each kind asked in its own rhythm; one that fails keeps its last answer."""
+
+    def __init__(self, job: Job, clock: Clock, dns_servers: Sequence[str]) -> None:
+        self._job = job
+        self._clock = clock
+        self._dns_servers = dns_servers
+        self._sources: list[_Source] = [
+            *(_Source(partial(self._files, one.files), one.refresh_s, tuple(one.files)) for one in job.files),
+            *(_Source(partial(resolve, one, dns_servers), one.refresh_s) for one in job.dns),
+            *(_Source(partial(self._web, one), one.refresh_s) for one in job.web),
+        ]
+        self._clients: dict[str, Client] = {}
+
+    @property
+    def errors(self) -> list[str]:
+        """Why the last asking failed in part."""
+        return [error for source in self._sources for error in source.errors]
+
+    async def groups(self) -> list[Group]:
+        """Every group, asked again where it is time or a file has changed."""
+        out = list(self._job.static)
+        for source in self._sources:
+            state = await asyncio.to_thread(file_state, source.patterns)
+            now = self._clock.monotonic()
+            if source.asked_at is None or now - source.asked_at >= source.every_s or state != source.state:
+                found, source.errors = await source.ask()
+                source.asked_at, source.state = now, state
+                if found or not source.errors:
+                    source.found = found
+            out += source.found
+        return out
+
+    def pause_s(self) -> float | None:
+        """How long to wait before asking again; None: nothing will change."""
+        if not self._sources:
+            return None
+        return min([source.every_s for source in self._sources] + ([_LOOK_S] if self._job.files else []))
+
+    async def _files(self, patterns: list[str]) -> tuple[list[Group], list[str]]:
+        return await asyncio.to_thread(read_file_groups, patterns)
+
+    async def _web(self, config: HttpDiscovery) -> tuple[list[Group], list[str]]:
+        client = self._clients.get(config.url)
+        if client is None:
+            client = self._clients[config.url] = Client(config.http, self._clock)
+        headers = {
+            "Accept": "application/json",
+            "X-Prometheus-Refresh-Interval-Seconds": f"{config.refresh_s:g}",
+        }
+        try:
+            body, kind = await client.get(
+                config.url, headers=headers, timeout_s=config.refresh_s, limit_bytes=_MAX_FILE_BYTES
+            )
+            if kind.partition(";")[0].strip() != "application/json":
+                return [], [f"{config.url}: unsupported content type {kind[:80]!r}"]
+            return groups_of(json.loads(body), config.url), []
+        except (FetchError, ValueError, msgspec.ValidationError) as error:
+            return [], [f"{config.url}: {error}"]
+
+    async def close(self) -> None:
+        """Drop connections."""
+        for client in self._clients.values():
+            await client.close()
+
+
+class _Source:
+    """One discovery config and its last answer."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[tuple[list[Group], list[str]]]],
+        every_s: float,
+        patterns: tuple[str, ...] = (),
+    ) -> None:
+        self.ask = ask
+        self.every_s = every_s
+        self.patterns = patterns
+        self.found: list[Group] = []
+        self.errors: list[str] = []
+        self.asked_at: float | None = None
+        self.state: tuple[tuple[str, int, int], ...] = ()

@@ -8,13 +8,14 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import Counter
 
-from mamimon.metrics.scrape.config import Group, Job, PrometheusConfig, read
-from mamimon.metrics.scrape.discovery import Target, read_file_groups, targets_of
+from mamimon.config import ConfigError
+from mamimon.metrics.scrape.config import PrometheusConfig, read
+from mamimon.metrics.scrape.discovery import Discovery, Target, file_state, targets_of
 from mamimon.metrics.scrape.fetch import Fetcher, FetchError
+from mamimon.metrics.scrape.job import Group, Job
 from mamimon.metrics.scrape.target import ScrapedTarget
 from mamimon.metrics.store import SeriesStore
 from mamimon.metrics.wire.exposition import ExpositionError
@@ -38,10 +39,12 @@ class Scraper:
         self._fetchers: dict[str, Fetcher] = {}
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
         self._changed = asyncio.Event()
+        self._state: tuple[tuple[str, int, int], ...] = ()
         self.reload_ok = True
         """Whether the last reading of the file succeeded."""
         self.reloaded_at = self.failed_at = core.clock.now()
         self.dropped: dict[str, list[dict[str, str]]] = {}
+        self.dropped_count: dict[str, int] = {}
         self.discovery_errors: dict[str, list[str]] = {}
         self._failures = Counter(
             "mamimon_scrape_failures", "Scrapes that failed.", ["job"], registry=core.registry
@@ -63,8 +66,33 @@ class Scraper:
             config = await asyncio.to_thread(read, Path(settings.prometheus_config), settings)
             for warning in config.warnings:
                 _log.warning(warning)
-            self.config, self.reload_ok, self.reloaded_at = config, True, self._core.clock.now()
+            self.take(config)
+            self.reload_ok, self.reloaded_at = True, self._core.clock.now()
             self._changed.set()
+
+    def take(self, config: PrometheusConfig) -> None:
+        """Put a configuration in force."""
+        self.config = config
+        self._store.set_out_of_order(config.out_of_order_s)
+        self._state = file_state([*map(str, config.files), *config.patterns])
+
+    async def watch(self) -> None:
+        """Background task: read `prometheus.yml` again when it or a file that it names has changed."""
+        every = self._core.settings.metrics.reload_check_s
+        while every:
+            await self._core.clock.sleep(every)
+            if self.config is None:
+                continue
+            names = [*map(str, self.config.files), *self.config.patterns]
+            state = await asyncio.to_thread(file_state, names)
+            if state == self._state:
+                continue
+            self._state = state
+            try:
+                await self.reload()
+                _log.info("%s has changed and was read again", self.config.path)
+            except ConfigError as error:
+                _log.error("%s; the configuration of before stays in force", error)
 
     async def run(self) -> None:
         """Scrape until cancelled."""
@@ -95,11 +123,14 @@ class Scraper:
                 await self._stop(key)
             await self._fetchers.pop(name).close()
             self.dropped.pop(name, None)
+            self.dropped_count.pop(name, None)
             self.discovery_errors.pop(name, None)
             del self._jobs[name]
         for name, job in wanted.items():
             if name not in self._jobs:
-                self._fetchers[name] = Fetcher(job, self._core.settings.metrics.max_exposition_bytes)
+                self._fetchers[name] = Fetcher(
+                    job, self._core.settings.metrics.max_exposition_bytes, self._core.clock
+                )
                 self._jobs[name] = (job, asyncio.create_task(self._keep_job(job), name=f"job {name}"))
 
     async def _end(self) -> None:
@@ -115,49 +146,54 @@ class Scraper:
 
     async def _keep_job(self, job: Job) -> None:
         """Discover a job's targets, now and again, and start and stop their tasks."""
-        periods = [files.refresh_s for files in job.files] + [dns.refresh_s for dns in job.dns]
-        while True:
-            groups = list(job.static)
-            errors: list[str] = []
-            for files in job.files:
-                found, failed = await asyncio.to_thread(read_file_groups, files.files)
-                groups += found
-                errors += failed
-            for dns in job.dns:
-                found, failed = await _resolve(dns.names, dns.type, dns.port)
-                groups += found
-                errors += failed
-            for error in errors:
-                if error not in self.discovery_errors.get(job.name, []):
-                    _log.warning("discovery of job %s: %s", job.name, error)
-            self.discovery_errors[job.name] = errors
-            await self._apply(job, groups)
-            if not periods:
-                await asyncio.Event().wait()
-            await self._core.clock.sleep(min(periods))
+        clock = self._core.clock
+        discovery = Discovery(job, clock, self._core.settings.metrics.dns_servers)
+        try:
+            while True:
+                groups = await discovery.groups()
+                for error in discovery.errors:
+                    if error not in self.discovery_errors.get(job.name, []):
+                        _log.warning("discovery of job %s: %s", job.name, error)
+                self.discovery_errors[job.name] = list(discovery.errors)
+                await self._apply(job, groups)
+                pause = discovery.pause_s()
+                if pause is None:
+                    await asyncio.Event().wait()
+                else:
+                    await clock.sleep(pause)
+        finally:
+            await discovery.close()
 
     async def _apply(self, job: Job, groups: list[Group]) -> None:
-        wanted, self.dropped[job.name] = targets_of(job, groups)
-        limit = job.limits.target_limit
-        if limit and len(wanted) > limit:
-            self.discovery_errors[job.name].append(
-                f"target_limit exceeded: {len(wanted)} targets, limit {limit}"
-            )
-            wanted = []
+        wanted, dropped = targets_of(job, groups)
+        limit, most = job.limits.target_limit, job.limits.keep_dropped_targets
+        self.dropped[job.name] = dropped[:most] if most else dropped
+        self.dropped_count[job.name] = len(dropped)
         keys = {(job.name, target.key): target for target in wanted}
         for key in [key for key in self._targets if key[0] == job.name and key not in keys]:
             await self._stop(key)
+        refusal = ""
+        if limit and len(wanted) > limit:
+            refusal = f"target_limit exceeded (number of targets: {len(wanted)}, limit: {limit})"
+            self.discovery_errors[job.name].append(refusal)
         for key, target in keys.items():
             if key not in self._targets:
                 self._start(key, target, job)
+            self._targets[key].refusal = refusal
 
     def _start(self, key: tuple[str, str], target: Target, job: Job) -> None:
         scraped = ScrapedTarget(target, job, self._core.settings.metrics, self._store)
         fetcher = self._fetchers[job.name]
+
+        async def body() -> tuple[bytes, str]:
+            if scraped.refusal:
+                raise FetchError(scraped.refusal)
+            return await fetcher.fetch(target)
+
         self._targets[key] = scraped
         offset = zlib.crc32(repr(key).encode()) / 2**32 * target.interval_s
         self._running[key] = asyncio.create_task(
-            self._keep_scraping(scraped, lambda: fetcher.fetch(target), offset), name=f"scrape {target.url}"
+            self._keep_scraping(scraped, body, offset), name=f"scrape {target.url}"
         )
 
     async def _stop(self, key: tuple[str, str]) -> None:
@@ -239,23 +275,3 @@ class Scraper:
 def _next_slot(now: float, interval: float, offset: float) -> float:
     at = now - now % interval + offset
     return at if at > now else at + interval
-
-
-async def _resolve(names: list[str], kind: str, port: int) -> tuple[list[Group], list[str]]:
-    """Addresses of A and AAAA names; SRV is refused when the file is read."""
-    import socket
-
-    family = socket.AF_INET6 if kind == "AAAA" else socket.AF_INET
-    loop = asyncio.get_running_loop()
-    groups: list[Group] = []
-    errors: list[str] = []
-    for name in names:
-        try:
-            found: list[Any] = await loop.getaddrinfo(name, port, family=family, type=socket.SOCK_STREAM)
-        except OSError as error:
-            errors.append(f"{name}: {error}")
-            continue
-        hosts = sorted({str(address[4][0]) for address in found})
-        shown = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]
-        groups.append(Group(shown, {"__meta_dns_name": name}, f"dns/{name}"))
-    return groups, errors

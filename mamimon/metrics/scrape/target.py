@@ -1,4 +1,8 @@
-"""One target's scrapes: from an exposition to samples of the store, and the five series about the scrape."""
+"""One target's scrapes: from an exposition to samples of the store, and the series about the scrape itself.
+
+A target exposes the same series each time. So the first scrape gives each series text an id of the day,
+and a scrape whose texts are those of the one before costs one comparison and no look-up at all.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +13,35 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mamimon.config import MetricSettings
-from mamimon.metrics.scrape.config import Job
+from mamimon.metrics.histogram import CUSTOM, Histogram, at_schema
+from mamimon.metrics.model import STALE_NAN
 from mamimon.metrics.scrape.discovery import Target
-from mamimon.metrics.scrape.relabel import relabel
+from mamimon.metrics.scrape.job import Job
+from mamimon.metrics.scrape.labelling import Labelling
+from mamimon.metrics.scrape.read_job import lowest_factor_schema
 from mamimon.metrics.store import Scrape, SeriesStore
+from mamimon.metrics.wire.classic import Part, to_native
 from mamimon.metrics.wire.exposition import (
+    OPEN_METRICS,
+    PROTOBUF,
     Exemplar,
     Exposition,
     ExpositionError,
     Metadata,
     line_of,
+    media_type,
     parse,
-    series_labels,
 )
+from mamimon.metrics.wire.metric_family import parse_families
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from mamimon.metrics.model import Labels
     from mamimon.metrics.store.day import Day
 
-# The store loads numpy; a scrape's figures are small, so plain lists do until they reach it.
 REPORTS = (
     "up",
     "scrape_duration_seconds",
@@ -36,6 +49,9 @@ REPORTS = (
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 )
+EXTRA_REPORTS = ("scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes")
+_TURN = 2000
+"""New series given an id before others get their turn on the event loop."""
 
 
 class Status(msgspec.Struct):
@@ -49,21 +65,41 @@ class Status(msgspec.Struct):
     next_at: float | None = None
 
 
+class _Layout(msgspec.Struct, eq=False):
+    """Where the samples of a scrape go: valid for all scrapes with the same texts on the same day."""
+
+    keys: list[str]
+    day: Day
+    samples: npt.NDArray[np.int64]
+    """Index in `keys` of each sample that is stored at the time of the scrape."""
+    ids: npt.NDArray[np.int64]
+    """Its series."""
+    timed: list[tuple[int, int]]
+    """Index in `keys` and series of the samples with a time of their own."""
+
+
 class ScrapedTarget:
-    """Keeps what a target exposed last, so that a repeated series costs one look-up of its text."""
+    """See the module."""
 
     def __init__(self, target: Target, job: Job, settings: MetricSettings, store: SeriesStore) -> None:
         self.target = target
         self.job = job
         self.status = Status()
         self.metadata: dict[str, Metadata] = {}
+        self.refusal = ""
+        """Why it is not scraped at all."""
         self._settings = settings
         self._store = store
-        self._labels: dict[str, Labels | None] = {}
-        self._ids: dict[str, int] = {}
+        self._labelling = Labelling(job, target.labels, settings)
+        self._ids: dict[str, int | None] = {}
+        self._new: dict[str, Labels] = {}
+        self._reports: list[int] = []
         self._exemplars: dict[str, Exemplar] = {}
+        self._parts: dict[str, Part | None] = {}
         self._day: Day | None = None
-        self._seen: set[str] = set()
+        self._layout: _Layout | None = None
+        self._before: npt.NDArray[np.int64] | None = None
+        self._timed_before: set[int] = set()
 
     @property
     def source(self) -> str:
@@ -72,39 +108,231 @@ class ScrapedTarget:
 
     async def take(self, body: bytes, content_type: str, at_ms: int, duration_s: float) -> None:
         """Parse and store a body scraped at `at_ms`; what it raises, it raises before storing anything."""
-        exposition = await asyncio.to_thread(parse, body, content_type, self._labels)
-        self._check(exposition)
-        strict = "openmetrics" in content_type
-        for key in exposition.keys:
-            if key not in self._labels:
-                try:
-                    self._labels[key] = self._labelled(key, strict)
-                except ExpositionError as error:
-                    raise ExpositionError(line_of(body, key), error.reason) from None
-        kept = [
-            (key, value, time)
-            for key, value, time in zip(
-                exposition.keys,
-                exposition.values.tolist(),
-                exposition.times_ms or [None] * len(exposition.keys),
-                strict=True,
-            )
-            if self._labels[key] is not None
-        ]
-        limit = self.job.limits.sample_limit
-        if limit and len(kept) > limit:
-            raise ExpositionError(0, f"sample limit exceeded ({len(kept)} samples, limit {limit})")
-        keys = {key for key, _, _ in kept}
-        added = len(keys - self._seen)
-        await self._write(kept, at_ms, (1.0, duration_s, len(exposition.keys), len(kept), added))
+        exposition, same = await asyncio.to_thread(self._read, body, content_type)
+        day = await self._day_at(at_ms)
+        layout = self._layout
+        if layout is None or not same or layout.day is not day:
+            layout = await self._lay_out(exposition, day)
+        kept = len(layout.samples) + len(layout.timed)
+        added = self._added(layout)
+        figures = (1.0, duration_s, len(exposition.keys), kept, added)
+        await self._write(exposition, layout, at_ms, figures, len(body))
+        await self._write_timed(exposition, layout, at_ms)
         await self._keep_exemplars(exposition, at_ms)
-        self._seen = keys
+        self._layout = layout if exposition.times_ms is None else None
         self.metadata = exposition.metadata
         self.status.samples = len(exposition.keys)
-        if len(self._labels) > 2 * len(keys) + 1000:
-            self._labels = {key: self._labels[key] for key in keys}
-            self._exemplars = {key: one for key, one in self._exemplars.items() if key in keys}
-            self._ids = {key: number for key, number in self._ids.items() if key in keys}
+        self._forget(exposition)
+
+    def _read(self, body: bytes, content_type: str) -> tuple[Exposition, bool]:
+        """Parse, name what is new, and say whether the series are those of the last scrape. Blocking."""
+        formats, most = self.job.formats, self._settings.max_series_per_target
+        media = media_type(content_type, formats.fallback)
+        if media == PROTOBUF:
+            exposition = parse_families(
+                body, native=formats.native, keep_classic=formats.keep_classic, most=most
+            )
+        else:
+            lines = body.count(b"\n") - body.count(b"\n#")
+            if lines > most + 1:
+                raise ExpositionError(0, f"{lines} samples, more than max_series_per_target ({most})")
+            exposition = parse(body, media, self._ids)
+        if formats.to_custom_buckets:
+            exposition = to_native(exposition, self._parts, keep_classic=formats.keep_classic)
+        if exposition.histograms:
+            exposition.histograms = {i: self._narrowed(one) for i, one in exposition.histograms.items()}
+        if len(exposition.keys) > most:
+            raise ExpositionError(
+                0, f"{len(exposition.keys)} samples, more than max_series_per_target ({most})"
+            )
+        if self._layout is not None and self._layout.keys == exposition.keys and exposition.times_ms is None:
+            return exposition, True
+        strict = media == OPEN_METRICS
+        self._new = {}
+        for key in exposition.keys:
+            if key in self._ids or key in self._new:
+                continue
+            try:
+                labels = self._labelling.labels(key, exposition.metadata, strict=strict)
+            except ExpositionError as error:
+                raise ExpositionError(line_of(body, key), error.reason) from None
+            if labels is None:
+                self._ids[key] = None
+            else:
+                self._new[key] = labels
+        limit = self.job.limits.sample_limit
+        kept = sum(self._ids.get(key, 0) is not None for key in exposition.keys) if limit else 0
+        if limit and kept > limit:
+            raise ExpositionError(0, f"sample limit exceeded ({kept} samples, limit {limit})")
+        return exposition, False
+
+    def _narrowed(self, one: Histogram) -> Histogram:
+        """A histogram within the limits of buckets, at a coarser resolution if need be."""
+        limits = self.job.limits
+        if limits.native_histogram_min_bucket_factor and one.schema != CUSTOM:
+            finest = lowest_factor_schema(limits.native_histogram_min_bucket_factor)
+            one = at_schema(one, min(one.schema, finest))
+        most = limits.native_histogram_bucket_limit
+        while most and len(one.positive) + len(one.negative) > most:
+            if one.schema == CUSTOM or one.schema <= -4:
+                raise ExpositionError(0, f"histogram bucket limit exceeded (limit {most})")
+            one = at_schema(one, one.schema - 1)
+        return one
+
+    async def _day_at(self, at_ms: int) -> Day:
+        """The day of a scrape; at midnight every series gets an id of the new one."""
+        day = await self._store.day_of(at_ms)
+        before, self._day = self._day, day
+        if day is before or before is None:
+            return day
+        self._reports = []
+        for turn, (key, number) in enumerate(self._ids.items()):
+            if number is not None:
+                self._ids[key] = day.index.id_of_key(before.index.key(number))
+            if turn % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
+        return day
+
+    async def _lay_out(self, exposition: Exposition, day: Day) -> _Layout:
+        import numpy as np
+
+        for turn, (key, labels) in enumerate(self._new.items()):
+            self._ids[key] = day.index.id_of(labels)
+            if turn % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
+        self._new = {}
+        times = exposition.times_ms if self.job.honor_timestamps else None
+        samples: list[int] = []
+        ids: list[int] = []
+        timed: list[tuple[int, int]] = []
+        for index, key in enumerate(exposition.keys):
+            number = self._ids[key]
+            if number is None:
+                continue
+            if times is not None and times[index] is not None:
+                timed.append((index, number))
+            else:
+                samples.append(index)
+                ids.append(number)
+        return _Layout(
+            exposition.keys, day, np.asarray(samples, dtype=np.int64), np.asarray(ids, dtype=np.int64), timed
+        )
+
+    def _added(self, layout: _Layout) -> int:
+        """How many series the scrape before did not have."""
+        import numpy as np
+
+        if layout is self._layout:
+            return 0
+        timed = np.asarray([number for _, number in layout.timed], dtype=np.int64)
+        now = np.unique(np.concatenate([layout.ids, timed]))
+        before, self._before = self._before, now
+        same_day = self._layout is None or self._layout.day is layout.day
+        if before is None or not same_day:
+            return len(now) if before is None else max(0, len(now) - len(before))
+        return len(np.setdiff1d(now, before, assume_unique=True))
+
+    async def fail(self, at_ms: int, duration_s: float) -> None:
+        """Record a failed scrape: `up` is 0 and every series of the last one has ended."""
+        import numpy as np
+
+        day = await self._day_at(at_ms)
+        none = np.empty(0, dtype=np.int64)
+        self._before = None
+        self._layout = None
+        self.status.samples = 0
+        empty = Exposition([], np.empty(0, dtype=np.float64), None, {}, [])
+        layout = _Layout([], day, none, none, [])
+        await self._write(empty, layout, at_ms, (0.0, duration_s, 0, 0, 0), -1)
+        await self._write_timed(empty, layout, at_ms)
+
+    async def _write(
+        self,
+        exposition: Exposition,
+        layout: _Layout,
+        at_ms: int,
+        figures: tuple[float, float, int, int, int],
+        body_bytes: int,
+    ) -> None:
+        import numpy as np
+
+        reports = list(figures)
+        names = list(REPORTS)
+        if self.job.formats.extra_metrics:
+            names += EXTRA_REPORTS
+            reports += [self.target.timeout_s, self.job.limits.sample_limit, body_bytes]
+        if not self._reports:
+            self._reports = [
+                layout.day.index.id_of({"__name__": name, **self.target.labels}) for name in names
+            ]
+        place = (
+            {index: number for number, index in enumerate(layout.samples.tolist())}
+            if exposition.histograms
+            else {}
+        )
+        await self._store.write(
+            [
+                Scrape(
+                    self.source,
+                    at_ms,
+                    np.concatenate([layout.ids, np.asarray(self._reports, dtype=np.int64)]),
+                    np.concatenate(
+                        [exposition.values[layout.samples], np.asarray(reports, dtype=np.float64)]
+                    ),
+                    histograms={
+                        place[index]: one for index, one in exposition.histograms.items() if index in place
+                    },
+                )
+            ]
+        )
+
+    async def _write_timed(self, exposition: Exposition, layout: _Layout, at_ms: int) -> None:
+        """Samples with times of their own; out of bounds is the target's doing and the rest is good."""
+        if not layout.timed and not self._timed_before:
+            return
+        import numpy as np
+
+        rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        times = exposition.times_ms or []
+        for index, number in layout.timed:
+            rows[times[index] or 0].append((index, number))
+        source = f"{self.source}\0timed"
+        scrapes: list[Scrape] = []
+        for time, samples in sorted(rows.items()):
+            refusal = self._store.refusal(source, time)
+            if refusal:
+                self.status.last_error = refusal
+                continue
+            day = await self._store.day_of(time)
+            ids = [number for _, number in samples]
+            if day is not layout.day:
+                ids = [day.index.id_of_key(layout.day.index.key(number)) for number in ids]
+            histograms = {
+                place: exposition.histograms[index]
+                for place, (index, _) in enumerate(samples)
+                if index in exposition.histograms
+            }
+            values = exposition.values[[index for index, _ in samples]]
+            scrapes.append(Scrape(source, time, np.asarray(ids, dtype=np.int64), values, False, histograms))
+        try:
+            for day_scrapes in by_day(scrapes):
+                await self._store.write(day_scrapes)
+            await self._end_timed(layout, source, at_ms)
+        except Problem as problem:
+            self.status.last_error = problem.detail
+
+    async def _end_timed(self, layout: _Layout, source: str, at_ms: int) -> None:
+        """Mark vanished series that had times of their own, where the job wants that."""
+        if not self.job.track_timestamps_staleness:
+            return
+        import numpy as np
+
+        now = {number for _, number in layout.timed}
+        gone = np.asarray(sorted(self._timed_before - now), dtype=np.int64)
+        self._timed_before = now
+        if len(gone):
+            values = np.full(len(gone), STALE_NAN)
+            await self._store.write([Scrape(source, at_ms, gone, values, whole=False)])
 
     async def _keep_exemplars(self, exposition: Exposition, at_ms: int) -> None:
         """Store the exemplars that differ from the ones of the last scrape."""
@@ -120,100 +348,19 @@ class ScrapedTarget:
         if rows:
             await self._store.add_exemplars(await self._store.day_of(at_ms), rows)
 
-    async def fail(self, at_ms: int, duration_s: float) -> None:
-        """Record a failed scrape: `up` is 0 and every series of the last one has ended."""
-        self._seen = set()
-        self.status.samples = 0
-        await self._write([], at_ms, (0.0, duration_s, 0, 0, 0))
+    def _forget(self, exposition: Exposition) -> None:
+        """Drop what is kept of series that are long gone."""
+        if len(self._ids) <= 2 * len(exposition.keys) + 1000:
+            return
+        keys = set(exposition.keys)
+        self._ids = {key: number for key, number in self._ids.items() if key in keys}
+        self._parts = {key: part for key, part in self._parts.items() if key in keys}
+        self._exemplars = {key: one for key, one in self._exemplars.items() if key in keys}
 
-    async def _write(
-        self,
-        kept: list[tuple[str, float, int | None]],
-        at_ms: int,
-        figures: tuple[float, float, int, int, int],
-    ) -> None:
-        import numpy as np
 
-        day = await self._store.day_of(at_ms)
-        if day is not self._day:
-            self._ids.clear()
-            self._day = day
-        ids: list[int] = []
-        values: list[float] = []
-        timed: dict[int, list[tuple[Labels, float]]] = defaultdict(list)
-        for key, value, time in kept:
-            labels = self._labels[key]
-            assert labels is not None
-            if time is not None and self.job.honor_timestamps:
-                timed[time].append((labels, value))
-                continue
-            number = self._ids.get(key)
-            if number is None:
-                number = self._ids[key] = day.index.id_of(labels)
-            ids.append(number)
-            values.append(value)
-        for name, value in zip(REPORTS, figures, strict=True):
-            key = f"\0{name}"
-            number = self._ids.get(key)
-            if number is None:
-                number = self._ids[key] = day.index.id_of({"__name__": name, **self.target.labels})
-            ids.append(number)
-            values.append(value)
-        await self._store.write(
-            [
-                Scrape(
-                    self.source, at_ms, np.asarray(ids, dtype=np.int64), np.asarray(values, dtype=np.float64)
-                )
-            ]
-        )
-        for time, samples in sorted(timed.items()):
-            await self._write_timed(time, samples)
-
-    async def _write_timed(self, time: int, samples: list[tuple[Labels, float]]) -> None:
-        import numpy as np
-
-        day = await self._store.day_of(time)
-        ids = np.asarray([day.index.id_of(labels) for labels, _ in samples], dtype=np.int64)
-        values = np.asarray([value for _, value in samples], dtype=np.float64)
-        try:
-            await self._store.write([Scrape(f"{self.source}\0timed", time, ids, values, whole=False)])
-        except Problem as problem:
-            # Out of bounds is the target's doing and the rest of its scrape is good.
-            self.status.last_error = problem.detail
-
-    def _check(self, exposition: Exposition) -> None:
-        most = self._settings.max_series_per_target
-        if len(exposition.keys) > most:
-            raise ExpositionError(
-                0, f"{len(exposition.keys)} samples, more than max_series_per_target ({most})"
-            )
-
-    def _labelled(self, key: str, strict: bool) -> Labels | None:
-        """The final labels of a series text, or None where relabelling drops it."""
-        exposed = series_labels(key, strict=strict)
-        for name, value in self.target.labels.items():
-            if name in exposed and not self.job.honor_labels:
-                exposed[f"exported_{name}"] = exposed[name]
-                exposed[name] = value
-            else:
-                exposed.setdefault(name, value)
-        labels = relabel(exposed, self.job.metric_relabel) if self.job.metric_relabel else exposed
-        if labels is None:
-            return None
-        if not labels.get("__name__"):
-            raise ExpositionError(0, f"relabelling leaves {key[:80]!r} without a name")
-        self._check_labels(key, labels)
-        return labels
-
-    def _check_labels(self, key: str, labels: Labels) -> None:
-        limits, settings = self.job.limits, self._settings
-        most = limits.label_limit or settings.max_labels_per_series
-        if len(labels) > most:
-            raise ExpositionError(
-                0, f"label limit exceeded by {key[:80]!r} ({len(labels)} labels, limit {most})"
-            )
-        longest_name = limits.label_name_length_limit or settings.max_label_bytes
-        longest_value = limits.label_value_length_limit or settings.max_label_bytes
-        for name, value in labels.items():
-            if len(name) > longest_name or len(value) > longest_value:
-                raise ExpositionError(0, f"label {name[:40]!r} of {key[:80]!r} is too long")
+def by_day(scrapes: list[Scrape]) -> list[list[Scrape]]:
+    """Scrapes in ascending time as one list a UTC day, the way the store takes them."""
+    out: dict[int, list[Scrape]] = {}
+    for scrape in scrapes:
+        out.setdefault(scrape.at // 86_400_000, []).append(scrape)
+    return list(out.values())

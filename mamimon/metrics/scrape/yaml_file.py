@@ -145,12 +145,20 @@ class Node:
             self.fail(f"{self.name} is {value!r}, not one of {', '.join(choices)}")
         return value
 
-    def duration(self, default: float) -> float:
+    def real(self, default: float) -> float:
+        """A number, not negative."""
+        if self.value is None:
+            return default
+        if not isinstance(self.value, int | float) or isinstance(self.value, bool) or not self.value >= 0:
+            self.fail(f"{self.name} must be a number")
+        return float(self.value)
+
+    def duration(self, default: float, *, or_zero: bool = False) -> float:
         """A Prometheus duration (`1m30s`) in seconds."""
         if self.value is None:
             return default
         seconds = duration(self.text())
-        if seconds is None or seconds <= 0:
+        if seconds is None or seconds < 0 or not (seconds or or_zero):
             self.fail(f"{self.name} is {self.text()!r}, not a duration like 15s or 1m30s")
         return seconds
 

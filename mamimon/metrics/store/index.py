@@ -48,6 +48,11 @@ class SeriesIndex:
         known = self._ids.get(key)
         return self._add(key, labels) if known is None else known
 
+    def id_of_key(self, key: bytes) -> int:
+        """The id of a series by its canonical text."""
+        known = self._ids.get(key)
+        return self._add(key, _decode(key)) if known is None else known
+
     def load(self, keys: Iterable[bytes]) -> None:
         """Add the series of a day file in the order of their ids."""
         for key in keys:

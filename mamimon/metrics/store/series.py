@@ -80,6 +80,7 @@ class SeriesStore:
         self._sealing = asyncio.Lock()
         self._live: dict[str, tuple[Day, npt.NDArray[np.int64]]] = {}
         self._newest: dict[str, int] = {}
+        self._out_of_order_ms = settings.metrics.out_of_order_s * 1000
         half = settings.metrics.head_bytes // 2
         self._cache = PartCache(half)
         self._most_cells = max(half // 16, 1 << 16)
@@ -145,22 +146,26 @@ class SeriesStore:
     async def _write(self, scrapes: Sequence[Scrape]) -> int:
         day = await self.day_of(scrapes[0].at)
         async with self._turn:
-            rows: dict[int, tuple[Head, Row]] = {}
+            rows: list[tuple[Head, Row]] = []
+            wider: set[int] = set()
             count = 0
             for scrape in scrapes:
                 refusal = self.refusal(scrape.source, scrape.at, whole=scrape.whole)
                 if refusal:
                     raise bad_input(refusal)
                 head = day.head(scrape.source, scrape.at)
-                if head.number in rows:
+                if head.number in wider:
                     # A row is laid out on the columns that the one before it added.
-                    await self._commit(day, list(rows.values()))
-                    rows.clear()
+                    await self._commit(day, rows)
+                    rows = []
+                    wider.clear()
                 gone = self._gone(day, scrape)
                 row = head.row(scrape.at, scrape.ids, scrape.values, gone, scrape.histograms)
-                rows[head.number] = (head, row)
+                rows.append((head, row))
+                if row.added or row.histograms:
+                    wider.add(head.number)
                 count += len(scrape.ids)
-            await self._commit(day, list(rows.values()))
+            await self._commit(day, rows)
             for scrape in scrapes:
                 if scrape.whole:
                     self._live[scrape.source] = (day, scrape.ids)
@@ -176,6 +181,10 @@ class SeriesStore:
             for head, row in rows:
                 head.apply(row)
 
+    def set_out_of_order(self, seconds: float | None) -> None:
+        """How late a pushed sample may be; None is what the settings say."""
+        self._out_of_order_ms = 1000 * (self._settings.metrics.out_of_order_s if seconds is None else seconds)
+
     def refusal(self, source: str, at: int, *, whole: bool = False) -> str:
         """Why a sample of `source` at `at` (ms) would be refused, or an empty string.
 
@@ -189,7 +198,7 @@ class SeriesStore:
             return f"timestamp {at} ms is older than the retention"
         if whole and at < newest:
             return f"the clock was set back: nothing is taken for {(newest - at) / 1000:.0f} s"
-        if at < newest - self._settings.metrics.out_of_order_s * 1000:
+        if at < newest - self._out_of_order_ms:
             return f"timestamp {at} ms is too far behind the newest sample of its source"
         return ""
 
@@ -203,7 +212,7 @@ class SeriesStore:
                 return []
             return [int(number) for number in np.setdiff1d(ids, scrape.ids)]
         now = set(scrape.ids.tolist())
-        moved = (day.index.id_of(decode_labels(before.index.key(number))) for number in ids.tolist())
+        moved = (day.index.id_of_key(before.index.key(number)) for number in ids.tolist())
         return [number for number in moved if number not in now]
 
     async def end(self, source: str, at: int) -> None:

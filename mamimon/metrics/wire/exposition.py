@@ -8,6 +8,7 @@ prometheus model/textparse (what is accepted and refused).
 
 from __future__ import annotations
 
+import decimal
 import math
 import re
 from collections.abc import Container
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from mamimon.metrics.histogram import Histogram
     from mamimon.metrics.model import Labels
 
 KINDS = {
@@ -84,10 +86,33 @@ class Exposition(msgspec.Struct, eq=False):
     times_ms: list[int | None] | None
     metadata: dict[str, Metadata]
     exemplars: list[Exemplar]
+    histograms: dict[int, Histogram] = {}
+    """Index of a sample → native histogram; `values` has `HISTOGRAM_NAN` there."""
+    starts_ms: dict[int, int] = {}
+    """Index of a sample → when its counter began, where the target says so."""
 
 
-def parse(body: bytes, content_type: str = "", known: Container[str] = ()) -> Exposition:
-    """Read a body; OpenMetrics when the content type says so. Raises `ExpositionError`.
+TEXT = "text/plain"
+OPEN_METRICS = "application/openmetrics-text"
+PROTOBUF = "application/vnd.google.protobuf"
+
+
+def media_type(content_type: str, fallback: str = "") -> str:
+    """Which of the three formats a Content-Type names; else `fallback`, else `ExpositionError` (line 0)."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in (TEXT, OPEN_METRICS, PROTOBUF):
+        return kind
+    if fallback:
+        return fallback
+    if not kind:
+        reason = "non-compliant scrape target sending blank Content-Type"
+    else:
+        reason = f"received unsupported Content-Type {content_type[:100]!r}"
+    raise ExpositionError(0, f"{reason} and no fallback_scrape_protocol specified for target")
+
+
+def parse(body: bytes, media: str = TEXT, known: Container[str] = ()) -> Exposition:
+    """Read a text body of `media` (`TEXT`, `OPEN_METRICS`). Raises `ExpositionError`.
 
     `known` holds series texts of earlier scrapes: a line of one of them costs a look-up and a `float`.
     """
@@ -95,7 +120,7 @@ def parse(body: bytes, content_type: str = "", known: Container[str] = ()) -> Ex
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ExpositionError(body.count(b"\n", 0, error.start) + 1, "not valid UTF-8") from None
-    if content_type.partition(";")[0].strip().lower() == "application/openmetrics-text":
+    if media == OPEN_METRICS:
         return _Reader(known).open_metrics(text)
     return _Reader(known).text(text)
 
@@ -243,6 +268,24 @@ def series_labels(key: str, *, strict: bool = False) -> Labels:
     if not labels.get("__name__"):
         raise ExpositionError(0, f"metric name not set in {key[:80]!r}")
     return {name: value for name, value in labels.items() if value}
+
+
+def quoted(text: str) -> str:
+    """A label value or a name in quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def bound_text(value: float) -> str:
+    """A bucket's bound or a quantile as label value: Go's shortest form, with a point or an exponent."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    found = decimal.Decimal(repr(value))
+    exponent = found.adjusted()
+    if -4 <= exponent < 6 or not value:
+        return format(value, "f") if "e" in repr(value) else repr(value)
+    digits = "".join(map(str, found.as_tuple().digits)).rstrip("0")
+    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{'-' if value < 0 else ''}{digits[0]}{fraction}e{exponent:+03d}"
 
 
 def line_of(body: bytes, key: str) -> int:

@@ -69,8 +69,8 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert app.http.password_file == str(tmp_path / "secret")
     assert [warning.split(": ", 1)[1] for warning in config.warnings] == [
         "remote_write is not supported and has no effect",
-        "kubernetes_sd_configs is not supported and has no effect",
         "no rule file matches 'gone.yml'",
+        "kubernetes_sd_configs is not supported and has no effect",
     ]
 
 
@@ -123,6 +123,22 @@ def test_file_discovery_reads_what_can_be_read(tmp_path: Path) -> None:
         ("scrape_configs:\n  - job_name: a\n    static_configs:\n    - targets: ['http://x/y']", ":4: 'http"),
         ("scrape_configs:\n  - job_name: a\n    relabel_configs: [{action: lable}]", ":3: action is 'lable'"),
         ("scrape_configs:\n  - job_name: a\n    relabel_configs: [{regex: '('}]", ":3: regex '('"),
+        (
+            "scrape_configs:\n  - job_name: a\n    scrape_protocols: [Proto]",
+            ":3: scrape_protocols is 'Proto'",
+        ),
+        (
+            "scrape_configs:\n  - job_name: a\n    dns_sd_configs: [{names: [a], type: A}]",
+            ":3: dns_sd_configs",
+        ),
+        (
+            "scrape_configs:\n  - job_name: a\n    bearer_token: x\n    basic_auth: {username: a}",
+            ":2: at most one of basic_auth and bearer_token",
+        ),
+        (
+            "scrape_configs:\n  - job_name: a\n    http_headers: {Host: {values: [x]}}",
+            ":3: Host is set by the scraper",
+        ),
         ("a: [", ":1: not valid YAML"),
         ("- a", ":1: the file must be a mapping"),
     ],
@@ -133,6 +149,96 @@ def test_mistakes_are_named_where_they_stand(tmp_path: Path, text: str, reason: 
         _read(tmp_path, text)
 
     assert f"prometheus.yml{reason}" in str(caught.value)
+
+
+EVERYTHING = """
+global:
+  scrape_interval: 20s
+  scrape_timeout: 5s
+  scrape_protocols: [OpenMetricsText1.0.0, PrometheusText0.0.4]
+  evaluation_interval: 30s
+  body_size_limit: 15MB
+  sample_limit: 1500
+  target_limit: 30
+  label_limit: 31
+  label_name_length_limit: 200
+  label_value_length_limit: 201
+  keep_dropped_targets: 5
+  metric_name_validation_scheme: utf8
+  metric_name_escaping_scheme: allow-utf-8
+  scrape_native_histograms: true
+  convert_classic_histograms_to_nhcb: true
+  always_scrape_classic_histograms: true
+  extra_scrape_metrics: true
+  external_labels: {site: home}
+runtime: {gogc: 75}
+storage: {tsdb: {out_of_order_time_window: 10m}}
+scrape_config_files: [more/*.yml]
+scrape_configs:
+  - job_name: all
+    honor_labels: true
+    honor_timestamps: false
+    track_timestamps_staleness: true
+    scrape_protocols: [PrometheusProto]
+    fallback_scrape_protocol: PrometheusText0.0.4
+    scrape_native_histograms: false
+    always_scrape_classic_histograms: false
+    convert_classic_histograms_to_nhcb: false
+    extra_scrape_metrics: false
+    metric_name_validation_scheme: legacy
+    enable_compression: false
+    sample_limit: 10
+    native_histogram_bucket_limit: 100
+    native_histogram_min_bucket_factor: 1.1
+    oauth2:
+      client_id: me
+      client_secret: shh
+      token_url: http://id.test/token
+      scopes: [a]
+      endpoint_params: {x: y}
+      tls_config: {insecure_skip_verify: true}
+    tls_config: {ca_file: ca.pem, min_version: TLS12, server_name: x}
+    follow_redirects: false
+    enable_http2: false
+    proxy_url: http://proxy.test
+    no_proxy: 10.0.0.0/8, example.org
+    proxy_connect_header: {X-Auth: [a]}
+    http_headers: {X-Scope: {values: [a], secrets: [b], files: [c]}}
+    dns_sd_configs: [{names: [a.test]}, {names: [b.test], type: MX, port: 25, refresh_interval: 5s}]
+    http_sd_configs: [{url: "http://sd.test/", basic_auth: {username: ada}}]
+    static_configs: [{targets: ["a:1"]}]
+    relabel_configs: [{action: keep, source_labels: [__address__], regex: "a.*"}]
+"""
+
+
+@pytest.mark.feature("M1")
+def test_every_field_of_a_scrape_config_counts(tmp_path: Path) -> None:
+    """All that Prometheus 3 has for scraping is read without a warning, jobs of other files too."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "b.yml").write_text("scrape_configs: [{job_name: more}]")
+    config = _read(tmp_path, EVERYTHING)
+    one, more = config.jobs
+    assert config.warnings == []
+    assert config.out_of_order_s == 600
+    assert config.files == [tmp_path / "prometheus.yml", tmp_path / "more" / "b.yml"]
+    assert one.formats.accept().startswith("application/vnd.google.protobuf;proto=io.prometheus.client")
+    assert (one.formats.fallback, one.formats.legacy_names, one.formats.escaping) == (
+        "text/plain",
+        True,
+        "underscores",
+    )
+    assert (one.formats.native, one.formats.extra_metrics, one.formats.compression) == (False, False, False)
+    assert (more.formats.native, more.formats.extra_metrics, more.formats.to_custom_buckets) == (True,) * 3
+    assert more.formats.protocols == ("OpenMetricsText1.0.0", "PrometheusText0.0.4")
+    assert (one.limits.sample_limit, more.limits.sample_limit, more.limits.label_limit) == (10, 1500, 31)
+    assert one.limits.native_histogram_bucket_limit == 100
+    assert one.http.oauth2 is not None
+    assert one.http.oauth2.token_url == "http://id.test/token"
+    assert one.http.no_proxy == ("10.0.0.0/8", "example.org")
+    assert one.http.headers["X-Scope"].values == ("a", "b")
+    assert one.http.headers["X-Scope"].files == (str(tmp_path / "c"),)
+    assert [(d.type, d.port, d.refresh_s) for d in one.dns] == [("SRV", 0, 30.0), ("MX", 25, 5.0)]
+    assert one.web[0].http.username == "ada"
 
 
 @pytest.mark.feature("M1")

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mamimon.metrics.wire.exposition import ExpositionError, parse, series_labels
-
-OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+from mamimon.metrics.wire.exposition import OPEN_METRICS, TEXT, ExpositionError, parse, series_labels
 
 
-def _read(body: bytes, content_type: str = "") -> list[tuple[dict[str, str], float]]:
+def _read(body: bytes, content_type: str = TEXT) -> list[tuple[dict[str, str], float]]:
     found = parse(body, content_type)
     strict = content_type == OPEN_METRICS
     return [
@@ -30,7 +28,7 @@ def _bytes(case: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.feature("M1")
-@pytest.mark.parametrize(("file", "content_type"), [("prom", ""), ("om", OPEN_METRICS)])
+@pytest.mark.parametrize(("file", "content_type"), [("prom", TEXT), ("om", OPEN_METRICS)])
 def test_prometheus_error_cases_are_refused(material: Path, file: str, content_type: str) -> None:
     """What Prometheus refuses is refused, and what its tables mark as good is read."""
     cases = json.loads((material / "textparse" / f"{file}-cases.json").read_text())["error_cases"]
@@ -72,7 +70,7 @@ def test_the_large_expositions_of_prometheus_are_read(material: Path) -> None:
     """The four benchmark bodies of the textparse package, in both formats."""
     for path in sorted((material / "textparse" / "testdata").glob("*.txt")):
         body = path.read_bytes()
-        kind = OPEN_METRICS if b"# EOF" in body else ""
+        kind = OPEN_METRICS if b"# EOF" in body else TEXT
         assert len(_read(body, kind)) > 40, path.name
 
 
