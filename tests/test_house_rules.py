@@ -98,6 +98,7 @@ def test_every_dependency_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module = {
         "argon2-cffi": "argon2",
+        "dnspython": "dns",
         "google-re2": "re2",
         "litestar-htmx": "litestar_htmx",
         "opentelemetry-proto": "opentelemetry",
