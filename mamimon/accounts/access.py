@@ -25,6 +25,7 @@ _INGEST = re.compile(
 _ASKED_BY_POST = re.compile(
     r"^/es/(.+/)?(_search|_msearch|_count|_field_caps|_mget|_pit|_validate/query|_search/scroll|_refresh)(/|$)"
     r"|^/api/v1/(query|query_range|query_exemplars|series|labels|format_query|parse_query|read)$"
+    r"|^/loki/api/v1/(query|query_range|series|labels?|label/[^/]+/values|index/stats)$"
     r"|^/api/v1/search/"
 )
 _ADMIN = re.compile(

@@ -76,6 +76,11 @@ async def _refuse(
         refused = otlp.status_body(Problem(problem, detail), encoding)
         await answer(send, status, refused, content_type=encoding, headers=headers)
         return
+    if path.startswith("/loki/"):
+        await answer(
+            send, status, f"{detail}\n".encode(), content_type="text/plain; charset=utf-8", headers=headers
+        )
+        return
     if path == "/es" or path.startswith("/es/"):
         headers.append(("x-elastic-product", "Elasticsearch"))
         cause = {"type": "security_exception", "reason": detail}
