@@ -103,6 +103,9 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     head_bytes: Annotated[int, _number("Memory for decoded recent samples.", MIB)] = 128 * MIB
     scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
     admin_api: Annotated[bool, _text("Let admins delete series and take snapshots over HTTP.")] = False
+    strict_openmetrics: Annotated[
+        bool, _text("Refuse OpenMetrics bodies that break its rules although Prometheus reads them.")
+    ] = False
     reload_check_s: Annotated[float, _number("Seconds between looks at prometheus.yml for changes.", 0)] = 5.0
     dns_servers: Annotated[
         list[str], _text("DNS servers (host or host:port) of dns_sd_configs; the system's if empty.")

@@ -33,6 +33,7 @@ from mamimon.metrics.wire.exposition import (
     parse,
 )
 from mamimon.metrics.wire.metric_family import parse_families
+from mamimon.metrics.wire.open_metrics import check
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class ScrapedTarget:
             if lines > most + 1:
                 raise ExpositionError(0, f"{lines} samples, more than max_series_per_target ({most})")
             exposition = parse(body, media, self._ids)
+            if media == OPEN_METRICS and self._settings.strict_openmetrics:
+                check(body.decode())
         if formats.to_custom_buckets:
             exposition = to_native(exposition, self._parts, keep_classic=formats.keep_classic)
         if exposition.histograms:

@@ -42,13 +42,13 @@ _TEXT_LINE = re.compile(
     rf"[ \t]*((?:{_NAME}[ \t]*)?(?:{_BRACES}|(?<=[^\s{{])(?=[ \t])))"
     rf"[ \t]*([^ \t\x00{{]+)(?:[ \t]+(-?[0-9]+))?[ \t]*\Z"
 )
-_OM_LINE = re.compile(
+OM_LINE = re.compile(
     rf"((?:{_NAME})?(?:{_BRACES}|(?<=[^\s{{])(?= )))(?: |(?<=\}}) ?)([^ \t\x00#]+)(?: ([^ \t\x00#]+))?"
     rf"(?: # ({_BRACES}) ([^ \t\x00]+)(?: ([^ \t\x00]+))?)?\Z"
 )
 _LABEL = re.compile(rf"[ \t]*(?:([a-zA-Z_][a-zA-Z0-9_]*)|({_QUOTED}))[ \t]*(?:=[ \t]*({_QUOTED}))?[ \t]*(,)?")
 _META = re.compile(rf"#[ \t]+(HELP|TYPE|UNIT)[ \t]+({_NAME}|{_QUOTED})(?:[ \t](.*))?\Z", re.DOTALL)
-_OM_META = re.compile(rf"# (HELP|TYPE|UNIT) ({_NAME}|{_QUOTED})(?: (.*))?\Z", re.DOTALL)
+OM_META = re.compile(rf"# (HELP|TYPE|UNIT) ({_NAME}|{_QUOTED})(?: (.*))?\Z", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -144,7 +144,7 @@ class _Reader:
             key, _, tail = line.rpartition(" ")
             if key in known:
                 keys.append(key)
-                values.append(_float(number, tail))
+                values.append(float_of(number, tail))
                 times.append(None)
                 continue
             if not line or line == "\r" or line.isspace():
@@ -158,7 +158,7 @@ class _Reader:
                 continue
             key, value, at = found.groups()
             keys.append(key)
-            values.append(_float(number, value))
+            values.append(float_of(number, value))
             if at is not None:
                 self.timed = True
             times.append(None if at is None else int(at))
@@ -177,7 +177,7 @@ class _Reader:
             key, _, tail = line.rpartition(" ")
             if key in self.known:
                 self.keys.append(key)
-                self.values.append(_float(number, tail))
+                self.values.append(float_of(number, tail))
                 self.times.append(None)
             else:
                 self._open_line(number, line)
@@ -186,7 +186,7 @@ class _Reader:
         return self._done()
 
     def _open_line(self, number: int, line: str) -> None:
-        found = _OM_LINE.match(line)
+        found = OM_LINE.match(line)
         if found is None:
             if line[:1] != "#":
                 raise ExpositionError(number, _why(line))
@@ -194,7 +194,7 @@ class _Reader:
             return
         key, value, at, labels, example, example_at = found.groups()
         self.keys.append(key)
-        self.values.append(_float(number, value))
+        self.values.append(float_of(number, value))
         time = None if at is None else _seconds(number, at, "timestamp")
         self.timed = self.timed or time is not None
         self.times.append(time)
@@ -202,8 +202,8 @@ class _Reader:
             self.exemplars.append(
                 Exemplar(
                     len(self.keys) - 1,
-                    _exemplar_labels(labels, number),
-                    _float(number, example),
+                    exemplar_labels(labels, number),
+                    float_of(number, example),
                     None if example_at is None else _seconds(number, example_at, "exemplar timestamp"),
                 )
             )
@@ -225,7 +225,7 @@ class _Reader:
             self._meta(name).help = _unescape_help(rest or "")
 
     def _open_comment(self, number: int, line: str) -> None:
-        found = _OM_META.match(line)
+        found = OM_META.match(line)
         if found is None:
             word = re.match(r"# (HELP|TYPE|UNIT) ", line)
             reason = f"expected metric name after {word.group(1)}" if word else _why(line)
@@ -240,13 +240,13 @@ class _Reader:
             meta.kind = rest
         elif word_ == "HELP":
             meta.help = _unescape_help(rest)
-        elif rest and not _unquote(name).endswith(f"_{rest}"):
+        elif rest and not unquoted(name).endswith(f"_{rest}"):
             raise ExpositionError(number, f"unit {rest[:40]!r} not a suffix of metric {name[:80]!r}")
         else:
             meta.unit = rest
 
     def _meta(self, name: str) -> Metadata:
-        return self.metadata.setdefault(_unquote(name), Metadata())
+        return self.metadata.setdefault(unquoted(name), Metadata())
 
     def _done(self) -> Exposition:
         import numpy as np
@@ -297,7 +297,8 @@ def line_of(body: bytes, key: str) -> int:
     return 0
 
 
-def _exemplar_labels(text: str, line: int) -> Labels:
+def exemplar_labels(text: str, line: int) -> Labels:
+    """The labels of an exemplar, from its braces."""
     labels = _labels(text, line, strict=True)
     if "__name__" in labels:
         raise ExpositionError(line, "expected equal in the labels of an exemplar")
@@ -312,7 +313,7 @@ def _labels(text: str, line: int, *, strict: bool, name: str = "") -> Labels:
         if found is None:
             raise ExpositionError(line, f"expected label name, got {text[at : at + 20]!r}")
         plain, quoted, value, comma = found.groups()
-        label = plain if plain is not None else _unquote(quoted)
+        label = plain if plain is not None else unquoted(quoted)
         at = found.end()
         if value is None:
             # `{"a metric name", …}`: the quoted first item without a value is the name (UTF-8 names).
@@ -322,13 +323,14 @@ def _labels(text: str, line: int, *, strict: bool, name: str = "") -> Labels:
         elif label in labels:
             raise ExpositionError(line, f"label {label[:80]!r} stands twice")
         else:
-            labels[label] = _unquote(value)
+            labels[label] = unquoted(value)
         if comma is None and strict and text[at:end].strip(" \t"):
             raise ExpositionError(line, "expected comma or brace close")
     return labels
 
 
-def _unquote(text: str) -> str:
+def unquoted(text: str) -> str:
+    """A name or value without its quotes and escapes."""
     if text[:1] != '"':
         return text
     inner = text[1:-1]
@@ -344,7 +346,7 @@ def _unescape_help(text: str) -> str:
     return text if "\\" not in text else _ESCAPE.sub(_escape, text)
 
 
-def _float(line: int, text: str) -> float:
+def float_of(line: int, text: str) -> float:
     """A number; what Python takes for one and Go's ParseFloat does not is refused."""
     try:
         value = float(text)
@@ -356,7 +358,7 @@ def _float(line: int, text: str) -> float:
 
 
 def _seconds(line: int, text: str, what: str) -> int:
-    value = _float(line, text)
+    value = float_of(line, text)
     if not math.isfinite(value):
         raise ExpositionError(line, f"invalid {what} {text[:40]}")
     return round(value * 1000)
