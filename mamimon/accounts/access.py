@@ -18,7 +18,7 @@ _PUBLIC = re.compile(
 )
 _INGEST = re.compile(
     r"^/es/(.+/)?(_bulk|_doc|_create)(/|$)"
-    r"|^/api/v1/write$|^/api/v2/write$|^/api/v1/otlp/v1/metrics$|^/v1/(logs|metrics|traces)$|^/loki/api/v1/push$"
+    r"|^/api/v1/write$|^/api/v2/write$|^/api/v1/otlp/v1/metrics$|^/v1/(logs|metrics|traces)$|^/loki/api/v1/push$|^/gelf$"
     r"|^/metrics/job(@base64)?/|^/api/mamimon/(logs|events|deploys)$"
 )
 # Questions that are put by POST because they are long.

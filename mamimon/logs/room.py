@@ -87,6 +87,7 @@ class LogRoom:
         from mamimon.logs.pages import page_handlers
         from mamimon.logs.routes import route_handlers
         from mamimon.logs.wire.elasticsearch.app import elasticsearch_handlers
+        from mamimon.logs.wire.gelf import gelf_handlers
         from mamimon.logs.wire.loki.app import loki_handlers
         from mamimon.logs.wire.otlp import otlp_handlers
 
@@ -94,6 +95,7 @@ class LogRoom:
             *route_handlers(self, self._core),
             *page_handlers(self, self._core),
             *elasticsearch_handlers(self, self._core),
+            *gelf_handlers(self, self._core),
             *loki_handlers(self, self._core),
             *otlp_handlers(self, self._core),
         ]

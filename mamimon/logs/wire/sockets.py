@@ -7,11 +7,11 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from mamimon.config import ConfigError
-from mamimon.config_listeners import SyslogSettings
+from mamimon.config_listeners import GelfSettings, SyslogSettings
 from mamimon.logs.dates import zone
 from mamimon.logs.ingest import Refusal
 from mamimon.logs.listeners import Dialect, Listeners
-from mamimon.logs.wire import syslog
+from mamimon.logs.wire import gelf, syslog
 from mamimon.logs.wire.document import line
 from mamimon.problems import Problem
 
@@ -30,6 +30,9 @@ async def open_listeners(listeners: Listeners, ingest: LogIngest, core: Core) ->
     await listeners.open(dialect, "udp", settings.udp)
     await listeners.open(dialect, "tcp", settings.tcp)
     await listeners.open(dialect, "tls", settings.tls)
+    graylog = _gelf(ingest, core, core.settings.gelf)
+    await listeners.open(graylog, "udp", core.settings.gelf.udp)
+    await listeners.open(graylog, "tcp", core.settings.gelf.tcp)
 
 
 def kept(ingest: LogIngest, document: dict[str, Any], dataset: str, flag: str) -> LogRecord:
@@ -77,6 +80,28 @@ def _syslog(ingest: LogIngest, core: Core, settings: SyslogSettings) -> Dialect:
         allow=settings.allow,
         max_connections=settings.max_connections,
         tls=lambda: _context(settings),
+    )
+
+
+def _gelf(ingest: LogIngest, core: Core, settings: GelfSettings) -> Dialect:
+    chunks = gelf.Chunks(core.clock, settings.max_message_bytes)
+
+    def record(data: bytes, peer: str) -> LogRecord:
+        try:
+            document = gelf.document(data)
+        except ValueError as error:
+            document = {"message": data.decode("utf-8", "replace"), "gelf_error": str(error)}
+        if peer:
+            document["source_ip"] = peer
+        return kept(ingest, document, gelf.dataset(document, settings.dataset), "gelf_error")
+
+    return Dialect(
+        name="gelf",
+        record=record,
+        datagram=chunks.take,
+        frames=lambda: gelf.NulFrames(settings.max_message_bytes),
+        allow=settings.allow,
+        max_connections=settings.max_connections,
     )
 
 
