@@ -84,7 +84,7 @@ def questions(hours: int) -> list[Question]:
         Question("instant: one series", 'x{instance="host3:9100", n="7"}', 0, {"prometheus": 1}),
         Question("instant: sum by (job) (rate(x[5m]))", "sum by (job) (rate(x[5m]))", 0, {"prometheus": 1}),
         Question("instant: x, 1,000 series", "x", 0, {"prometheus": 1}),
-        Question("instant: 1 + 1", "1 + 1", 0, {"prometheus": 1}),
+        Question("instant: vector(1)", "vector(1)", 0, {"prometheus": 1}),
     ]  # fmt: skip
 
 

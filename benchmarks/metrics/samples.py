@@ -64,7 +64,7 @@ class World:
                 series.append(Series({"__name__": "x", "n": str(n), **own}, values))
             for name, kind in names():
                 series += [
-                    Series({"__name__": name, "n": str(n), **own}, _moving(random, kind, count))
+                    Series({"__name__": name, "n": str(n), **own}, _moving(random, name, kind, count))
                     for n in range(5)
                 ]
             self.targets.append((times, series))
@@ -87,7 +87,7 @@ class World:
                 yield bytes(cramjam.snappy.compress_raw(b"".join(parts)))
 
 
-def _moving(random: np.random.Generator, kind: str, count: int) -> npt.NDArray[np.float64]:
+def _moving(random: np.random.Generator, name: str, kind: str, count: int) -> npt.NDArray[np.float64]:
     if kind == "cpu":
         return np.round(np.cumsum(random.exponential(0.4, count)), 2)
     if kind == "bytes":
@@ -96,7 +96,8 @@ def _moving(random: np.random.Generator, kind: str, count: int) -> npt.NDArray[n
         return np.full(count, float(random.integers(1, 9)))
     if kind == "slow":
         return np.cumsum(random.random(count) < 0.02).astype(np.float64)
-    return random.random(count) * 90
+    noise = random.random(count) * 90
+    return noise if name.endswith("3") else np.round(noise, 2)
 
 
 def _stamps(times: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

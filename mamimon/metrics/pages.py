@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from litestar import Request, get
 from litestar.response import Template
 
-from mamimon.metrics.routes.answer import number
+from mamimon.metrics.routes.encode import number
 from mamimon.problems import Problem
 from mamimon.window import fitting, read_window
 

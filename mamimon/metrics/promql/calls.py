@@ -352,7 +352,8 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call, Ints], Value]] = {
     "sort_desc": _sort,
     "start": _constant(lambda run: run.start_ms / 1000),
     "start_timestamp": _unsupported,
-    "step": _constant(lambda run: run.step_ms / 1000),
+    # A range of one step has none, as in Prometheus.
+    "step": _constant(lambda run: run.step_ms / 1000 if run.end_ms > run.start_ms else 0.0),
     "time": lambda run, _, times: Scalar(times / 1000),
     "timestamp": _timestamp,
     "vector": lambda run, node, times: Vector(labels=[{}], values=run.scalar(node.args[0], times)[None, :]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import math
 import re
@@ -12,16 +13,12 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Request, Response
 
-from mamimon.metrics.histogram import Bucket, buckets
+from mamimon.metrics.routes.encode import encode
 from mamimon.metrics.scrape.yaml_file import duration
 from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from mamimon.metrics.histogram import Histogram
-    from mamimon.metrics.model import Labels, Matcher, QueryResult
+    from mamimon.metrics.model import Matcher, QueryResult
 
 _ERROR_TYPES = {
     Kind.BAD_INPUT: "bad_data",
@@ -181,161 +178,14 @@ def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     return Response(_encode(body), media_type="application/json", status_code=status, headers=headers)
 
 
-def result(answer: QueryResult, stats: bytes = b"") -> Response[bytes]:
-    """A query's result; numbers are written from the arrays, without an object a sample.
+SMALL = 2_000
+"""Samples of an answer that may be written on the event loop."""
 
-    `stats` is JSON that goes beside the result.
-    """
-    if answer.kind == "matrix":
-        parts = _raw(answer) if answer.series else _matrix(answer)
-        data = '{"resultType":"matrix","result":[' + ",".join(parts) + "]}"
-    elif answer.kind == "vector":
-        at = _stamp(int(answer.times[0]))
-        items = ",".join(
-            f'{{"metric":{_labels(labels)},"value":[{at},"{number(one)}"]}}'
-            if isinstance(one, float)
-            else f'{{"metric":{_labels(labels)},"histogram":[{at},{histogram(one)}]}}'
-            for labels, one in zip(answer.labels, _first_points(answer), strict=True)
-        )
-        data = f'{{"resultType":"vector","result":[{items}]}}'
-    elif answer.kind == "scalar":
-        at = _stamp(int(answer.times[0]))
-        data = f'{{"resultType":"scalar","result":[{at},"{number(float(answer.values[0, 0]))}"]}}'
+
+async def result(answer: QueryResult, stats: bytes = b"") -> Response[bytes]:
+    """A query's result; `stats` is JSON that goes beside it."""
+    if answer.values.size + sum(len(times) for times, _ in answer.series) <= SMALL:
+        data = encode(answer, stats)
     else:
-        text = _encode(answer.text).decode()
-        data = f'{{"resultType":"string","result":[{_stamp(int(answer.times[0]))},{text}]}}'
-    raw = data.encode("utf-8", "replace")
-    if stats:
-        raw = raw[:-1] + b',"stats":' + stats + b"}"
-    return _json(b'"data":' + raw, answer.warnings, answer.infos)
-
-
-def _first_points(answer: QueryResult) -> list[float | Histogram]:
-    values: list[float] = answer.values[:, 0].tolist()
-    if answer.histograms is None:
-        return list(values)
-    return [
-        value if one is None else one
-        for value, one in zip(values, answer.histograms[:, 0].tolist(), strict=True)
-    ]
-
-
-def histogram(one: Histogram) -> str:
-    """A native histogram: its buckets that are not empty as `[rule, lower, upper, count]`.
-
-    The rule says which bounds belong to a bucket: 0 the upper, 1 the lower, 2 neither, 3 both.
-    """
-    parts = [f'"count":"{number(one.count)}"', f'"sum":"{number(one.sum)}"']
-    shown = ",".join(_bucket(one, bucket) for bucket in buckets(one) if bucket.count)
-    if shown:
-        parts.append(f'"buckets":[{shown}]')
-    return "{" + ",".join(parts) + "}"
-
-
-def _bucket(one: Histogram, bucket: Bucket) -> str:
-    bounds = f'"{number(bucket.lower)}","{number(bucket.upper)}"'
-    return f'[{bound_rule(one, bucket)},{bounds},"{number(bucket.count)}"]'
-
-
-def bound_rule(one: Histogram, bucket: Bucket) -> int:
-    """See `histogram`."""
-    if one.is_custom:
-        return 3 if math.isinf(bucket.lower) else 0
-    if bucket.lower < 0 < bucket.upper or bucket.lower == bucket.upper:
-        return 3
-    return 1 if bucket.lower < 0 else 0
-
-
-def _matrix(answer: QueryResult) -> list[str]:
-    import numpy as np
-
-    stamps = [_stamp(at) for at in answer.times.tolist()]
-    whole = [bool(there) for there in np.asarray(answer.present.all(axis=1))]
-    out = []
-    for row, labels in enumerate(answer.labels):
-        if answer.histograms is not None:
-            out.append(_mixed(answer, row, stamps))
-            continue
-        values = answer.values[row].tolist()
-        at = stamps
-        if not whole[row]:
-            mask = answer.present[row].tolist()
-            values = [value for value, there in zip(values, mask, strict=True) if there]
-            at = [stamp for stamp, there in zip(stamps, mask, strict=True) if there]
-        out.append(f'{{"metric":{_labels(labels)},"values":[{_points(at, values)}]}}')
-    return out
-
-
-def _mixed(answer: QueryResult, row: int, stamps: list[str]) -> str:
-    """A series of a range query that may hold native histograms."""
-    assert answer.histograms is not None
-    there = answer.present[row].tolist()
-    own: list[Histogram | None] = answer.histograms[row].tolist()
-    values: list[float] = answer.values[row].tolist()
-    plain = [at for at, one in enumerate(own) if there[at] and one is None]
-    native = [(stamps[at], one) for at, one in enumerate(own) if there[at] and one is not None]
-    return _both(answer.labels[row], [stamps[at] for at in plain], [values[at] for at in plain], native)
-
-
-def _raw(answer: QueryResult) -> list[str]:
-    none: tuple[npt.NDArray[np.int64], list[Histogram]] = (answer.times[:0], [])
-    native = answer.series_histograms or [none] * len(answer.series)
-    return [
-        _both(
-            labels,
-            _stamps(times),
-            values.tolist(),
-            list(zip(_stamps(at), found, strict=True)),
-        )
-        for labels, (times, values), (at, found) in zip(answer.labels, answer.series, native, strict=True)
-    ]
-
-
-def _both(labels: Labels, stamps: list[str], values: list[float], native: list[tuple[str, Histogram]]) -> str:
-    parts = [f'"metric":{_labels(labels)}']
-    if stamps:
-        parts.append(f'"values":[{_points(stamps, values)}]')
-    if native:
-        parts.append('"histograms":[' + ",".join(f"[{at},{histogram(one)}]" for at, one in native) + "]")
-    return "{" + ",".join(parts) + "}"
-
-
-def _points(stamps: list[str], values: list[float]) -> str:
-    return ",".join([f'[{at},"{number(value)}"]' for at, value in zip(stamps, values, strict=True)])
-
-
-def _stamps(times: npt.NDArray[np.int64]) -> list[str]:
-    return [_stamp(at) for at in times.tolist()]
-
-
-def _stamp(milliseconds: int) -> str:
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{seconds}.{rest:03d}" if rest else str(seconds)
-
-
-def _labels(labels: Labels) -> str:
-    return _encode(labels).decode()
-
-
-def number(value: float) -> str:
-    """A sample as Prometheus writes it: shortest digits, NaN, +Inf, -Inf."""
-    text = repr(value)
-    if text.endswith(".0"):
-        return text[:-2]
-    if text[-1] in "fn" or "e" in text:
-        return _odd(value, text)
-    return text
-
-
-def _odd(value: float, text: str) -> str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    mantissa, _, exponent = text.partition("e")
-    # Go's %v: an exponent of at least two digits, and plain digits below 1e21.
-    if 1e-4 <= abs(value) < 1e21:
-        from mamimon.metrics.promql.text import format_float
-
-        return format_float(value)
-    return f"{mantissa.removesuffix('.0')}e{int(exponent):+03d}"
+        data = await asyncio.to_thread(encode, answer, stats)
+    return _json(b'"data":' + data, answer.warnings, answer.infos)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import HttpMethod, Request, Response, get, route
 
-from mamimon.metrics.routes.answer import failure, number, parameters, success
+from mamimon.metrics.routes.answer import failure, parameters, success
+from mamimon.metrics.routes.encode import number
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request, Response, get
 
 from mamimon.metrics.model import ABSENT_BITS, STALE_BITS, Matcher
-from mamimon.metrics.routes.answer import failure, number, parameters, selector
+from mamimon.metrics.routes.answer import failure, parameters, selector
+from mamimon.metrics.routes.encode import number
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:

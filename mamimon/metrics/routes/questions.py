@@ -35,7 +35,7 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
         answer = await backend.instant(
             _text(given), at, timeout_s=given.duration("timeout"), lookback_s=_lookback(given), spent=spent
         )
-        return _answered(given, answer, limit, spent)
+        return await _answered(given, answer, limit, spent)
 
     @route("/api/v1/query_range", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
     async def query_range(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -61,7 +61,7 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
         answer = await backend.range(
             _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
         )
-        return _answered(given, answer, limit, spent)
+        return await _answered(given, answer, limit, spent)
 
     return [query, query_range]
 
@@ -74,13 +74,13 @@ def _lookback(given: Parameters) -> float | None:
         raise bad_input(f"error parsing lookback delta duration: {reason}") from None
 
 
-def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Response[bytes]:
+async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Response[bytes]:
     if limit and answer.kind in ("vector", "matrix") and len(answer.labels) > limit:
         _cut(answer, limit)
         answer.warnings = [*answer.warnings, LIMITED]
     wanted = given.get("stats")
     if not wanted:
-        return result(answer)
+        return await result(answer)
     if wanted not in ("true", "all"):
         answer.warnings = [
             *answer.warnings,
@@ -97,7 +97,7 @@ def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) 
     }
     # The engine works on whole matrices: all that is read is held at once.
     read = dict.fromkeys(("totalQueryableSamples", "samplesRead", "peakSamples"), spent.samples)
-    return result(answer, msgspec.json.encode({"timings": timings, "samples": read}))
+    return await result(answer, msgspec.json.encode({"timings": timings, "samples": read}))
 
 
 def _cut(answer: QueryResult, limit: int) -> None:
