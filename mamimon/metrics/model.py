@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -39,19 +39,64 @@ class Matcher(msgspec.Struct, frozen=True):
     value: str
 
 
-class Block(msgspec.Struct, eq=False):
-    """Several series that share one timestamp vector: a target's scrapes."""
+@runtime_checkable
+class Table(Protocol):
+    """Samples [series, scrapes] that are put together where they are looked at."""
 
-    times: npt.NDArray[np.int64]
-    """Milliseconds since the epoch, strictly increasing, [n]."""
-    rows: npt.NDArray[np.int64]
-    """Which of `Selection.labels` each row of `values` is, [k]."""
-    values: npt.NDArray[np.float64]
-    """[k, n]; `ABSENT_NAN` where a series has no sample, `STALE_NAN` for a staleness marker."""
-    histograms: npt.NDArray[np.object_] | None = None
-    """[k, n]: native histograms, None elsewhere; `values` holds `ABSENT_NAN` where one is."""
-    starts: npt.NDArray[np.int64] | None = None
-    """[k, n]: when the counter of a sample began (milliseconds), 0 where nobody said."""
+    shape: tuple[int, int]
+
+    def rows(self, first: int, last: int) -> tuple[npt.NDArray[np.float64], bool]:
+        """The rows [first, last), and whether they are free of NaN."""
+        ...
+
+    def columns(self, columns: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], bool]:
+        """Columns, ascending, of all rows, and whether they are free of NaN."""
+        ...
+
+
+class Block:
+    """Several series that share one timestamp vector: a target's scrapes.
+
+    `times`: milliseconds since the epoch, strictly increasing, [n]. `rows`: which of `Selection.labels`
+    each row is, [k]. `values` [k, n]: `ABSENT_NAN` where a series has no sample, `STALE_NAN` for a
+    staleness marker; or a table that gives them. `histograms` [k, n]: native histograms, None elsewhere,
+    where `values` holds `ABSENT_NAN`. `starts` [k, n]: when the counter of a sample began (milliseconds),
+    0 where nobody said.
+    """
+
+    __slots__ = ("_values", "histograms", "rows", "starts", "table", "times")
+
+    def __init__(
+        self,
+        times: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64] | Table,
+        histograms: npt.NDArray[np.object_] | None = None,
+        starts: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.times = times
+        self.rows = rows
+        self.histograms = histograms
+        self.starts = starts
+        self.table: Table | None = None
+        self._values: npt.NDArray[np.float64] | None = None
+        if isinstance(values, Table):
+            self.table = values
+        else:
+            self._values = values
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """The whole matrix."""
+        if self._values is None:
+            assert self.table is not None
+            self._values, _ = self.table.rows(0, self.table.shape[0])
+        return self._values
+
+    @property
+    def size(self) -> int:
+        """How many samples, gaps included."""
+        return len(self.rows) * len(self.times)
 
 
 class Selection(msgspec.Struct, eq=False):

@@ -53,9 +53,18 @@ def group_sums(groups: Groups, values: Floats) -> Floats:
         return np.zeros((groups.count, values.shape[1]))
     low, high = values.min(), values.max()
     if low >= 0 or high <= 0 or groups.sizes.max() < 2:
-        return np.add.reduceat(_ordered(groups, values), groups.starts, axis=0)
+        return _plain_sums(groups, values)
     total, lost = _compensated(groups, values)
     return total if lost is None else np.where(np.isfinite(total), total + lost, total)
+
+
+def _plain_sums(groups: Groups, values: Floats) -> Floats:
+    if groups.count * 8 > len(values):
+        return np.add.reduceat(_ordered(groups, values), groups.starts, axis=0)
+    out = np.empty((groups.count, values.shape[1]))
+    for group in range(groups.count):  # a large group is faster by itself: its rows stay in the cache
+        np.add.reduce(values[groups.rows(group)], axis=0, out=out[group])
+    return out
 
 
 def _compensated(groups: Groups, values: Floats) -> tuple[Floats, Floats | None]:

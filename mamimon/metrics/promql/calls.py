@@ -22,15 +22,17 @@ from mamimon.metrics.promql.ast import Call, Expr, Range, Selector, String, Subq
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator, RangeVector
 from mamimon.metrics.promql.overtime import Result
+from mamimon.metrics.promql.parallel import each
 from mamimon.metrics.promql.text import quote
 from mamimon.metrics.promql.values import (
     Bools,
+    Floats,
     Ints,
+    Objects,
     Scalar,
     Value,
     Vector,
     are_there,
-    concatenate,
     empty,
 )
 from mamimon.metrics.promql.windows import Windows
@@ -128,48 +130,78 @@ def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
     else:
         kernel = _kernel(run, node, times, found.length_ms)
         handle = histogram_windows.handler(name)
-    parts: list[Vector] = []
-    order: list[Ints] = []
-    for rows, tile in run.tiles(found):
-        values, present, histograms = histogram_windows.apply(
+
+    def apply(rows: Ints, tile: Windows) -> tuple[Floats, Bools, Objects | None]:
+        names = [found.labels[row].get("__name__", "") for row in rows.tolist()]
+        return histogram_windows.apply(
             handle,
             tile,
-            [found.labels[row].get("__name__", "") for row in rows.tolist()]
-            if tile.histograms is not None
-            else [],
+            names if tile.histograms is not None else [],
             kernel(tile),
             length_s=found.length_ms / 1000,
             node=node.args[0],
             notes=run.notes,
         )
-        kept = np.flatnonzero(present.any(axis=1))
-        if not len(kept):
-            continue
-        whole = len(kept) == len(rows)
-        present = present if whole else present[kept]
-        order.append(rows[kept])
-        parts.append(
-            Vector(
-                labels=[found.labels[row] for row in rows[kept].tolist()],
-                values=values if whole else values[kept],
-                present=None if present.all() else present,
-                drop_name=_drops(name, found, rows[kept]),
-                histograms=None if histograms is None else histograms[kept],
-            )
-        )
-        run.limits.count(parts[-1].values.size)
-    result = concatenate(parts, len(times))
-    if len(found.parts) > 1 and len(parts) > 1:
-        result = result.take(np.argsort(np.concatenate(order), kind="stable"))
+
+    result = _by_tiles(run, found, len(times), apply, name)
     if name in ("rate", "increase"):
         _note_non_counters(run, result, node.args[0])
     return result
 
 
-def _drops(name: str, found: RangeVector, rows: Ints) -> list[bool] | None:
-    if name not in _KEEPS_NAME:
-        return [True] * len(rows)
-    return None if found.drop_name is None else [found.drop_name[row] for row in rows.tolist()]
+def _by_tiles(
+    run: Evaluator,
+    found: RangeVector,
+    steps: int,
+    apply: Callable[[Ints, Windows], tuple[Floats, Bools, Objects | None]],
+    name: str,
+) -> Vector:
+    """The results of all tiles, each written to its place."""
+    count = len(found.labels)
+    run.limits.count(count * steps)
+    values, present = np.empty((count, steps)), np.zeros((count, steps), dtype=np.bool_)
+    seen, whole = np.zeros((2, count), dtype=np.bool_)
+    objects: list[tuple[Ints, Objects]] = []
+
+    def work(job: tuple[Ints, Callable[[], Windows]]) -> None:
+        rows, load = job
+        own, there, histograms = apply(rows, load())
+        place = slice(int(rows[0]), int(rows[-1]) + 1) if _is_run(rows) else rows
+        values[place] = own
+        every = bool(there.all())
+        whole[place] = every
+        seen[place] = True if every else there.any(axis=1)
+        if not every:
+            present[place] = there
+        if histograms is not None:
+            objects.append((rows, histograms))
+
+    jobs = list(run.tiles(found))
+    cells = sum(len(rows) * len(part.times) for rows, part in found.parts)
+    for _ in each(work, jobs, cells):
+        run.limits.check()
+    present[whole] = not whole.all()
+    table = None
+    if objects:
+        table = np.full((count, steps), None, dtype=object)
+        for rows, histograms in objects:
+            table[rows] = histograms
+    result = Vector(
+        labels=found.labels,
+        values=values,
+        present=None if whole.all() else present,
+        drop_name=_drops(name, found),
+        histograms=table,
+    )
+    return result if seen.all() else result.take(np.flatnonzero(seen))
+
+
+def _is_run(rows: Ints) -> bool:
+    return int(rows[-1]) - int(rows[0]) + 1 == len(rows) and bool((np.diff(rows) == 1).all())
+
+
+def _drops(name: str, found: RangeVector) -> list[bool] | None:
+    return found.drop_name if name in _KEEPS_NAME else [True] * len(found.labels)
 
 
 def _note_non_counters(run: Evaluator, result: Vector, argument: Expr) -> None:
@@ -208,7 +240,8 @@ def _one_where(missing: Bools, labels: Labels) -> Vector:
 
 def _absent_over_time(run: Evaluator, found: RangeVector, argument: Range | Subquery, times: Ints) -> Vector:
     there = np.zeros(len(times), dtype=np.bool_)
-    for _, tile in run.tiles(found):
+    for _, load in run.tiles(found):
+        tile = load()
         count = tile.count
         there |= count > 0 if count.ndim == 1 else (count > 0).any(axis=0)
         if tile.histograms is not None:

@@ -20,7 +20,7 @@ from mamimon.metrics.promql.evaluator import Evaluator
 from mamimon.metrics.promql.parser import parse
 from mamimon.metrics.promql.text import quote
 from mamimon.metrics.promql.values import Ints, Limits, Scalar, Text, Vector, are_there, signature
-from mamimon.metrics.promql.windows import Windows
+from mamimon.metrics.promql.windows import LazyWindows, Windows
 
 LOOKBACK_MS = 300_000
 SUBQUERY_STEP_MS = 60_000
@@ -122,7 +122,8 @@ def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
     labels = []
     histograms: list[tuple[Ints, list[Histogram]]] = []
     mode = node.selector.mode if isinstance(node, Range) else ""
-    for rows, part in found.parts:
+    for rows, lazy in found.parts:
+        part = lazy.whole() if isinstance(lazy, LazyWindows) else lazy
         low, high = int(part.low[0]), int(part.high[0])
         for number, row in enumerate(rows.tolist()):
             samples, stamps = part.rows[number, low:high], part.times[low:high]

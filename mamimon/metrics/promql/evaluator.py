@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -56,14 +56,14 @@ from mamimon.metrics.promql.values import (
     Vector,
     concatenate,
 )
-from mamimon.metrics.promql.windows import Windows, build
+from mamimon.metrics.promql.windows import LazyWindows, Windows, build
 
 
 class RangeVector(msgspec.Struct, eq=False):
     """Series and their windows; each part has some of the series (`rows` of `labels`)."""
 
     labels: list[Labels]
-    parts: list[tuple[Ints, Windows]]
+    parts: list[tuple[Ints, Windows | LazyWindows]]
     length_ms: int
     drop_name: list[bool] | None = None
 
@@ -235,7 +235,7 @@ class Evaluator:
         if found is None:
             self.limits.check()
             found = self._source.select(matchers, start_ms, end_ms)
-            self.limits.count(sum(block.values.size for block in found.blocks))
+            self.limits.count(sum(block.size for block in found.blocks))
             self._selections[key] = found
         if self._compare and any(block.histograms is not None for block in found.blocks):
             return Selection(found.labels, [_compared(block) for block in found.blocks])
@@ -315,10 +315,14 @@ class Evaluator:
         if node.selector.mode:
             return self._extended(node.selector, ends, length)
         found = self.read(node.selector.matchers, int(ends.min()) - length + 1, int(ends.max()))
-        parts = [
-            (block.rows, build(block.times, block.values, ends, length, block.histograms))
-            for block in found.blocks
-        ]
+        parts: list[tuple[Ints, Windows | LazyWindows]] = []
+        for block in found.blocks:
+            part: Windows | LazyWindows
+            if block.table is not None:
+                part = LazyWindows(block.table, block.times, ends, length)
+            else:
+                part = build(block.times, block.values, ends, length, block.histograms)
+            parts.append((block.rows, part))
         return RangeVector(found.labels, parts, length)
 
     def _extended(self, node: Selector, ends: Ints, length: int) -> RangeVector:
@@ -326,7 +330,7 @@ class Evaluator:
         smoothed, lookback = node.mode == "smoothed", self.lookback_ms
         end = int(ends.max()) + (lookback if smoothed else 0)
         found = self.read(node.matchers, int(ends.min()) - length - lookback + 1, end)
-        parts = [
+        parts: list[tuple[Ints, Windows | LazyWindows]] = [
             (
                 block.rows,
                 extended.build_extended(
@@ -360,17 +364,17 @@ class Evaluator:
             values = np.where(inner.histogram_mask(), ABSENT_NAN, values)
             # What was known about resets says nothing about the samples that are left.
             inner.histograms = histogram_windows.forget_resets(inner.histograms)
-        parts = []
+        parts: list[tuple[Ints, Windows | LazyWindows]] = []
         if inner.labels:
             rows = np.arange(len(inner.labels), dtype=np.int64)
             parts.append((rows, build(grid, values, ends, length, inner.histograms)))
         return RangeVector(inner.labels, parts, length, inner.drop_name)
 
-    def tiles(self, found: RangeVector) -> Iterator[tuple[Ints, Windows]]:
-        """The windows of some series at a time, few enough for the cache."""
+    @staticmethod
+    def tiles(found: RangeVector) -> Iterator[tuple[Ints, Callable[[], Windows]]]:
+        """The windows of some series at a time, few enough for the cache, made when called."""
         for rows, part in found.parts:
             for selected, tile in part.tiles():
-                self.limits.check()
                 yield rows[selected], tile
 
 

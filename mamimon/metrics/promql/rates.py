@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from mamimon.metrics.promql.kernels import window_sums
@@ -11,13 +12,21 @@ from mamimon.metrics.promql.windows import Windows
 
 def reset_corrections(windows: Windows) -> Floats | None:
     """For each window the sum of what a counter had reached before each of its resets; None = no resets."""
-    fell = windows.rows < windows.before
-    if windows.valid is not None:
-        fell &= windows.valid
-    rows = fell.any(axis=1)
-    if not rows.any():
-        return None
-    lost = np.where(fell[rows], windows.before[rows], 0.0)
+    if windows.valid is None:
+        # Most counters never fall: look before anything is copied.
+        rows = np.less(windows.rows[:, 1:], windows.rows[:, :-1]).any(axis=1)
+        if not rows.any():
+            return None
+        before = np.full((int(rows.sum()), windows.rows.shape[1]), np.nan)
+        before[:, 1:] = windows.rows[rows, :-1]
+        fell = windows.rows[rows] < before
+    else:
+        fell = (windows.rows < windows.before) & windows.valid
+        rows = fell.any(axis=1)
+        if not rows.any():
+            return None
+        fell, before = fell[rows], windows.before[rows]
+    lost = np.where(fell, before, 0.0)
     out = np.zeros((windows.rows.shape[0], len(windows.low)))
     if windows.valid is None:
         out[rows] = window_sums(lost, np.minimum(windows.low + 1, windows.high), windows.high)
@@ -48,18 +57,54 @@ def extrapolated(
     threshold = average * 1.1
     to_start = np.where(to_start >= threshold, average / 2, to_start)
     to_end = np.where(to_end >= threshold, average / 2, to_end)
+    covered = Covered(sampled, to_start, to_end, length_s if per_second else 1.0)
     if counter:
-        # A counter starts at zero: do not extrapolate to before that.
-        to_zero = np.multiply(sampled, oldest)
-        to_zero /= result
-        sloped = (result > 0) & (oldest >= 0)
-        to_start = np.where(sloped & (to_zero < to_start), to_zero, to_start)
-    factor = to_start + (sampled + to_end)
-    factor /= np.where(sampled == 0, 1.0, sampled)
-    if per_second:
-        factor /= length_s
-    result *= factor
+        _start_at_zero(result, oldest, covered)
+    else:
+        result *= covered.factor(to_start)
     return result, np.broadcast_to(present, result.shape)
+
+
+class Covered(msgspec.Struct):
+    """How much of each window its samples cover, seconds, and how far they are extrapolated."""
+
+    sampled: Floats
+    to_start: Floats
+    to_end: Floats
+    per: float
+
+    def factor(self, to_start: Floats) -> Floats:
+        """What the sampled difference is multiplied with."""
+        out: Floats = to_start + (self.sampled + self.to_end)
+        out /= np.where(self.sampled == 0, 1.0, self.sampled)
+        out /= self.per
+        return out
+
+    def at(self, where: Bools) -> Covered:
+        """Of some windows."""
+
+        def of(values: Floats) -> Floats:
+            return np.asarray(np.broadcast_to(values, where.shape)[where])
+
+        return Covered(of(self.sampled), of(self.to_start), of(self.to_end), self.per)
+
+
+def _start_at_zero(result: Floats, oldest: Floats, covered: Covered) -> None:
+    """Extrapolate counters in place, but not to before they were zero.
+
+    Few windows are that near to a counter's start. They are found by one multiplication, a little too
+    many for rounding's sake, and only they are computed again.
+    """
+    slope = covered.sampled / np.maximum(covered.to_start, 1e-300)
+    near: Bools = oldest * (slope * (1 - 1e-12)) <= result
+    if near.any():
+        near &= (result > 0) & (oldest >= 0)
+    increase = result[near]
+    result *= covered.factor(covered.to_start)
+    if len(increase):
+        own = covered.at(near)
+        to_zero = own.sampled * oldest[near] / increase
+        result[near] = increase * own.factor(np.minimum(own.to_start, to_zero))
 
 
 def instantaneous(windows: Windows, *, counter: bool) -> tuple[Floats, Bools]:

@@ -39,8 +39,11 @@ def _newest(block: Block, at: Ints, lookback_ms: int) -> tuple[Floats, Bools | N
     column = np.maximum(column, 0)
     when = times[column]
     fresh &= when > at - lookback_ms
-    values = np.take(block.values, column, axis=1)
-    if not np.isnan(values).any():
+    if block.table is None:
+        values, plain = np.take(block.values, column, axis=1), False
+    else:
+        values, plain = block.table.columns(column)
+    if plain or not np.isnan(values).any():
         present = None if fresh.all() else np.broadcast_to(fresh, values.shape)
         return values, present, when
     bits = values.view(np.uint64)

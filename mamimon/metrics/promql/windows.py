@@ -7,11 +7,11 @@ A window is left-open: a sample exactly `range` old is outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
-from mamimon.metrics.model import ABSENT_BITS, STALE_BITS
+from mamimon.metrics.model import ABSENT_BITS, STALE_BITS, Table
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects
 
 TILE_CELLS = 1 << 18
@@ -115,23 +115,77 @@ class Windows:
         """Whether any sample is NaN."""
         return bool(np.isnan(self.filled(0.0)).any())
 
-    def tiles(self) -> Iterator[tuple[slice, Windows]]:
+    def tiles(self) -> Iterator[tuple[slice, Callable[[], Windows]]]:
         """Parts of the rows small enough for the cache; none where no window has a sample."""
-        if not len(self.times):
-            return
-        size = max(1, TILE_CELLS // max(1, len(self.times)))
-        for first in range(0, self.rows.shape[0], size):
-            part = slice(first, first + size)
-            valid = None if self.valid is None else self.valid[part]
-            if valid is not None and valid.all():
-                valid = None
-            histograms = None if self.histograms is None else self.histograms[part]
-            tile = Windows(
-                self.times, self.rows[part], valid, self.low, self.high, self.start, self.end, histograms
-            )
-            tile.check = self.check
-            self.check()
-            yield part, tile
+        for part in _slices(self.rows.shape[0], len(self.times)):
+            yield part, partial(self._tile, part)
+
+    def _tile(self, part: slice) -> Windows:
+        self.check()
+        valid = None if self.valid is None else self.valid[part]
+        if valid is not None and valid.all():
+            valid = None
+        histograms = None if self.histograms is None else self.histograms[part]
+        tile = Windows(
+            self.times, self.rows[part], valid, self.low, self.high, self.start, self.end, histograms
+        )
+        tile.check = self.check
+        return tile
+
+
+class LazyWindows:
+    """Windows over a table, whose rows are put together a tile at a time."""
+
+    def __init__(self, table: Table, times: Ints, ends: Ints, length_ms: int) -> None:
+        self.check: Callable[[], None] = lambda: None
+        """See `Windows.check`."""
+        self._table = table
+        self.start, self.end = ends - length_ms, ends
+        low, high = np.searchsorted(times, self.start, "right"), np.searchsorted(times, ends, "right")
+        self._inside, self.low, self.high = _used(low, high, len(times))
+        self.times = times if self._inside is None else times[self._inside]
+
+    def whole(self) -> Windows:
+        """All rows at once."""
+        return self._tile(slice(0, self._table.shape[0]))
+
+    def tiles(self) -> Iterator[tuple[slice, Callable[[], Windows]]]:
+        """See `Windows.tiles`."""
+        for part in _slices(self._table.shape[0], len(self.times)):
+            yield part, partial(self._tile, part)
+
+    def _tile(self, part: slice) -> Windows:
+        self.check()
+        rows, plain = self._table.rows(part.start, min(part.stop, self._table.shape[0]))
+        if self._inside is not None:
+            rows = rows[:, self._inside]
+        valid = None if plain else sample_mask(rows)[0]
+        tile = Windows(self.times, rows, valid, self.low, self.high, self.start, self.end)
+        if plain:
+            tile.has_nan = False
+        tile.check = self.check
+        return tile
+
+
+def _slices(rows: int, columns: int) -> Iterator[slice]:
+    if columns:
+        size = max(1, TILE_CELLS // columns)
+        for first in range(0, rows, size):
+            yield slice(first, first + size)
+
+
+def _used(low: Ints, high: Ints, length: int) -> tuple[Bools | None, Ints, Ints]:
+    """Which samples are in a window (None: keep all), and the bounds among these."""
+    low, high = low.astype(np.int64), high.astype(np.int64)
+    if int((high - low).sum()) * 2 >= length:
+        return None, low, high
+    bounds = np.zeros(length + 1, dtype=np.int64)
+    np.add.at(bounds, low, 1)
+    np.add.at(bounds, high, -1)
+    inside: Bools = np.add.accumulate(bounds[:-1]) > 0
+    position = np.zeros(length + 1, dtype=np.int64)
+    np.add.accumulate(inside, dtype=np.int64, out=position[1:])
+    return inside, position[low], position[high]
 
 
 def sample_mask(values: Floats) -> tuple[Bools | None, Bools | None]:
@@ -152,16 +206,9 @@ def build(
     starts = ends - length_ms
     low = np.searchsorted(times, starts, side="right")
     high = np.searchsorted(times, ends, side="right")
-    if int((high - low).sum()) * 2 < len(times):  # most samples are in no window: leave them out
-        bounds = np.zeros(len(times) + 1, dtype=np.int64)
-        np.add.at(bounds, low, 1)
-        np.add.at(bounds, high, -1)
-        inside = np.add.accumulate(bounds[:-1]) > 0
-        position = np.zeros(len(times) + 1, dtype=np.int64)
-        np.add.accumulate(inside, dtype=np.int64, out=position[1:])
+    inside, low, high = _used(low, high, len(times))
+    if inside is not None:  # most samples are in no window: leave them out
         times, values = times[inside], values[:, inside]
         histograms = None if histograms is None else histograms[:, inside]
-        low, high = position[low], position[high]
     valid, _ = sample_mask(values)
-    low, high = low.astype(np.int64), high.astype(np.int64)
     return Windows(times, values, valid, low, high, starts, ends, histograms)

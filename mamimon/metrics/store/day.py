@@ -16,10 +16,11 @@ from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile, Sealed
 from mamimon.metrics.store.head import WINDOW_MS, Head
 from mamimon.metrics.store.histograms import Column, encode_column
 from mamimon.metrics.store.index import SeriesIndex
+from mamimon.metrics.store.table import ChunkPiece, Group, Held, Piece
 from mamimon.storage.days import day_start
 
 DAY_MS = 86_400_000
-Part = TypeVar("Part", npt.NDArray[np.float64], Column)
+Part = TypeVar("Part", Group, Column)
 
 
 class Segment(msgspec.Struct, eq=False):
@@ -28,10 +29,16 @@ class Segment(msgspec.Struct, eq=False):
     source: str
     ids: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
+    piece: Piece
     """[series, scrapes]; `HISTOGRAM_NAN` where a native histogram is."""
     histograms: npt.NDArray[np.object_] | None = None
     """[series, scrapes], None without any."""
+
+    def values(self) -> npt.NDArray[np.float64]:
+        """The piece as a matrix."""
+        out = np.empty(self.piece.shape)
+        self.piece.fill(out, np.arange(len(self.ids), dtype=np.int64), None)
+        return out
 
 
 class Day:
@@ -110,7 +117,13 @@ class Day:
         finally:
             head.sealing = False
         chunk = Chunk(
-            number, head.source, int(sealed.times[0]), int(sealed.times[-1]), sealed.times, sealed.ids
+            number,
+            head.source,
+            int(sealed.times[0]),
+            int(sealed.times[-1]),
+            sealed.times,
+            sealed.ids,
+            np.asarray(sorted(sealed.histograms), dtype=np.int64),
         )
         with self.lock:
             self.heads.remove(head)
@@ -163,7 +176,8 @@ class Day:
                 yield segment
         for source, found in heads:
             if len(found.ids) and len(found.times):
-                yield Segment(names[source], found.ids, found.times, found.values, found.histograms())
+                held = Held(found.values)
+                yield Segment(names[source], found.ids, found.times, held, found.histograms())
 
     def _chunk(
         self, chunk: Chunk, wanted: npt.NDArray[np.bool_], start: int, end: int, cache: PartCache
@@ -173,24 +187,34 @@ class Day:
         low, high = np.searchsorted(chunk.times, start), np.searchsorted(chunk.times, end, side="right")
         if not len(places) or low == high:
             return None
-        parts = places // GROUP
-        rows = []
-        for part in np.unique(parts).tolist():
-            matrix = cache.get(self.file, chunk.id, part, self.file.part)
-            rows.append(matrix[places[parts == part] - part * GROUP, low:high])
-        values = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        histograms = None
-        for row in np.flatnonzero((values.view(np.int64) == HISTOGRAM_BITS).any(axis=1)).tolist():
-            if histograms is None:
-                histograms = np.full(values.shape, None, dtype=object)
-            place = int(places[row])
+        piece = ChunkPiece(cache, self.file, chunk, places, int(low), int(high))
+        segment = Segment("", chunk.ids[places].astype(np.int64), chunk.times[low:high], piece)
+        native = np.flatnonzero(np.isin(places, chunk.native))
+        if len(native):
+            segment.histograms = self._histograms(segment, chunk, places[native], native, int(low), cache)
+        return segment
+
+    def _histograms(
+        self,
+        segment: Segment,
+        chunk: Chunk,
+        places: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        low: int,
+        cache: PartCache,
+    ) -> npt.NDArray[np.object_] | None:
+        """The native histograms of those rows of a segment, which are at `places` of their chunk."""
+        out = np.full(segment.piece.shape, None, dtype=object)
+        for place, row in zip(places.tolist(), rows.tolist(), strict=True):
             # Histograms are numbered along the whole chunk, of which this is a part.
-            whole = cache.get(self.file, chunk.id, place // GROUP, self.file.part)[place % GROUP]
-            first = int((whole[:low].view(np.int64) == HISTOGRAM_BITS).sum())
-            there = np.flatnonzero(values[row].view(np.int64) == HISTOGRAM_BITS)
-            column = cache.get(self.file, chunk.id, -1 - place, self.file.histogram_column)
-            histograms[row, there] = column.read(first, first + len(there))
-        return Segment("", chunk.ids[places].astype(np.int64), chunk.times[low:high], values, histograms)
+            whole = cache.group(self.file, chunk.id, place // GROUP).values[place % GROUP]
+            marked = whole.view(np.int64) == HISTOGRAM_BITS
+            first = int(marked[:low].sum())
+            there = np.flatnonzero(marked[low : low + out.shape[1]])
+            if len(there):
+                column = cache.get(self.file, chunk.id, -1 - place, self.file.histogram_column)
+                out[row, there] = column.read(first, first + len(there))
+        return out if np.not_equal(out, cast("Any", None)).any() else None
 
 
 class PartCache:
@@ -201,6 +225,10 @@ class PartCache:
         self._held = 0
         self._parts: dict[tuple[DayFile, int, int, int], Any] = {}
         self._lock = threading.Lock()
+
+    def group(self, file: DayFile, chunk: int, number: int) -> Group:
+        """A column group."""
+        return self.get(file, chunk, number, lambda chunk, part: Group(file.part(chunk, part)))
 
     def get(self, file: DayFile, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
         """A group, or by a negative number a histogram column: from memory, or by `load` from the file."""

@@ -72,6 +72,8 @@ class Chunk(msgspec.Struct, eq=False):
     times: npt.NDArray[np.int64]
     ids: npt.NDArray[np.int32]
     """Series ids in the order of the parts, `GROUP` a part."""
+    native: npt.NDArray[np.int64]
+    """Places in `ids` that have native histograms."""
 
 
 class Sealed(msgspec.Struct, eq=False):
@@ -262,6 +264,10 @@ class DayFile:
     def load_chunks(self) -> list[Chunk]:
         """Every sealed chunk's description. Blocking."""
         with self.reader() as raw:
+            native: dict[int, list[int]] = {}
+            if _version(raw) > 1:
+                for chunk, place in raw.execute("SELECT chunk, place FROM histogram ORDER BY chunk, place"):
+                    native.setdefault(chunk, []).append(place)
             rows = raw.execute("SELECT id, source, start_ms, end_ms, times, ids FROM chunk ORDER BY id")
             return [
                 Chunk(
@@ -271,6 +277,7 @@ class DayFile:
                     end,
                     codec.decode_times(times),
                     codec.decode_times(ids).astype(np.int32),
+                    np.asarray(native.get(number, ()), dtype=np.int64),
                 )
                 for number, source, start, end, times, ids in rows
             ]

@@ -23,6 +23,7 @@ from mamimon.metrics.model import (
 )
 from mamimon.metrics.store.day import Day, PartCache, Segment
 from mamimon.metrics.store.index import decode_labels
+from mamimon.metrics.store.table import Joined
 from mamimon.problems import Kind, Problem
 
 Days = Callable[[int, int], list[Day]]
@@ -61,7 +62,7 @@ class LocalSource:
             row_of = np.empty(int(ids[-1]) + 1, dtype=np.int64)
             row_of[ids] = [rows.setdefault(day.index.key(number), len(rows)) for number in ids.tolist()]
             for segment in day.segments(ids, start_ms, end_ms, self._cache):
-                self._spend(segment.values.size + _weight(segment))
+                self._spend(segment.piece.shape[0] * segment.piece.shape[1] + _weight(segment))
                 pieces[segment.source].append((row_of[segment.ids], segment))
         labels = [decode_labels(key) for key in rows]
         blocks = [_without_marks(block) for block in merge(list(pieces.values()), len(labels))]
@@ -93,10 +94,10 @@ def _weight(segment: Segment) -> int:
 
 def _without_marks(block: Block) -> Block:
     """Outside the store a native histogram is a gap among the numbers."""
-    if block.histograms is not None:
-        marked = block.values.view(np.int64) == HISTOGRAM_BITS
-        block.values = np.where(marked, ABSENT_NAN, block.values)
-    return block
+    if block.histograms is None:
+        return block
+    marked = block.values.view(np.int64) == HISTOGRAM_BITS
+    return Block(block.times, block.rows, np.where(marked, ABSENT_NAN, block.values), block.histograms)
 
 
 def merge(sources: Sequence[Sequence[tuple[npt.NDArray[np.int64], Segment]]], series: int) -> list[Block]:
@@ -138,13 +139,17 @@ def _cut(
 
 
 def _join(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
+    pieces = sorted(pieces, key=lambda piece: int(piece[1].times[0]))
+    segments = [segment for _, segment in pieces]
+    apart = all(a.times[-1] < b.times[0] for a, b in itertools.pairwise(segments))
+    if apart and all(segment.histograms is None for segment in segments):
+        return _lazy(pieces)
     parts = [
-        Block(times=one.times, rows=rows, values=one.values, histograms=one.histograms)
-        for rows, one in sorted(pieces, key=lambda piece: int(piece[1].times[0]))
+        Block(times=one.times, rows=rows, values=one.values(), histograms=one.histograms)
+        for rows, one in pieces
     ]
     if len(parts) == 1:
         return parts[0]
-    apart = all(a.times[-1] < b.times[0] for a, b in itertools.pairwise(parts))
     if apart and all(np.array_equal(parts[0].rows, other.rows) for other in parts[1:]):
         histograms = None
         if any(part.histograms is not None for part in parts):
@@ -156,6 +161,21 @@ def _join(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
             histograms=histograms,
         )
     return _union(parts)
+
+
+def _lazy(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
+    """Segments one after another, put together when looked at."""
+    same = all(np.array_equal(pieces[0][0], rows) for rows, _ in pieces[1:])
+    every = pieces[0][0] if same else np.unique(np.concatenate([rows for rows, _ in pieces]))
+    places: list[npt.NDArray[np.int64] | None] = [None] * len(pieces)
+    if not same:
+        for number, (rows, _) in enumerate(pieces):
+            own = np.full(int(every[-1]) + 1, -1, dtype=np.int64)
+            own[rows] = np.arange(len(rows))
+            places[number] = own[every]
+    segments = [segment for _, segment in pieces]
+    times = segments[0].times if len(segments) == 1 else np.concatenate([one.times for one in segments])
+    return Block(times, every, Joined([one.piece for one in segments], places, len(every)))
 
 
 def _objects(part: Block) -> npt.NDArray[np.object_]:
