@@ -100,7 +100,9 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     query_timeout_s: Annotated[float, _number("Seconds a query may take.", 0.1)] = 30.0
     query_max_samples: Annotated[int, _number("Samples one query may load.", 1000)] = 50_000_000
     out_of_order_s: Annotated[float, _number("How late a pushed sample may be.", 0)] = 1800.0
-    head_bytes: Annotated[int, _number("Memory for decoded recent samples.", MIB)] = 128 * MIB
+    head_bytes: Annotated[
+        int, _number("Memory for open chunks; decoded older samples get half as much.", MIB)
+    ] = 128 * MIB
     scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
     admin_api: Annotated[bool, _text("Let admins delete series and take snapshots over HTTP.")] = False
     strict_openmetrics: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -94,13 +94,9 @@ class Day:
             self.heads.append(head)
         return head
 
-    def due(self, now_ms: int, most_cells: int) -> list[Head]:
-        """Heads whose window is over by a minute, and those that have grown too large."""
-        return [
-            head
-            for head in self.heads
-            if head.window + WINDOW_MS + 60_000 <= now_ms or head.cells >= most_cells
-        ]
+    def due(self, now_ms: int, large: Container[Head]) -> list[Head]:
+        """Heads whose window is over by a minute, and those of them that are too large."""
+        return [head for head in self.heads if head.window + WINDOW_MS + 60_000 <= now_ms or head in large]
 
     async def seal(self, head: Head) -> None:
         """Compress a head into a chunk; questions see one or the other, never both."""

@@ -189,6 +189,18 @@ class Head:
         if row.histograms:
             self._keep_histograms(row, row.histograms.keys())
 
+    def fill(self, times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], columns: list[int]) -> None:
+        """Take whole scrapes into an empty head; `values` has a few rows more than `times`, for the next."""
+        self._widen(columns)
+        self.count = len(times)
+        self._times = np.empty(len(values), dtype=np.int64)
+        self._times[: self.count] = times
+        self._values = values
+
+    def fill_histograms(self, at: int, histograms: dict[int, bytes]) -> None:
+        """Take in the packed histograms of a scrape that `fill` brought."""
+        self._keep_histograms(Row(at, [], self._values[0], histograms), histograms.keys())
+
     def _keep_histograms(self, row: Row, places: Iterable[int]) -> None:
         for place in places:
             packed = row.histograms[place]

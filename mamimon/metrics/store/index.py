@@ -53,10 +53,24 @@ class SeriesIndex:
         known = self._ids.get(key)
         return self._add(key, _decode(key)) if known is None else known
 
-    def load(self, keys: Iterable[bytes]) -> None:
-        """Add the series of a day file in the order of their ids."""
-        for key in keys:
-            self._add(key, _decode(key))
+    def load(self, keys: Sequence[bytes]) -> None:
+        """Add the series of a day file in the order of their ids; written out, for a start waits on it."""
+        postings = self._postings
+        with self._lock:
+            number = len(self._keys)
+            self._keys.extend(keys)
+            self._ids.update(zip(keys, range(number, number + len(keys)), strict=True))
+            for key in keys:
+                for name, value in _decode(key).items():
+                    values = postings.get(name)
+                    if values is None:
+                        values = postings[name] = {}
+                    ids = values.get(value)
+                    if ids is None:
+                        values[value] = array("i", (number,))
+                    else:
+                        ids.append(number)
+                number += 1
 
     def _add(self, key: bytes, labels: Labels) -> int:
         with self._lock:

@@ -81,9 +81,8 @@ class SeriesStore:
         self._live: dict[str, tuple[Day, npt.NDArray[np.int64]]] = {}
         self._newest: dict[str, int] = {}
         self._out_of_order_ms = settings.metrics.out_of_order_s * 1000
-        half = settings.metrics.head_bytes // 2
-        self._cache = PartCache(half)
-        self._most_cells = max(half // 16, 1 << 16)
+        self._cache = PartCache(settings.metrics.head_bytes // 2)
+        self._most_cells = max(settings.metrics.head_bytes // 8, 1 << 16)
         self._erased: set[str] = set()
         self.samples = 0
         """Samples taken in since the start."""
@@ -248,15 +247,28 @@ class SeriesStore:
     async def seal_due(self) -> int:
         """Seal every head that is due now; returns how many."""
         count = 0
-        for day in list(self._days.values()):
+        days = list(self._days.values())
+        large = self._too_large(days)
+        for day in days:
             async with self._sealing:
-                for head in day.due(int(self._clock.now() * 1000), self._most_cells):
+                for head in day.due(int(self._clock.now() * 1000), large):
                     async with self._turn:
                         # Not under a write that has laid its row out on this head; none does from here on.
                         head.sealing = True
                     await day.seal(head)
                     count += 1
         return count
+
+    def _too_large(self, days: Sequence[Day]) -> set[Head]:
+        """The largest heads, as many as it takes to keep open chunks within their memory."""
+        heads = sorted((head for day in days for head in day.heads), key=lambda head: head.cells)
+        over = sum(head.cells for head in heads) - self._most_cells
+        out: set[Head] = set()
+        while over > 0 and heads:
+            head = heads.pop()
+            over -= head.cells
+            out.add(head)
+        return out
 
     def source(
         self, *, max_samples: int, deadline: float, stopped: Callable[[], bool] = lambda: False
