@@ -237,7 +237,7 @@ async def test_a_sealed_day_is_small_and_plain_sqlite(opened: tuple[Opener, Manu
 async def test_a_head_that_grows_too_large_is_sealed_early(tmp_path: Path) -> None:
     """Within a small memory budget nothing is lost while chunks are sealed and samples go on coming."""
     settings, clock = Settings(), ManualClock(float(START))
-    settings.metrics.head_bytes = 2 << 20
+    settings.metrics.head_bytes = 1 << 20
     store = SeriesStore(tmp_path / "metrics", settings, clock)
     await store.open()
     clock.advance(3600)
