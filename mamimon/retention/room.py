@@ -108,7 +108,7 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         one = self._cleanup
-        yield CounterMetricFamily("mamimon_cleanup_deleted_days", "Days deleted.", one.deleted)
+        yield CounterMetricFamily("mamimon_cleanup_deleted_partitions", "Day files deleted.", one.deleted)
         yield CounterMetricFamily(
             "mamimon_cleanup_failures", "Days kept because a step failed.", one.failures
         )

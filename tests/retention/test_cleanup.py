@@ -84,7 +84,7 @@ def test_an_old_day_is_backed_up_verified_deleted_and_logged(start: Start, clock
     backup.verify(kept, manifest)
     assert not list(kept.glob(f"*{backup.PARTIAL}"))
     assert not list(kept.glob("snapshot-*"))
-    assert "mamimon_cleanup_deleted_days_total 1.0" in server.client.get("/metrics").text
+    assert "mamimon_cleanup_deleted_partitions_total 1.0" in server.client.get("/metrics").text
 
 
 @pytest.mark.feature("R2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,7 +11,7 @@ from litestar import HttpMethod, Request, Response, route
 
 from mamimon.metrics.query import Spent
 from mamimon.metrics.routes.answer import LIMITED, Parameters, failure, parameters, quoted, result
-from mamimon.problems import Problem, bad_input
+from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -32,9 +34,11 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
         limit = given.limit()
         at = given.time("time", core.clock.now())
         spent = Spent()
-        answer = await backend.instant(
-            _text(given), at, timeout_s=given.duration("timeout"), lookback_s=_lookback(given), spent=spent
-        )
+        timeout, lookback = given.duration("timeout"), _lookback(given)
+        with _readable():
+            answer = await backend.instant(
+                _text(given), at, timeout_s=timeout, lookback_s=lookback, spent=spent
+            )
         return await _answered(given, answer, limit, spent)
 
     @route("/api/v1/query_range", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
@@ -58,12 +62,24 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
             )
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
-        answer = await backend.range(
-            _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
-        )
+        with _readable():
+            answer = await backend.range(
+                _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
+            )
         return await _answered(given, answer, limit, spent)
 
     return [query, query_range]
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """An expression that cannot be read is a mistake in the parameter `query`."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.kind is Kind.BAD_INPUT:
+            raise bad_input(f'invalid parameter "query": {problem.detail}') from None
+        raise
 
 
 def _lookback(given: Parameters) -> float | None:
