@@ -68,7 +68,7 @@ class Pusher:
         for one in series:
             for reason in one.refused:
                 outcome.refuse(reason)
-            problem = one.problem or self._over_limits(one.labels or {})
+            problem = one.problem or self.over_limits(one.labels or {})
             if problem or one.labels is None:
                 outcome.refuse(problem, max(1, len(one.samples)))
                 continue
@@ -139,7 +139,8 @@ class Pusher:
             number = self._ids[key] = day.index.id_of(labels)
         return number
 
-    def _over_limits(self, labels: Labels) -> str:
+    def over_limits(self, labels: Labels) -> str:
+        """Why a series with these labels is refused, or an empty string."""
         settings = self._settings
         if len(labels) > settings.max_labels_per_series:
             return f"a series has {len(labels)} labels, more than {settings.max_labels_per_series}"

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from mamimon.config import ConfigError
 from mamimon.metrics.ingest import Pusher
 from mamimon.metrics.pages import page_handlers
+from mamimon.metrics.pushed import PushedGroups
 from mamimon.metrics.query import LocalBackend, SeriesBackend
 from mamimon.metrics.routes import api_handlers
 from mamimon.metrics.scrape.config import PrometheusConfig, read
@@ -47,6 +48,7 @@ class MetricRoom:
         self.scraper = Scraper(core, self.store, None)
         self._reloading: asyncio.Task[None] | None = None
         self.pusher = Pusher(self.store, core.settings.metrics)
+        self.pushed = PushedGroups(core, self.store, self.pusher)
 
     @property
     def backend(self) -> SeriesBackend:
@@ -67,6 +69,7 @@ class MetricRoom:
                 _log.warning(warning)
             self.scraper.take(config)
         await self.store.open()
+        await self.pushed.open()
         if threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         self._core.registry.register(_Figures(self))
@@ -90,13 +93,14 @@ class MetricRoom:
         return [
             Task("metrics-store", self.store.keep),
             Task("scraper", self.scraper.run),
+            Task("pushed groups", self.pushed.run),
             Task("scrape-config", self.scraper.watch),
         ]
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
         return [
-            *api_handlers(self._core, self.store, self._local, self.scraper, self.pusher),
+            *api_handlers(self._core, self.store, self._local, self.scraper, self.pusher, self.pushed),
             *page_handlers(self._core, self.store, self.scraper, self._local),
         ]
 

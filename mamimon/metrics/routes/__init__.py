@@ -11,6 +11,7 @@ from mamimon.metrics.routes.federation import federation_handlers
 from mamimon.metrics.routes.inside import inside_handlers
 from mamimon.metrics.routes.otlp import otlp_handlers
 from mamimon.metrics.routes.push import push_handlers
+from mamimon.metrics.routes.pushgateway import pushgateway_handlers
 from mamimon.metrics.routes.questions import question_handlers
 from mamimon.metrics.routes.read import read_handlers
 from mamimon.metrics.routes.series import series_handlers
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.metrics.ingest import Pusher
+    from mamimon.metrics.pushed import PushedGroups
     from mamimon.metrics.query import LocalBackend
     from mamimon.metrics.scrape.loop import Scraper
     from mamimon.metrics.store import SeriesStore
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
 
 
 def api_handlers(
-    core: Core, store: SeriesStore, backend: LocalBackend, scraper: Scraper, pusher: Pusher
+    core: Core,
+    store: SeriesStore,
+    backend: LocalBackend,
+    scraper: Scraper,
+    pusher: Pusher,
+    pushed: PushedGroups,
 ) -> list[ControllerRouterHandler]:
     """Every handler of the API."""
     return [
@@ -45,4 +52,5 @@ def api_handlers(
         *read_handlers(core, backend, scraper),
         *otlp_handlers(core, pusher),
         *push_handlers(core, pusher),
+        *pushgateway_handlers(core, pushed),
     ]
