@@ -47,6 +47,7 @@ class _Head(msgspec.Struct):
     log_level: Any = msgspec.field(name="log.level", default=None)
     severity_text: Any = msgspec.field(name="severityText", default=None)
     log: Any = None
+    message: Any = None
 
 
 _read_head = msgspec.json.Decoder(_Head).decode
@@ -126,12 +127,16 @@ class LogIngest:
         raw, head = self._read(raw)
         now = self._clock.now()
         seconds = self._time(head, now)
+        message = head.message if isinstance(head.message, str) else None
         if self._settings.mask:
-            raw = mask(raw)
+            masked = mask(raw)
+            if masked is not raw:
+                raw, message = masked, None
         return LogRecord(
             time=seconds,
             level=LEVELS[_level(head)],
             raw=raw,
+            message=message,
             dataset=dataset,
             plain=plain,
             id=id,

@@ -24,6 +24,7 @@ from mamimon.logs.clauses import (
     Exact,
     Exists,
     Fuzzy,
+    Mined,
     Not,
     Or,
     Pattern,
@@ -33,6 +34,7 @@ from mamimon.logs.clauses import (
     literal_start,
 )
 from mamimon.logs.dates import parse_bound
+from mamimon.logs.model import pattern_number
 from mamimon.logs.text import fold
 from mamimon.problems import Problem, bad_input
 
@@ -268,6 +270,8 @@ def style_fields(style: Style) -> tuple[str, ...]:
 
 def plain(field: str, text: str) -> Clause:
     """A word on a field; one without letters or digits must be the whole value."""
+    if field == "pattern" and pattern_number(text):
+        return Mined(text)
     words = Words(field, text)
     return words if words.words else Exact(field, text)
 

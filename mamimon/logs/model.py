@@ -24,6 +24,7 @@ _ALIASES = {
 _BY_TENS = {10: 1, 20: 3, 30: 3, 40: 5, 50: 6, 60: 7}
 _MESSAGE_KEYS = ("message", "msg", "log", "event", "short_message", "body", "text")
 _LOGGER_KEYS = ("logger", "logger_name", "log.logger", "name", "service", "service.name", "app")
+_PATTERN = re.compile(r"[pP][0-9a-fA-F]{8}")
 _DAILY = re.compile(r"^logs-(?P<dataset>.+)-(?P<day>\d{4}\.\d{2}\.\d{2})$")
 
 
@@ -36,6 +37,8 @@ class LogRecord(msgspec.Struct, kw_only=True):
     dataset: str
     plain: bool = False
     """The line was written to an index of the dataset's own name, not to `logs-<dataset>-<day>`."""
+    message: str | None = None
+    """The document's message where whoever made the record knows it; None is read from `raw`."""
     id: str = ""
     create: bool = False
     """A document of this id must not be there yet."""
@@ -53,6 +56,7 @@ class LogHit(msgspec.Struct, kw_only=True):
     raw: bytes
     index: str = ""
     seq: int = 0
+    pattern: int = 0
 
     def document(self) -> dict[str, Any]:
         """The stored JSON document."""
@@ -94,6 +98,16 @@ def level_number(value: object) -> int:
 def normal_level(value: object) -> str:
     """The name of `level_number`."""
     return LEVELS[level_number(value)]
+
+
+def pattern_id(number: int) -> str:
+    """How people and queries name a pattern: `p` and eight hexadecimal digits."""
+    return f"p{number:08x}"
+
+
+def pattern_number(text: str) -> int:
+    """The number that `pattern_id` wrote; 0 for another text."""
+    return int(text[1:], 16) if _PATTERN.fullmatch(text) else 0
 
 
 def read_document(raw: bytes) -> dict[str, Any]:

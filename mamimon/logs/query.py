@@ -190,6 +190,7 @@ def hit_of(row: Row) -> LogHit:
         raw=row.raw,
         index=row.source.index_of(row.dataset),
         seq=row.seq,
+        pattern=row.pattern,
     )
 
 

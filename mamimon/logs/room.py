@@ -12,6 +12,7 @@ from mamimon.logs.cursor import Cursor
 from mamimon.logs.ingest import LogIngest
 from mamimon.logs.listeners import Listeners
 from mamimon.logs.model import LogHit
+from mamimon.logs.patterns.room import PatternRoom
 from mamimon.logs.query import DayBackend, LogBackend, hit_of
 from mamimon.logs.selflog import SelfLog
 from mamimon.logs.store.days import LogDays
@@ -36,6 +37,7 @@ class LogRoom:
         settings = core.settings
         self.store = LogDays(core.data_dir / "logs", settings.logs.block_rows, settings.storage.readers)
         self.local = DayBackend(self.store, settings.logs, core.clock)
+        self.patterns = PatternRoom(core, self.store, self.local)
         self.backend: LogBackend = self.local
         self.catalogue = Catalogue(self.store)
         self.ingest = LogIngest(
@@ -53,6 +55,7 @@ class LogRoom:
     async def open(self) -> None:
         """See `Room.open`."""
         self.store.scan_folder()
+        await self.patterns.open()
         self.ingest.open()
         if self._self_log is not None:
             self._self_log.attach()
@@ -67,11 +70,16 @@ class LogRoom:
         if self._self_log is not None:
             await self._self_log.finish()
         await self.ingest.close()
+        await self.patterns.close()
         await self.store.close()
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        tasks = [Task("logs.sync", self._sync), Task("logs.tail", self.tail.run)]
+        tasks = [
+            Task("logs.sync", self._sync),
+            Task("logs.tail", self.tail.run),
+            Task("logs.patterns", self.patterns.run),
+        ]
         tasks += self.listeners.tasks()
         if self._self_log is not None:
             tasks.append(Task("logs.self", self._self_log.run))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mamimon.logs.clauses.needles import Needle, weight
 from mamimon.logs.clauses.patterns import glob, join
-from mamimon.logs.model import LEVELS, read_document
+from mamimon.logs.model import LEVELS, pattern_id, read_document
 from mamimon.logs.text import leaves, lookup, shown
 
 ANY_TIME = (-(1 << 62), 1 << 62)
@@ -39,15 +39,18 @@ class Source(Protocol):
 class Row:
     """One stored line while it is being looked at; the document is decoded when first asked for."""
 
-    __slots__ = ("_document", "_id", "dataset", "level", "raw", "seq", "source", "time_us")
+    __slots__ = ("_document", "_id", "dataset", "level", "pattern", "raw", "seq", "source", "time_us")
 
-    def __init__(self, seq: int, time_us: int, level: int, dataset: int, raw: bytes, source: Source) -> None:
+    def __init__(
+        self, seq: int, time_us: int, level: int, dataset: int, raw: bytes, source: Source, pattern: int = 0
+    ) -> None:
         self.seq = seq
         self.time_us = time_us
         self.level = level
         self.dataset = dataset
         self.raw = raw
         self.source = source
+        self.pattern = pattern
         self._document: dict[str, Any] | None = None
         self._id: str | None = None
 
@@ -90,6 +93,8 @@ class Row:
                 return [self.id]
             if field == "dataset":
                 return [self.source.dataset_of(self.dataset)]
+            if field == "pattern" and self.pattern:
+                return [pattern_id(self.pattern)]
             if field.endswith(".keyword"):
                 return self.values(field.removesuffix(".keyword"))
         return found

@@ -9,10 +9,12 @@ from typing import Any
 from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
 from mamimon.logs.clauses.needles import Needle, glob_needle, needle_of
 from mamimon.logs.clauses.patterns import edits, join, plain_number
-from mamimon.logs.model import level_number
+from mamimon.logs.model import level_number, pattern_number
 from mamimon.logs.text import fold, leaves, shown, tokens
 
 _OWN = ("@timestamp", "_index", "_id", "dataset")
+# A pattern's id is in the index of its block, but not in the line.
+_BESIDE = ("pattern", *_OWN)
 
 
 class Words(Plain):
@@ -79,7 +81,7 @@ class Words(Plain):
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        if self.level or self.field in _OWN:
+        if self.level or self.field in _BESIDE:
             return None
         if self.number is not None:
             return None if 0 < abs(self.number) < 1e-4 else ((self.words[0].encode(),),)
@@ -172,7 +174,7 @@ class Pattern(Plain):
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        return None if self._needle is None or self.field in {"level", *_OWN} else (self._needle,)
+        return None if self._needle is None or self.field in {"level", *_BESIDE} else (self._needle,)
 
 
 class Exists(Plain):
@@ -192,7 +194,7 @@ class Exists(Plain):
 
     def index(self) -> str | None:
         """See `Clause.index`."""
-        if "*" in self.field or self.field in {"level", *_OWN}:
+        if "*" in self.field or self.field in {"level", *_BESIDE}:
             return None
         return join(" AND ", [f'"{word}"' for word in tokens(self.field)])
 
@@ -206,6 +208,22 @@ class Ids(Plain):
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
         return row.id in self.ids
+
+
+class Mined(Plain):
+    """Lines of a pattern; or lines whose own field `pattern` says the same."""
+
+    def __init__(self, text: str) -> None:
+        self.number = pattern_number(text)
+        self._own = Words("pattern", text)
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        return row.pattern == self.number or self._own.match(row)
+
+    def index(self) -> str | None:
+        """See `Clause.index`."""
+        return self._own.index()
 
 
 class Fuzzy(Plain):

@@ -1,6 +1,6 @@
 """Blocks: some hundred lines compressed together, with what is asked most (time, level, dataset) apart.
 
-A block is two blobs. The head holds, a row each, time as a difference, level, dataset and length;
+A block is two blobs. The head holds, a row each, time as a difference, level, dataset, length and pattern;
 counting and filtering by those never opens the body. The body is the JSON lines, joined by
 newlines. Measured on 335-byte lines: a head costs 20 µs to read, a body 120 µs.
 """
@@ -30,16 +30,19 @@ class Line(msgspec.Struct, frozen=True):
     level: int
     dataset: int
     raw: bytes
+    pattern: int = 0
 
 
 class Block:
     """A block read back; `body` is decompressed when first asked for."""
 
-    __slots__ = ("_body", "_packed", "datasets", "first_seq", "lengths", "levels", "starts", "times")
+    __slots__ = (
+        "_body", "_packed", "datasets", "first_seq", "lengths", "levels", "patterns", "starts", "times"
+    )  # fmt: skip
 
     def __init__(self, first_seq: int, head: bytes, packed: bytes | None) -> None:
         self.first_seq = first_seq
-        self.times, self.levels, self.datasets, self.lengths = _read_head(head)
+        self.times, self.levels, self.datasets, self.lengths, self.patterns = _read_head(head)
         self.starts: list[int] = []
         self._packed = packed
         self._body: bytes | None = None
@@ -75,6 +78,7 @@ def pack(lines: Sequence[Line]) -> tuple[bytes, bytes]:
             bytes([line.level for line in lines]),
             array("H", [line.dataset for line in lines]).tobytes(),
             array("I", [len(line.raw) for line in lines]).tobytes(),
+            array("I", [line.pattern for line in lines]).tobytes(),
         )
     )
     return _compressor().compress(head), _compressor().compress(join(lines))
@@ -88,7 +92,10 @@ def join(lines: Iterable[Line]) -> bytes:
 def unpack(head: bytes, body: bytes) -> list[Line]:
     """The rows of a block, as they were packed."""
     block = Block(0, head, body)
-    return [Line(block.times[i], block.levels[i], block.datasets[i], block.raw(i)) for i in range(len(block))]
+    return [
+        Line(block.times[i], block.levels[i], block.datasets[i], block.raw(i), block.patterns[i])
+        for i in range(len(block))
+    ]
 
 
 def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
@@ -114,7 +121,7 @@ def holding(block: Block, needles: Sequence[Needle]) -> list[int]:
     )
 
 
-def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int]]:
+def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int], array[int]]:
     head = _decompressor().decompress(packed, max_output_size=_LARGEST_BODY)
     rows = int.from_bytes(head[:4], "little")
     at = 4
@@ -128,7 +135,10 @@ def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int]]
     at += 2 * rows
     lengths = array("I")
     lengths.frombytes(head[at : at + 4 * rows])
-    return list(accumulate(deltas)), levels, datasets, lengths
+    at += 4 * rows
+    patterns = array("I")
+    patterns.frombytes(head[at : at + 4 * rows])
+    return list(accumulate(deltas)), levels, datasets, lengths, patterns
 
 
 def _compressor() -> Any:

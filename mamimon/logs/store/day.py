@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from mamimon.logs.model import LogRecord, index_of, level_number
+from mamimon.logs.model import LogRecord, index_of, level_number, pattern_id
 from mamimon.logs.store.blocks import Line, join, pack, unpack
 from mamimon.logs.text import TOKENIZER, indexed_text
 from mamimon.storage import Database
@@ -33,13 +33,20 @@ CREATE TABLE body (id INTEGER PRIMARY KEY, head BLOB NOT NULL, data BLOB NOT NUL
 CREATE TABLE tail (first_seq INTEGER PRIMARY KEY, head BLOB NOT NULL, data BLOB NOT NULL);
 CREATE TABLE rollup (minute INTEGER, dataset INTEGER, level INTEGER, n INTEGER NOT NULL,
   PRIMARY KEY (minute, dataset, level)) WITHOUT ROWID;
+CREATE TABLE pattern_minute (minute INTEGER, dataset INTEGER, pattern INTEGER, n INTEGER NOT NULL,
+  PRIMARY KEY (minute, dataset, pattern)) WITHOUT ROWID;
+CREATE TABLE pattern_hour (hour INTEGER, dataset INTEGER, pattern INTEGER, n INTEGER NOT NULL,
+  PRIMARY KEY (hour, dataset, pattern)) WITHOUT ROWID;
 CREATE TABLE named (dataset INTEGER, id TEXT, seq INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (dataset, id)) WITHOUT ROWID;
 CREATE INDEX named_seq ON named (seq);
 CREATE TABLE dead (seq INTEGER PRIMARY KEY);
 CREATE VIRTUAL TABLE text USING fts5(body, content='', detail=none, columnsize=0, tokenize='{TOKENIZER}');
 """
+_ROLLUPS = ("rollup", "pattern_minute", "pattern_hour")
 _OTHER_BIT = 62
+Sorter = Callable[[Sequence[LogRecord]], Sequence[int]]
+"""Gives each record of a batch the number of its pattern; called once a batch in the writer's thread."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class Dataset(msgspec.Struct, frozen=True):
 class DayFile:
     """One day, open. Appending is for one task at a time; reading is for anybody."""
 
-    def __init__(self, day: str, database: Database, block_rows: int) -> None:
+    def __init__(self, day: str, database: Database, block_rows: int, sort: Sorter | None = None) -> None:
         self.day = day
         self._prefix = day.replace("-", "")
         self.database = database
@@ -74,10 +81,11 @@ class DayFile:
         self.dirty = False
         self._numbers: dict[tuple[str, bool], int] = {}
         self._block_rows = block_rows
+        self._sort = sort
         self._tail: list[Line] = []
 
     @classmethod
-    async def open(cls, path: Path, block_rows: int, readers: int) -> DayFile:
+    async def open(cls, path: Path, block_rows: int, readers: int, sort: Sorter | None = None) -> DayFile:
         """Open or create the file of a day; a damaged one raises `sqlite3.DatabaseError`."""
         database = await Database.open(path, readers=readers)
         try:
@@ -86,7 +94,7 @@ class DayFile:
                 await database.write(_create)
             elif version > _VERSION:
                 raise sqlite3.DatabaseError(f"{path.name} was written by a newer mamimon")
-            file = cls(path.stem, database, block_rows)
+            file = cls(path.stem, database, block_rows, sort)
             await database.read(file._load)
         except BaseException:
             await database.close()
@@ -129,9 +137,10 @@ class DayFile:
         change = _Change(next_seq=self.next_seq)
         lines: list[Line] = []
         stored = change.stored
+        patterns = self._sort(records) if self._sort is not None else [0] * len(records)
         numbers = dict(self._numbers)
         prefix = self._prefix
-        for record in records:
+        for record, pattern in zip(records, patterns, strict=True):
             number = numbers.get((record.dataset, record.plain))
             if number is None:
                 number = _add_dataset(raw, record.dataset, record.plain)
@@ -145,7 +154,8 @@ class DayFile:
                 stored.append(outcome)
                 if outcome.conflict:
                     continue
-            lines.append(Line(round(record.time * 1e6), level_number(record.level), number, record.raw))
+            time_us, level = round(record.time * 1e6), level_number(record.level)
+            lines.append(Line(time_us, level, number, record.raw, pattern))
             change.next_seq = seq + 1
         self._put(raw, lines, change)
         if change.dead:
@@ -184,11 +194,7 @@ class DayFile:
         if new:
             head, data = pack(new)
             raw.execute("INSERT INTO tail VALUES (?, ?, ?)", (new_first, head, data))
-        counts = Counter((line.time_us // 60_000_000, line.dataset, line.level) for line in lines)
-        raw.executemany(
-            "INSERT INTO rollup VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-            [(*key, n) for key, n in counts.items()],
-        )
+        _count(raw, lines)
 
     async def add_dataset(self, name: str, plain: bool) -> None:
         """Make an empty dataset, where there is none of the name."""
@@ -223,10 +229,16 @@ class DayFile:
             line = unpack(place[1], place[2])[seq - place[0]]
             raw.execute("INSERT OR IGNORE INTO dead VALUES (?)", (seq,))
             raw.execute("DELETE FROM named WHERE seq=?", (seq,))
+            minute = line.time_us // 60_000_000
             raw.execute(
                 "UPDATE rollup SET n = n - 1 WHERE minute=? AND dataset=? AND level=?",
-                (line.time_us // 60_000_000, line.dataset, line.level),
+                (minute, line.dataset, line.level),
             )
+            for unit, at in (("minute", minute), ("hour", minute // 60)):
+                raw.execute(
+                    f"UPDATE pattern_{unit} SET n = n - 1 WHERE {unit}=? AND dataset=? AND pattern=?",  # noqa: S608 - fixed texts
+                    (at, line.dataset, line.pattern),
+                )
 
     async def delete_datasets(self, wanted: Callable[[Dataset], bool]) -> int:
         """Delete whole datasets of the day; their rows vanish at once. Returns how many datasets."""
@@ -293,7 +305,25 @@ def _insert_block(raw: sqlite3.Connection, first_seq: int, lines: Sequence[Line]
     ).lastrowid
     raw.execute("INSERT INTO body VALUES (?, ?, ?)", (number, head, data))
     text = indexed_text(join(lines).decode("utf-8", "replace"))
-    raw.execute("INSERT INTO text (rowid, body) VALUES (?, ?)", (number, text))
+    marks = "".join([f" {pattern_id(pattern)}" for pattern in {line.pattern for line in lines} if pattern])
+    raw.execute("INSERT INTO text (rowid, body) VALUES (?, ?)", (number, text + marks))
+
+
+def _count(raw: sqlite3.Connection, lines: Sequence[Line]) -> None:
+    """Add lines to the roll-ups."""
+    tables: dict[str, Counter[tuple[int, int, int]]] = {name: Counter() for name in _ROLLUPS}
+    counted = Counter(
+        [(line.time_us // 60_000_000, line.dataset, line.level, line.pattern) for line in lines]
+    )
+    for (minute, dataset, level, pattern), n in counted.items():
+        tables["rollup"][minute, dataset, level] += n
+        tables["pattern_minute"][minute, dataset, pattern] += n
+        tables["pattern_hour"][minute // 60, dataset, pattern] += n
+    for name, counts in tables.items():
+        raw.executemany(
+            f"INSERT INTO {name} VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",  # noqa: S608 - fixed texts
+            [(*key, n) for key, n in counts.items()],
+        )
 
 
 def dataset_bit(number: int) -> int:
@@ -304,7 +334,8 @@ def dataset_bit(number: int) -> int:
 def _forget(raw: sqlite3.Connection, numbers: Sequence[int]) -> None:
     for number in numbers:
         raw.execute("UPDATE dataset SET gone=1 WHERE id=?", (number,))
-        raw.execute("DELETE FROM rollup WHERE dataset=?", (number,))
+        for table in _ROLLUPS:
+            raw.execute(f"DELETE FROM {table} WHERE dataset=?", (number,))  # noqa: S608 - fixed texts
         raw.execute("DELETE FROM named WHERE dataset=?", (number,))
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mamimon.logs.store.day import DayFile
+from mamimon.logs.store.day import DayFile, Sorter
 from mamimon.logs.store.scan import Plan, View
 from mamimon.problems import unavailable
 from mamimon.storage.days import remove_database
@@ -29,6 +29,8 @@ class LogDays:
         self.folder = folder
         self._block_rows = block_rows
         self._readers = readers
+        self.sort: Sorter | None = None
+        """Tells lines apart by pattern as they are stored; None stores them without."""
         self._open: dict[str, DayFile] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._days: set[str] = set()
@@ -71,7 +73,7 @@ class LogDays:
             file = self._open.pop(day, None)
             if file is None:
                 try:
-                    file = await DayFile.open(self.path(day), self._block_rows, self._readers)
+                    file = await DayFile.open(self.path(day), self._block_rows, self._readers, self.sort)
                 except sqlite3.DatabaseError as error:
                     if isinstance(error, sqlite3.OperationalError) and "unable to open" in str(error):
                         raise unavailable(f"the log file of {day} cannot be opened: {error}") from error

@@ -107,6 +107,16 @@ class View:
             if dataset in self.wanted:
                 yield minute, level, n
 
+    def patterns(
+        self, unit: str, before: int, first: int, last: int, width: int
+    ) -> list[tuple[int, int, int]]:
+        """Pattern, bin and count, by `unit` (`minute`, `hour`) from `first` on; bin -1 begins at `before`."""
+        return self.raw.execute(
+            f"SELECT pattern, CASE WHEN {unit} < ?2 THEN -1 ELSE ({unit} - ?2) / ?4 END AS bin, sum(n)"  # noqa: S608 - fixed texts
+            f" FROM pattern_{unit} WHERE {unit} >= ?1 AND {unit} < ?3 GROUP BY 1, 2",
+            (before, first, last, width),
+        ).fetchall()
+
     def totals(self) -> dict[int, tuple[int, int]]:
         """Lines and first minute of each dataset."""
         found = self.raw.execute("SELECT dataset, sum(n), min(minute) FROM rollup GROUP BY dataset")
@@ -198,7 +208,13 @@ class View:
         everything = isinstance(self.plan.clause, All)
         for i in positions:
             row = Row(
-                block.first_seq + i, block.times[i], block.levels[i], block.datasets[i], block.raw(i), self
+                block.first_seq + i,
+                block.times[i],
+                block.levels[i],
+                block.datasets[i],
+                block.raw(i),
+                self,
+                block.patterns[i],
             )
             if everything or match(row):
                 yield row
