@@ -16,7 +16,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage, Stream
 from mamimon.http import decompress
 from mamimon.logs.dates import iso, parse_bound
 from mamimon.logs.ingest import Refusal
-from mamimon.logs.model import LogHistogram, LogHit, LogRecord
+from mamimon.logs.model import LogHistogram, LogHit, LogRecord, pattern_id
 from mamimon.logs.query import LogQuery
 from mamimon.logs.tail import Watcher
 from mamimon.logs.text import number_of
@@ -118,7 +118,8 @@ def shown_hit(hit: LogHit) -> dict[str, Any]:
     """A hit as JSON."""
     return {
         "id": hit.id, "time": iso(hit.time), "dataset": hit.dataset, "level": hit.level, "logger": hit.logger,
-        "message": hit.message, "document": msgspec.Raw(hit.raw),
+        "message": hit.message, "pattern": pattern_id(hit.pattern) if hit.pattern else "",
+        "document": msgspec.Raw(hit.raw),
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import msgspec
 from mamimon.logs.clauses import All
 from mamimon.logs.model import pattern_id
 from mamimon.logs.patterns import store
-from mamimon.logs.patterns.drain import forms_of, shapes_of, words_of
+from mamimon.logs.patterns.drain import Template, forms_of, shapes_of, words_of
 from mamimon.logs.patterns.miner import Miner, Pattern
 from mamimon.logs.query import DayBackend, LogQuery
 from mamimon.logs.store.days import LogDays
@@ -167,16 +167,21 @@ class PatternRoom:
         return [(known[number], row) for number, row in totals.items() if number in known and any(row)]
 
     async def _adopt(self, number: int) -> Pattern | None:
-        """Make a lost definition again of a line that has its number."""
+        """Make a lost definition again of the lines that have its number."""
         page = await self._backend.search(LogQuery(text=f"pattern:{pattern_id(number)}", size=100))
         if not page.hits:
             return None
         newest, oldest = page.hits[0], page.hits[-1]
+        shapes = shapes_of(forms_of([hit.message for hit in page.hits]))
+        template = Template(number, words_of(shapes[0]))
+        for words in map(words_of, shapes[1:]):
+            if len(words) == len(template.words):
+                template.widen(words)
         pattern = Pattern(
             number=number,
             dataset=newest.dataset,
             level=newest.level,
-            template=" ".join(words_of(shapes_of(forms_of([newest.message]))[0])),
+            template=" ".join(template.words),
             first_seen=oldest.time,
             last_seen=newest.time,
             message=newest.message,
