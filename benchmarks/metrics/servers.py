@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -35,6 +37,13 @@ def free_port() -> int:
 def disk_bytes(folder: Path) -> int:
     """The bytes of all files below."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _is_compact(day: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(f"file:{day}?mode=ro", uri=True)) as raw:
+        open_rows = raw.execute("SELECT count(*) FROM wal").fetchone()[0]
+        free = raw.execute("PRAGMA freelist_count").fetchone()[0]
+    return bool(open_rows == 0 and free == 0)
 
 
 class Side:
@@ -121,12 +130,11 @@ class Mamimon(Side):
     def settle(self) -> int:
         """Windows that are over are sealed within ten seconds, days that are over compacted after that."""
         folder = self.folder / "data" / "metrics"
-        before, same = -1, 0
-        while same < 15:
+        deadline = time.monotonic() + 180
+        while not all(_is_compact(path) for path in folder.glob("*.db")):
+            if time.monotonic() > deadline:
+                sys.exit("mamimon did not seal its windows and compact its days")
             time.sleep(1)
-            now = disk_bytes(folder)
-            same = same + 1 if now == before else 0
-            before = now
         self.stop()
         self.start()
         return disk_bytes(folder)

@@ -6,8 +6,11 @@ import msgspec
 import numpy as np
 
 from mamimon.metrics.promql.kernels import window_sums
-from mamimon.metrics.promql.values import Bools, Floats
+from mamimon.metrics.promql.values import Bools, Floats, Ints
 from mamimon.metrics.promql.windows import Windows
+
+_FEW = 2_000
+"""Resets of a tile that are worth a loop."""
 
 
 def reset_corrections(windows: Windows) -> Floats | None:
@@ -26,8 +29,11 @@ def reset_corrections(windows: Windows) -> Floats | None:
         if not rows.any():
             return None
         fell, before = fell[rows], windows.before[rows]
-    lost = np.where(fell, before, 0.0)
     out = np.zeros((windows.rows.shape[0], len(windows.low)))
+    if windows.valid is None and fell.sum() <= _FEW:
+        _add_each(out, windows, np.flatnonzero(rows), fell, before)
+        return out
+    lost = np.where(fell, before, 0.0)
     if windows.valid is None:
         out[rows] = window_sums(lost, np.minimum(windows.low + 1, windows.high), windows.high)
         return out
@@ -35,6 +41,16 @@ def reset_corrections(windows: Windows) -> Floats | None:
     after_first = np.minimum(windows.first[rows] + 1, windows.high)
     out[rows] = window_sums(lost, after_first, windows.high)
     return out
+
+
+def _add_each(out: Floats, windows: Windows, rows: Ints, fell: Bools, before: Floats) -> None:
+    """Few resets are added one by one to the windows that have them behind their first sample."""
+    places, columns = np.nonzero(fell)
+    begin = np.searchsorted(windows.high, columns, side="right").tolist()
+    end = np.searchsorted(windows.low, columns, side="left").tolist()
+    amounts = before[places, columns].tolist()
+    for row, first, last, amount in zip(rows[places].tolist(), begin, end, amounts, strict=True):
+        out[row, first:last] += amount
 
 
 def extrapolated(

@@ -74,20 +74,23 @@ def decode(blob: bytes) -> Matrix:
     constant = np.unpackbits(np.frombuffer(blob, np.uint8, flags, at), count=series).astype(bool)
     values = np.frombuffer(blob, np.float64, (constant_bytes - flags) // 8, at + flags)
     at += constant_bytes
+    moving = series - int(constant.sum())
+    if not moving:
+        return np.repeat(values, scrapes).reshape(series, scrapes)
+    part: Matrix = np.asarray(standalone.simple_decompress(blob[at + gap_bytes :])).reshape(moving, scrapes)
+    if gap_bytes:
+        size = moving * scrapes
+        raw = zstandard.ZstdDecompressor().decompress(blob[at : at + gap_bytes], max_output_size=size)
+        gaps = np.frombuffer(raw, np.uint8).reshape(moving, scrapes)
+        bits = part.view(np.int64)
+        bits[gaps == 1] = ABSENT_BITS
+        bits[gaps == 2] = STALE_BITS
+        bits[gaps == 3] = HISTOGRAM_BITS
+    if moving == series:
+        return part
     out = np.empty((series, scrapes), dtype=np.float64)
     out[constant] = values[:, None]
-    moving = series - int(constant.sum())
-    if moving:
-        part = np.asarray(standalone.simple_decompress(blob[at + gap_bytes :])).reshape(moving, scrapes)
-        if gap_bytes:
-            size = moving * scrapes
-            raw = zstandard.ZstdDecompressor().decompress(blob[at : at + gap_bytes], max_output_size=size)
-            gaps = np.frombuffer(raw, np.uint8).reshape(moving, scrapes)
-            bits = part.view(np.int64)
-            bits[gaps == 1] = ABSENT_BITS
-            bits[gaps == 2] = STALE_BITS
-            bits[gaps == 3] = HISTOGRAM_BITS
-        out[~constant] = part
+    out[~constant] = part
     return out
 
 

@@ -37,7 +37,7 @@ class Segment(msgspec.Struct, eq=False):
     def values(self) -> npt.NDArray[np.float64]:
         """The piece as a matrix."""
         out = np.empty(self.piece.shape)
-        self.piece.fill(out, np.arange(len(self.ids), dtype=np.int64), None)
+        self.piece.fill(out, slice(0, len(self.ids)), None)
         return out
 
 
@@ -58,6 +58,7 @@ class Day:
         self._load_lock = threading.Lock()
         self._loaded = False
         self._next_head = 1
+        self._newest_ids: dict[int, npt.NDArray[np.int32]] = {}
 
     def load(self) -> None:
         """Read the day back; does nothing the second time. Blocking."""
@@ -67,6 +68,8 @@ class Day:
             self.index.load(self.file.load_series())
             self.sources = self.file.load_sources()
             self.chunks = self.file.load_chunks()
+            for chunk in self.chunks:
+                self._intern(chunk)
             self.heads = self.file.load_heads()
             self._next_head = max((head.number for head in self.heads), default=0) + 1
             self._loaded = True
@@ -121,9 +124,17 @@ class Day:
             sealed.ids,
             np.asarray(sorted(sealed.histograms), dtype=np.int64),
         )
+        self._intern(chunk)
         with self.lock:
             self.heads.remove(head)
             self.chunks.append(chunk)
+
+    def _intern(self, chunk: Chunk) -> None:
+        """Let a chunk share its list of series with the one before it of the same source."""
+        before = self._newest_ids.get(chunk.source)
+        if before is not None and np.array_equal(before, chunk.ids):
+            chunk.ids = before
+        self._newest_ids[chunk.source] = chunk.ids
 
     def _compress(self, head: Head) -> Sealed:
         with self.lock:
@@ -165,8 +176,9 @@ class Day:
         with self.lock:
             chunks = [chunk for chunk in self.chunks if chunk.start <= end and chunk.end >= start]
             heads = [(head.source, head.read(wanted, start, end)) for head in self.heads if head.count]
+        places: dict[int, npt.NDArray[np.int64]] = {}
         for chunk in chunks:
-            segment = self._chunk(chunk, wanted, start, end, cache)
+            segment = self._chunk(chunk, wanted, start, end, cache, places)
             if segment is not None:
                 segment.source = names[chunk.source]
                 yield segment
@@ -176,16 +188,25 @@ class Day:
                 yield Segment(names[source], found.ids, found.times, held, found.histograms())
 
     def _chunk(
-        self, chunk: Chunk, wanted: npt.NDArray[np.bool_], start: int, end: int, cache: PartCache
+        self,
+        chunk: Chunk,
+        wanted: npt.NDArray[np.bool_],
+        start: int,
+        end: int,
+        cache: PartCache,
+        known: dict[int, npt.NDArray[np.int64]],
     ) -> Segment | None:
-        known = chunk.ids < len(wanted)
-        places = np.flatnonzero(wanted[np.where(known, chunk.ids, 0)] & known)
+        # A source's chunks mostly share the list of their series (`_intern`).
+        places = known.get(id(chunk.ids))
+        if places is None:
+            old = chunk.ids < len(wanted)
+            places = known[id(chunk.ids)] = np.flatnonzero(wanted[np.where(old, chunk.ids, 0)] & old)
         low, high = np.searchsorted(chunk.times, start), np.searchsorted(chunk.times, end, side="right")
         if not len(places) or low == high:
             return None
         piece = ChunkPiece(cache, self.file, chunk, places, int(low), int(high))
         segment = Segment("", chunk.ids[places].astype(np.int64), chunk.times[low:high], piece)
-        native = np.flatnonzero(np.isin(places, chunk.native))
+        native = np.flatnonzero(np.isin(places, chunk.native)) if len(chunk.native) else places[:0]
         if len(native):
             segment.histograms = self._histograms(segment, chunk, places[native], native, int(low), cache)
         return segment

@@ -7,7 +7,7 @@ cache, or the columns of its steps, from the decoded groups where they lie.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -39,12 +39,16 @@ class Groups(Protocol):
         ...
 
 
+Rows = slice | Ints
+"""Rows of a piece: a run of them, or any."""
+
+
 class Piece(Protocol):
     """Part of a table: some scrapes of some series."""
 
     shape: tuple[int, int]
 
-    def fill(self, out: Floats, rows: Ints, columns: Ints | None) -> bool:
+    def fill(self, out: Floats, rows: Rows, columns: Ints | None) -> bool:
         """Write rows, and of these some columns, into `out`; True if none of them is a NaN."""
         ...
 
@@ -60,29 +64,43 @@ class ChunkPiece:
         self._chunk = chunk.id
         self._places = places
         self._low, self._high = low, high
+        self._run = int(places[-1]) - int(places[0]) + 1 == len(places)
         self.shape = (len(places), high - low)
 
-    def fill(self, out: Floats, rows: Ints, columns: Ints | None) -> bool:
+    def fill(self, out: Floats, rows: Rows, columns: Ints | None) -> bool:
         """See `Piece.fill`."""
+        if columns is not None:
+            columns = columns + self._low
+        plain = True
+        at = 0
+        for group, part in self._parts(rows):
+            plain &= group.plain
+            found = group.values[part]
+            target = out[at : at + len(found)]
+            if columns is None:
+                target[:] = found[:, self._low : self._high]
+            else:
+                np.take(found, columns, axis=1, out=target, mode="clip")
+            at += len(found)
+        return plain
+
+    def _parts(self, rows: Rows) -> Iterator[tuple[Group, Rows]]:
+        """The groups that have the rows, in their order, and where in these they are."""
+        if isinstance(rows, slice) and self._run:
+            first, last = int(self._places[rows.start]), int(self._places[0]) + rows.stop
+            for number in range(first // GROUP, (last - 1) // GROUP + 1):
+                start = number * GROUP
+                yield self._group(number), slice(max(first - start, 0), min(last - start, GROUP))
+            return
         places = self._places[rows]
         numbers = places // GROUP
         edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(places)]
-        shifted = None if columns is None else columns + self._low
-        plain = True
-        for first, last in pairwise(edges):
-            number = int(numbers[first])
-            group = self._groups.group(self._file, self._chunk, number)
-            plain &= group.plain
-            inside = places[first:last] - number * GROUP
-            if int(inside[-1]) - int(inside[0]) + 1 == last - first and bool((np.diff(inside) == 1).all()):
-                part = group.values[int(inside[0]) : int(inside[-1]) + 1]
-            else:
-                part = group.values[inside]
-            if shifted is None:
-                out[first:last] = part[:, self._low : self._high]
-            else:
-                np.take(part, shifted, axis=1, out=out[first:last], mode="clip")
-        return plain
+        for begin, end in pairwise(edges):
+            number = int(numbers[begin])
+            yield self._group(number), places[begin:end] - number * GROUP
+
+    def _group(self, number: int) -> Group:
+        return self._groups.group(self._file, self._chunk, number)
 
 
 class Held:
@@ -92,7 +110,7 @@ class Held:
         self._values = values
         self.shape = (values.shape[0], values.shape[1])
 
-    def fill(self, out: Floats, rows: Ints, columns: Ints | None) -> bool:
+    def fill(self, out: Floats, rows: Rows, columns: Ints | None) -> bool:
         """See `Piece.fill`."""
         part = self._values[rows]
         out[:] = part if columns is None else np.take(part, columns, axis=1)
@@ -114,16 +132,15 @@ class Joined:
         """Some rows whole, and whether they are free of NaN."""
         out = np.empty((last - first, self.shape[1]))
         plain = True
-        wanted = np.arange(first, last, dtype=np.int64)
         for piece, rows, start in zip(self._pieces, self._rows, self._starts.tolist(), strict=False):
-            plain &= _fill(piece, out[:, start : start + piece.shape[1]], wanted, rows, None)
+            plain &= _fill(piece, out[:, start : start + piece.shape[1]], slice(first, last), rows, None)
         return out, plain
 
     def columns(self, columns: Ints) -> tuple[Floats, bool]:
         """Some columns (ascending) of all rows, and whether they are of groups free of NaN."""
         out = np.empty((self.shape[0], len(columns)))
         plain = True
-        wanted = np.arange(self.shape[0], dtype=np.int64)
+        wanted = slice(0, self.shape[0])
         edges = np.searchsorted(columns, self._starts).tolist()
         for number, (piece, rows) in enumerate(zip(self._pieces, self._rows, strict=True)):
             first, last = edges[number], edges[number + 1]
@@ -133,7 +150,7 @@ class Joined:
         return out, plain
 
 
-def _fill(piece: Piece, out: Floats, wanted: Ints, rows: Ints | None, columns: Ints | None) -> bool:
+def _fill(piece: Piece, out: Floats, wanted: slice, rows: Ints | None, columns: Ints | None) -> bool:
     if rows is None:
         return _filled(piece, out, wanted, columns)
     own = rows[wanted]
@@ -148,7 +165,7 @@ def _fill(piece: Piece, out: Floats, wanted: Ints, rows: Ints | None, columns: I
     return False
 
 
-def _filled(piece: Piece, out: Floats, rows: Ints, columns: Ints | None) -> bool:
+def _filled(piece: Piece, out: Floats, rows: Rows, columns: Ints | None) -> bool:
     if columns is None or out.flags.c_contiguous:
         return piece.fill(out, rows, columns)
     part = np.empty(out.shape)
