@@ -155,17 +155,16 @@ def quoted(text: str) -> str:
 
 def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response[bytes]:
     """`{"status": "success", "data": …}`."""
-    return _json(b'"data":' + _encode(data), warnings, infos)
+    return _json([_encode(data)], warnings, infos)
 
 
-def _json(data: bytes, warnings: Sequence[str], infos: Sequence[str], status: int = 200) -> Response[bytes]:
-    notes = b""
+def _json(data: Sequence[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response[bytes]:
+    parts = [b'{"status":"success","data":', *data]
     if warnings:
-        notes += b',"warnings":' + _encode(list(warnings))
+        parts += (b',"warnings":', _encode(list(warnings)))
     if infos:
-        notes += b',"infos":' + _encode(list(infos))
-    body = b'{"status":"success",' + data + notes + b"}"
-    return Response(body, media_type="application/json", status_code=status)
+        parts += (b',"infos":', _encode(list(infos)))
+    return Response(b"".join((*parts, b"}")), media_type="application/json", status_code=200)
 
 
 def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -188,4 +187,4 @@ async def result(answer: QueryResult, stats: bytes = b"") -> Response[bytes]:
         data = encode(answer, stats)
     else:
         data = await asyncio.to_thread(encode, answer, stats)
-    return _json(b'"data":' + data, answer.warnings, answer.infos)
+    return _json(data, answer.warnings, answer.infos)

@@ -1,14 +1,16 @@
-"""Query results as the JSON of the Prometheus API, written from the arrays.
+"""Query results as the JSON of the Prometheus API, written from the arrays, no Python code a sample.
 
-msgspec writes the digits of some thousand numbers in one call; they are cut apart at the commas and joined
-with the timestamps, whose text is made once. So no Python code runs a sample: 0.15 µs each instead of 0.7.
-Pieces are small, because each holds the interpreter's lock while it is written.
+Whole numbers below 2**32, what most counters and gauges are, get their digits from numpy: each sample has
+a field as wide as the widest, with the text before it, and the unused bytes are deleted (0.04 µs a sample,
+in all cores). Other numbers get them from msgspec, some thousand a call, cut apart at the commas and joined
+with the timestamps' text (0.06 µs whole, 0.13 µs with decimals). Pieces are small, because each holds the
+interpreter's lock while it is written.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,18 +31,25 @@ _PIECE = 1 << 13
 _json = msgspec.json.Encoder().encode
 
 
-def encode(answer: QueryResult, stats: bytes = b"") -> bytes:
-    """The `data` of an answer; `stats` is JSON that goes beside the result. Long work for large answers."""
+def encode(answer: QueryResult, stats: bytes = b"") -> list[bytes]:
+    """The `data` of an answer in parts; `stats` is JSON beside the result. Long work for large answers."""
     if answer.kind == "matrix":
-        result = b"[" + b",".join(_raw(answer) if answer.series else _matrix(answer)) + b"]"
+        result = [b"[", *_listed(_raw(answer) if answer.series else _matrix(answer)), b"]"]
     elif answer.kind == "vector":
-        result = b"[" + b",".join(_vector(answer)) + b"]"
+        result = [b"[", *_listed(_vector(answer)), b"]"]
     else:
         at = _stamp(int(answer.times[0]))
         text = _json(answer.text) if answer.kind == "string" else b'"%b"' % numbers(answer.values[0])[0]
-        result = b"[%b,%b]" % (at, text)
-    more = b',"stats":' + stats if stats else b""
-    return b'{"resultType":"%b","result":%b%b}' % (answer.kind.encode(), result, more)
+        result = [b"[%b,%b]" % (at, text)]
+    more = [b',"stats":', stats] if stats else []
+    return [b'{"resultType":"%b","result":' % answer.kind.encode(), *result, *more, b"}"]
+
+
+def _listed(items: Iterable[bytes]) -> list[bytes]:
+    out: list[bytes] = []
+    for item in items:
+        out += (item, b",")
+    return out[:-1]
 
 
 def numbers(values: Floats) -> list[bytes]:
@@ -50,6 +59,8 @@ def numbers(values: Floats) -> list[bytes]:
     if not len(values):
         return []
     size = np.abs(values)
+    if (size < 1e15).all() and (values == np.trunc(values)).all() and not np.signbit(values).any():
+        return _json(values.astype(np.int64).tolist())[1:-1].split(b",")
     plain = (size < 1e15) & (size >= 1e-5) | (size == 0)
     raw = _json(values.tolist())
     texts = (raw[1:-1] + b",").replace(b".0,", b",").split(b",")
@@ -74,18 +85,79 @@ def _matrix(answer: QueryResult) -> Iterator[bytes]:
         stamps = [_stamp(at) for at in answer.times.tolist()]
         yield from (_mixed(answer, row, stamps) for row in range(len(answer.labels)))
         return
+    from mamimon.metrics.promql.parallel import each
+
     before = _before(answer.times)
+    field = _field(before, answer)
     rows = max(1, _PIECE // len(answer.times))
-    for first in range(0, len(answer.labels), rows):
+
+    def work(first: int) -> list[bytes]:
         part = slice(first, first + rows)
-        present = answer.present[part]
-        whole = bool(present.all())
-        texts = numbers(answer.values[part].ravel() if whole else answer.values[part][present])
-        at = 0
-        for number_, labels in enumerate(answer.labels[part]):
-            there = before if whole else [before[step] for step in present[number_].nonzero()[0].tolist()]
-            yield b'{"metric":%b,"values":%b}' % (_json(labels), _points(there, texts[at : at + len(there)]))
-            at += len(there)
+        if field is not None:
+            points = _whole(answer.values[part], answer.present[part], field)
+        else:
+            points = _written(answer.values[part], answer.present[part], before)
+        return [
+            b'{"metric":%b,"values":%b}' % (_json(labels), one)
+            for labels, one in zip(answer.labels[part], points, strict=True)
+        ]
+
+    # Only numpy lets go of the interpreter's lock.
+    cells = answer.values.size if field is not None else 0
+    for found in each(work, range(0, len(answer.labels), rows), cells):
+        yield from found
+
+
+def _written(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes]) -> Iterator[bytes]:
+    """The points of some series, numbers written by msgspec."""
+    whole = bool(present.all())
+    texts = numbers(values.ravel() if whole else values[present])
+    at = 0
+    for row in range(len(values)):
+        there = before if whole else [before[step] for step in present[row].nonzero()[0].tolist()]
+        yield _points(there, texts[at : at + len(there)])
+        at += len(there)
+
+
+def _field(before: list[bytes], answer: QueryResult) -> npt.NDArray[np.uint8] | None:
+    """The text before each sample, [steps, bytes], if most are there and all are whole, for `_whole`."""
+    import numpy as np
+
+    values = answer.values
+    if values.size > 2 * answer.present.sum() or not values.size:
+        return None
+    fine = (values >= 0) & (values < 2**32) & (values == np.trunc(values)) & ~np.signbit(values)
+    if not (fine | ~answer.present).all():
+        return None
+    width = max(map(len, before))
+    padded = b"".join(text.ljust(width, b"\0") for text in before)
+    return np.frombuffer(padded, np.uint8).reshape(-1, width)
+
+
+def _whole(values: Floats, present: npt.NDArray[np.bool_], field: npt.NDArray[np.uint8]) -> Iterator[bytes]:
+    """The points of some series of whole numbers below 2**32."""
+    import numpy as np
+
+    ten = np.uint32(10)
+    every = bool(present.all())
+    rest = (values if every else np.where(present, values, 0.0)).astype(np.uint32)
+    digits = len(str(int(rest.max())))
+    width = field.shape[1]
+    out = np.empty((*values.shape, width + digits), np.uint8)
+    out[:, :, :width] = field
+    for place in range(width + digits - 1, width - 1, -1):
+        tenth = rest // ten
+        digit = (rest - tenth * ten).astype(np.uint8)
+        digit += 48
+        if place < width + digits - 1:
+            digit[rest == 0] = 0
+        out[:, :, place] = digit
+        rest = tenth
+    if not every:
+        out[~present] = 0
+    for row in out:
+        text = row.tobytes().translate(None, b"\0")
+        yield b"[" + text[3:] + b'"]]' if text else b"[]"
 
 
 def _before(times: npt.NDArray[np.int64]) -> list[bytes]:
