@@ -251,12 +251,11 @@ class Scraper:
         if not self._core.writable():
             status.last_error = "the disk is full: scrapes are not stored"
             return
-        error = ""
+        error = note = ""
         try:
             async with asyncio.timeout(scraped.target.timeout_s):
                 raw, content_type = await body()
-            status.last_error = ""
-            await scraped.take(raw, content_type, at_ms, time.perf_counter() - began)
+            note = await scraped.take(raw, content_type, at_ms, time.perf_counter() - began)
         except TimeoutError:
             error = "context deadline exceeded"
         except (FetchError, ExpositionError) as failure:
@@ -266,8 +265,8 @@ class Scraper:
         status.duration_s = time.perf_counter() - began
         status.last_at = at_ms / 1000
         status.health = "down" if error else "up"
+        status.last_error = error or note
         if error:
-            status.last_error = error
             self._failures.labels(scraped.job.name).inc()
             await scraped.fail(at_ms, status.duration_s)
 

@@ -107,8 +107,11 @@ class ScrapedTarget:
         """The name of its chunk source in the store."""
         return f"scrape\0{self.job.name}\0{self.target.key}"
 
-    async def take(self, body: bytes, content_type: str, at_ms: int, duration_s: float) -> None:
-        """Parse and store a body scraped at `at_ms`; what it raises, it raises before storing anything."""
+    async def take(self, body: bytes, content_type: str, at_ms: int, duration_s: float) -> str:
+        """Parse and store a body scraped at `at_ms`; what it raises, it raises before storing anything.
+
+        Returns why samples with times of their own were left out, or an empty string.
+        """
         exposition, same = await asyncio.to_thread(self._read, body, content_type)
         day = await self._day_at(at_ms)
         layout = self._layout
@@ -118,12 +121,13 @@ class ScrapedTarget:
         added = self._added(layout)
         figures = (1.0, duration_s, len(exposition.keys), kept, added)
         await self._write(exposition, layout, at_ms, figures, len(body))
-        await self._write_timed(exposition, layout, at_ms)
+        note = await self._write_timed(exposition, layout, at_ms)
         await self._keep_exemplars(exposition, at_ms)
         self._layout = layout if exposition.times_ms is None else None
         self.metadata = exposition.metadata
         self.status.samples = len(exposition.keys)
         self._forget(exposition)
+        return note
 
     def _read(self, body: bytes, content_type: str) -> tuple[Exposition, bool]:
         """Parse, name what is new, and say whether the series are those of the last scrape. Blocking."""
@@ -289,10 +293,10 @@ class ScrapedTarget:
             ]
         )
 
-    async def _write_timed(self, exposition: Exposition, layout: _Layout, at_ms: int) -> None:
+    async def _write_timed(self, exposition: Exposition, layout: _Layout, at_ms: int) -> str:
         """Samples with times of their own; out of bounds is the target's doing and the rest is good."""
         if not layout.timed and not self._timed_before:
-            return
+            return ""
         import numpy as np
 
         rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -301,10 +305,11 @@ class ScrapedTarget:
             rows[times[index] or 0].append((index, number))
         source = f"{self.source}\0timed"
         scrapes: list[Scrape] = []
+        note = ""
         for time, samples in sorted(rows.items()):
             refusal = self._store.refusal(source, time)
             if refusal:
-                self.status.last_error = refusal
+                note = refusal
                 continue
             day = await self._store.day_of(time)
             ids = [number for _, number in samples]
@@ -322,7 +327,8 @@ class ScrapedTarget:
                 await self._store.write(day_scrapes)
             await self._end_timed(layout, source, at_ms)
         except Problem as problem:
-            self.status.last_error = problem.detail
+            note = problem.detail
+        return note
 
     async def _end_timed(self, layout: _Layout, source: str, at_ms: int) -> None:
         """Mark vanished series that had times of their own, where the job wants that."""
