@@ -13,7 +13,6 @@ import mamimon
 from mamimon.config import ConfigError
 from mamimon.metrics.routes.answer import failure, parameters, success
 from mamimon.problems import Problem, bad_input
-from mamimon.storage.days import day_start
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -92,7 +91,7 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
 
     @get("/api/v1/status/tsdb", exception_handlers={Problem: failure})
     async def tsdb(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Cardinality of today: the largest metrics and labels."""
+        """Cardinality of the active series: the largest metrics and labels."""
         given = await parameters(request)
         text = given.get("limit")
         limit = int(text) if text.isdigit() else 0 if text else 10
@@ -120,40 +119,29 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
 
 
 def _cardinality(store: SeriesStore, limit: int) -> dict[str, Any]:
-    names = store.days()
-    if not names:
-        tables: dict[str, dict[str, int]] = {}
-    else:
-        day = store.days_between(*_bounds(names[-1]))[-1]
-        tables = day.index.cardinality()
+    found = store.cardinality()
 
     def top(counts: dict[str, int]) -> list[dict[str, Any]]:
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
         return [{"name": name, "value": value} for name, value in ordered]
 
-    figures = store.figures()
+    values = dict(found.values) if found else {}
     return {
         "headStats": {
-            "numSeries": figures["series"],
-            "numLabelPairs": sum(len(values) for values in tables.values()),
-            "chunkCount": figures["chunks"],
-            "minTime": _bounds(names[0])[0] if names else 0,
-            "maxTime": _bounds(names[-1])[1] if names else 0,
+            "numSeries": found.active if found else 0,
+            "numLabelPairs": sum(len(one) for one in values.values()),
+            "chunkCount": found.open_chunks + found.sealed_chunks if found else 0,
+            # What Prometheus says of an empty head.
+            "minTime": (1 << 63) - 1 if not found or found.first_ms is None else found.first_ms,
+            "maxTime": -(1 << 63) if not found or found.last_ms is None else found.last_ms,
         },
-        "seriesCountByMetricName": top(tables.get("__name__", {})),
-        "labelValueCountByLabelName": top({name: len(values) for name, values in tables.items()}),
-        "memoryInBytesByLabelName": top(
-            {name: sum(len(value) for value in values) for name, values in tables.items()}
-        ),
+        "seriesCountByMetricName": top(dict(values.get("__name__", {}))),
+        "labelValueCountByLabelName": top({name: len(one) for name, one in values.items()}),
+        "memoryInBytesByLabelName": top(found.label_bytes() if found else {}),
         "seriesCountByLabelValuePair": top(
-            {f"{name}={value}": n for name, values in tables.items() for value, n in values.items()}
+            {f"{name}={value}": n for name, one in values.items() for value, n in one.items()}
         ),
     }
-
-
-def _bounds(day: str) -> tuple[int, int]:
-    start = round(day_start(day) * 1000)
-    return start, start + 86_400_000 - 1
 
 
 def rfc3339(at: float) -> str:

@@ -139,13 +139,25 @@ class SeriesIndex:
         with self._lock:
             return list(self._postings.get(name, ()))
 
-    def cardinality(self) -> dict[str, dict[str, int]]:
-        """Label name → value → number of series, for the status pages."""
+    def cardinality(self, wanted: npt.NDArray[np.bool_] | None = None) -> dict[str, dict[str, int]]:
+        """Label name → value → number of series; of the `wanted` ids, all by default."""
         with self._lock:
-            return {
-                name: {value: len(ids) for value, ids in values.items()}
+            if wanted is None or wanted.all():
+                return {
+                    name: {value: len(ids) for value, ids in values.items()}
+                    for name, values in self._postings.items()
+                }
+            copies = {
+                name: {value: np.array(ids) for value, ids in values.items()}
                 for name, values in self._postings.items()
             }
+        size = len(wanted)
+        counted = {
+            name: {value: int(wanted[ids[ids < size]].sum()) for value, ids in values.items()}
+            for name, values in copies.items()
+        }
+        kept = {name: {value: n for value, n in values.items() if n} for name, values in counted.items()}
+        return {name: values for name, values in kept.items() if values}
 
 
 def predicate(matcher: Matcher) -> tuple[Callable[[str], bool], list[str] | None]:

@@ -24,6 +24,7 @@ from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import HISTOGRAM_NAN, Labels, Matcher
+from mamimon.metrics.store.cardinality import Cardinality, cardinality
 from mamimon.metrics.store.day import Day, PartCache
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.deletion import delete
@@ -370,6 +371,14 @@ class SeriesStore:
         """A consistent copy of a day's file."""
         day = await self.day_of(round(day_start(name) * 1000))
         await day.file.snapshot(target)
+
+    def cardinality(self) -> Cardinality | None:
+        """Figures about the newest day's series; None without a day. Blocking."""
+        names = self.days()
+        if not names:
+            return None
+        start = round(day_start(names[-1]) * 1000)
+        return cardinality(self.days_between(start, start)[-1])
 
     def figures(self) -> dict[str, int]:
         """Numbers for the status page and self-metrics."""
