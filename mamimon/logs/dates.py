@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from mamimon.problems import bad_input
@@ -93,12 +94,17 @@ def parse_time(value: object) -> float | None:
 
 
 def parse_bound(
-    text: str, now: float, *, up: bool = False, tz: dt.tzinfo = dt.UTC, epoch_unit: str = "millis"
+    text: str,
+    now: float,
+    *,
+    up: bool = False,
+    tz: dt.tzinfo = dt.UTC,
+    read: Callable[[str], tuple[float, str] | None] | None = None,
 ) -> float | None:
     """Epoch seconds of a range's end: a date, an epoch number or date math; None where it is none.
 
     `up` rounds a date of less precision (`2026-11`, `now/d`) to its last millisecond, as `lte` and
-    `gt` do.
+    `gt` do. `read` reads dates of another format: the seconds and the finest unit that is named.
     """
     anchor, math = text, ""
     if text.startswith("now"):
@@ -107,10 +113,13 @@ def parse_bound(
         anchor, _, math = text.partition("||")
     if anchor == "now":
         seconds: float | None = now
-    elif re.fullmatch(r"-?\d{5,19}(\.\d+)?", anchor) or (
-        epoch_unit == "second" and re.fullmatch(r"-?\d+(\.\d+)?", anchor)
-    ):
-        seconds = float(anchor) / (1.0 if epoch_unit == "second" else 1e3)
+    elif read is not None:
+        found = read(anchor)
+        if found is not None and found[1] and up and not math:
+            return shift(found[0], 1, found[1], tz) - 0.001
+        seconds = None if found is None else found[0]
+    elif re.fullmatch(r"-?\d{5,19}(\.\d+)?", anchor):
+        seconds = float(anchor) / 1e3
     else:
         seconds = parse_iso(anchor, tz)
         if seconds is not None and up and not math:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -35,6 +34,7 @@ from mamimon.logs.clauses import (
 )
 from mamimon.logs.dates import parse_bound
 from mamimon.logs.model import pattern_number
+from mamimon.logs.regexes import lucene_regex
 from mamimon.logs.text import fold
 from mamimon.problems import Problem, bad_input
 
@@ -244,7 +244,7 @@ class _Parser:
     def regex(self, fields: Sequence[str], end: int) -> Clause:
         text = self.text[self.at + 1 : end].replace("\\/", "/")
         self.at = end + 1
-        pattern = regex(text)
+        pattern = lucene_regex(text)
         return _each(fields, lambda f: Pattern(f, pattern))
 
     def term(self, fields: Sequence[str]) -> Clause:
@@ -311,20 +311,6 @@ def moment(field: str, text: str, now: float) -> Clause | None:
     if field != "@timestamp":
         return None
     return between(field, text, text, True, True, now)
-
-
-def regex(text: str) -> Any:
-    """A user's regular expression by google-re2, which is linear and bounded in memory."""
-    import re2
-
-    options = re2.Options()
-    options.max_mem = 1 << 20
-    options.log_errors = False
-    options.dot_nl = True
-    try:
-        return re2.compile(text, options)
-    except re2.error as error:
-        raise bad_input(f"regular expression /{text[:80]}/ cannot be used: {error}") from None
 
 
 def unescape(text: str) -> str:

@@ -159,6 +159,7 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[list[Line]], Any]]] = {
             simple("50.0-100.0", sum(50 <= v < 100 for v in numbers(m))),
             simple("100.0-*", sum(v >= 100 for v in numbers(m)))]},
     ),
+    "global": ({}, lambda m: {"doc_count": len(m)}),
     "filter": ({"term": {"flag": True}}, lambda m: {"doc_count": sum(o["flag"] for o in m)}),
     "sampler": ({"shard_size": 10}, lambda m: {"doc_count": len(m)}),
     "missing": ({"field": "took"}, lambda m: {"doc_count": len(m) - len(numbers(m))}),
@@ -312,7 +313,12 @@ def test_no_aggregation_is_without_a_test() -> None:
 
 @pytest.mark.feature("L2")
 def test_aggregations_over_no_line(server: Any) -> None:
-    """Where nothing matches, every aggregation still answers."""
+    """In an empty index every aggregation still answers; without any index there are none."""
+    nowhere = server.client.post(
+        "/es/_search", json={"size": 0, "aggs": {"n": {"max": {"field": "n"}}}}
+    ).json()
+    assert "aggregations" not in nowhere
+    assert server.client.put("/es/empty").status_code == 200
     aggs = {kind: {kind: body} for kind, (body, _) in CASES.items()}
     inner = {
         kind: {kind: {"buckets_path": "_count"}} for kind in ("derivative", "cumulative_sum", "serial_diff")
@@ -321,3 +327,15 @@ def test_aggregations_over_no_line(server: Any) -> None:
     assert found["t"]["buckets"] == [] and found["a"] == {"value": None}
     assert found["avg"] == {"value": None} and found["sum"] == {"value": 0.0}
     assert found["filter"]["doc_count"] == 0
+
+
+@pytest.mark.feature("L2")
+def test_global_counts_what_the_query_leaves_out(filled: tuple[Any, list[Line], int]) -> None:
+    """`global` sees every line of the indices, its neighbours only those of the query."""
+    server, made, _ = filled
+    aggs = {"all": {"global": {}, "aggs": {"most": {"max": {"field": "n"}}}}, "some": {"max": {"field": "n"}}}
+    answer = server.client.post(
+        "/es/_search", json={"size": 0, "query": {"range": {"n": {"lt": 10}}}, "aggs": aggs}
+    ).json()["aggregations"]
+    assert answer["all"] == {"doc_count": len(made), "most": {"value": len(made) - 1}}
+    assert answer["some"] == {"value": 9}

@@ -32,13 +32,11 @@ class Range(Plain):
         if self.field != "@timestamp":
             return ANY_TIME
         low, high = ANY_TIME
+        # A date has milliseconds in Elasticsearch: "after .123" leaves .123456 out too.
         if self.low is not None and self.low.seconds is not None:
-            low = round(self.low.seconds * 1_000_000)
-            # A date has milliseconds in Elasticsearch: "after .123" leaves .123456 out too.
-            low = low if self.low.included else (low // 1000 + 1) * 1000
+            low = (millis(self.low.seconds) + (not self.low.included)) * 1000
         if self.high is not None and self.high.seconds is not None:
-            high = round(self.high.seconds * 1_000_000)
-            high = high + 999 if self.high.included else high - 1
+            high = (millis(self.high.seconds) + self.high.included) * 1000 - 1
         return low, high
 
 
@@ -60,19 +58,19 @@ class Bound:
             if end is None:
                 if self.seconds is None:
                     return None
-                end = self.seconds * 1000.0
+                end = millis(self.seconds)
             return (value > end) - (value < end)
         return self._text_sign(str(value))
 
     def _text_sign(self, text: str) -> int:
-        if self.number is not None:
-            number = number_of(text)
-            if number is not None:
-                return (number > self.number) - (number < self.number)
-        elif self.seconds is not None:
-            seconds = parse_iso(text)
-            if seconds is not None:
-                return (seconds > self.seconds) - (seconds < self.seconds)
+        end = self.number
+        if end is not None and (number := number_of(text)) is not None:
+            return (number > end) - (number < end)
+        if self.seconds is not None:
+            end = millis(self.seconds)
+        if end is not None and (at := date_millis(text)) is not None:
+            # A number stands for a date's milliseconds.
+            return (at > end) - (at < end)
         return (text > self.text) - (text < self.text)
 
     def above(self, value: Any) -> bool:
@@ -84,3 +82,16 @@ class Bound:
         """Whether `value` lies below this upper end."""
         sign = self._sign(value)
         return sign is not None and (sign < 0 or (sign == 0 and self.included))
+
+
+def millis(seconds: float) -> int:
+    """Whole milliseconds; what a date names beyond them is cut off, as Elasticsearch does."""
+    return round(seconds * 1_000_000) // 1000
+
+
+def date_millis(text: str) -> int | None:
+    """The milliseconds of a text that dynamic mapping takes for a date; None where it is none."""
+    if len(text) < 10 or text[4] not in "-/":
+        return None
+    seconds = parse_iso(text)
+    return None if seconds is None else millis(seconds)

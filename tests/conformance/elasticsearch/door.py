@@ -44,7 +44,7 @@ class Door:
         """Send one request; every answer must name the product, errors included."""
         kinds = {"content-type": "application/json", **{k.lower(): v for k, v in (headers or {}).items()}}
         answer = self.client.request(
-            method, "/" + path.lstrip("/"), params=texts(params), content=content, headers=kinds
+            method, "/" + path.lstrip("/"), params=texts(params) or None, content=content, headers=kinds
         )
         assert answer.headers.get("x-elastic-product") == "Elasticsearch", f"{method} {path} has no product"
         try:

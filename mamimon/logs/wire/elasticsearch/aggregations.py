@@ -6,7 +6,6 @@ it as Elasticsearch does. All are exact; what would need more memory than is all
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from typing import Any
@@ -138,6 +137,17 @@ def number_key(value: float) -> float | int:
     return int(value) if value == math.floor(value) and abs(value) < 1e15 else value
 
 
+def number_text(value: float, form: str) -> str:
+    """A number by a decimal pattern such as `#,##0.0#`."""
+    whole, _, fraction = form.partition(".")
+    text = f"{value:,.{len(fraction)}f}" if "," in whole else f"{value:.{len(fraction)}f}"
+    for optional in reversed(fraction):
+        if optional != "#" or not text.endswith("0"):
+            break
+        text = text[:-1]
+    return text.removesuffix(".")
+
+
 def filter_of(query: Any, now: float) -> Clause:
     """The clause of a filter inside an aggregation."""
     return Dsl(now).read(query)
@@ -155,26 +165,3 @@ def interval_ms(text: str) -> int:
     if unit is None or float(found[1]) * unit < 1:
         raise illegal("Zero or negative time interval not supported")
     return int(float(found[1]) * unit)
-
-
-def date_string(ms: float, form: str, tz_name: str = "") -> str:
-    """A date as `key_as_string` wants it."""
-    first = form.split("||", maxsplit=1)[0]
-    if first == "epoch_millis":
-        return str(int(ms))
-    if first == "epoch_second":
-        return str(int(ms // 1000))
-    moment = dt.datetime.fromtimestamp(ms / 1000, dates.zone(tz_name))
-    if not first or first.startswith(("strict_date", "date_optional", "date_time")):
-        if moment.utcoffset():
-            return moment.isoformat(timespec="milliseconds")
-        return dates.iso(ms / 1000)
-    for theirs, ours in _FORMATS:
-        first = first.replace(theirs, ours)
-    return moment.strftime(first.replace("SSS", f"{int(ms) % 1000:03}"))
-
-
-_FORMATS = (
-    ("yyyy", "%Y"), ("uuuu", "%Y"), ("MM", "%m"), ("dd", "%d"), ("HH", "%H"), ("mm", "%M"), ("ss", "%S"),
-    ("'T'", "T"), ("'Z'", "Z"),
-)  # fmt: skip

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
 from mamimon.logs import dates
 from mamimon.logs.clauses import Row
+from mamimon.logs.dateformat import write_date
+from mamimon.logs.regexes import lucene_regex
 from mamimon.logs.text import shown
 from mamimon.logs.wire.elasticsearch import pipelines
 from mamimon.logs.wire.elasticsearch.aggregations import (
     MOST_BUCKETS,
     Agg,
     Bucket,
-    date_string,
     interval_ms,
+    number_text,
     numbers,
 )
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
@@ -124,7 +128,7 @@ class DateHistogram(Keyed):
         found = [(key, bucket) for key, bucket in found if bucket.count >= self.least]
         buckets = [
             {
-                "key_as_string": date_string(key, self.form, self.tz_name),
+                "key_as_string": write_date(key, self.form, self.tz_name),
                 "key": key,
                 **bucket.write(self.subs),
             }
@@ -193,7 +197,15 @@ class Histogram(Keyed):
             if high - low > MOST_BUCKETS:
                 raise too_many_buckets()
             keys = [i * self.step + self.offset for i in range(low, high + 1)]
-        buckets = [{"key": key, **(state.get(key) or Bucket(self.subs)).write(self.subs)} for key in keys]
+        form = str(self.body.get("format") or "")
+        buckets = [
+            {
+                **({"key_as_string": number_text(key, form)} if form else {}),
+                "key": key,
+                **(state.get(key) or Bucket(self.subs)).write(self.subs),
+            }
+            for key in keys
+        ]
         buckets = ordered([one for one in buckets if one["doc_count"] >= self.least], self.order)
         pipelines.apply(self.subs, buckets)
         return {"buckets": {str(b["key"]): b for b in buckets} if self.body.get("keyed") else buckets}
@@ -210,8 +222,17 @@ class Terms(Keyed):
             raise illegal(f"[size] must be greater than 0. Found [{self.size}] in [terms]")
         self.least = int(self.body.get("min_doc_count", 1))
         self.order = read_order(self.body.get("order", {"_count": "desc"}))
-        self.include = value_filter(self.body.get("include"))
+        self.include = self._partition() or value_filter(self.body.get("include"))
         self.exclude = value_filter(self.body.get("exclude"))
+
+    def _partition(self) -> Callable[[str], bool] | None:
+        spec = self.body.get("include")
+        if not isinstance(spec, dict):
+            return None
+        count, wanted = int(spec.get("num_partitions", 0)), int(spec.get("partition", -1))
+        if not 0 <= wanted < count:
+            raise illegal(f"[include] needs a partition below [num_partitions], found [{wanted}]")
+        return lambda text: crc32(text.encode("utf-8", "replace")) % count == wanted
 
     def keys(self, row: Row) -> list[Any]:
         found = self.values(row)
@@ -248,7 +269,9 @@ class Terms(Keyed):
         if isinstance(key, tuple):
             head = {"key": int(key[1]), "key_as_string": shown(key[1])}
         elif self.field == "@timestamp":
-            head = {"key": key, "key_as_string": date_string(key, str(self.body.get("format", "")))}
+            head = {"key": key, "key_as_string": write_date(key, str(self.body.get("format", "")))}
+        if self.body.get("show_term_doc_count_error"):
+            head["doc_count_error_upper_bound"] = 0
         return {**head, **bucket.write(self.subs)}
 
 
@@ -286,7 +309,8 @@ class MultiTerms(Keyed):
             for key, bucket in state.items()
         ]
         total = sum(bucket.count for bucket in state.values())
-        buckets = ordered(sorted(buckets, key=lambda b: b["key_as_string"]), self.order)[: self.size]
+        buckets.sort(key=lambda b: [rank(part) for part in b["key"]])
+        buckets = ordered(buckets, self.order)[: self.size]
         rest = total - sum(one["doc_count"] for one in buckets)
         return {"doc_count_error_upper_bound": 0, "sum_other_doc_count": rest, "buckets": buckets}
 
@@ -297,7 +321,9 @@ def plain_key(key: Any) -> Any:
 
 
 def rank(key: Any) -> tuple[int, Any]:
-    """How keys of any type are ordered: none, numbers, text."""
+    """How keys of any type are ordered: none, numbers, text, and combinations part by part."""
+    if isinstance(key, list):
+        return (3, [rank(part) for part in key])
     key = plain_key(key)
     if key is None:
         return (0, 0)
@@ -320,9 +346,7 @@ def value_filter(spec: Any) -> Any:
         return None
     if isinstance(spec, list):
         return {shown(value) for value in spec}.__contains__
-    from mamimon.logs.lucene import regex
-
-    return regex(str(spec)).fullmatch
+    return lucene_regex(str(spec)).fullmatch
 
 
 def read_order(spec: Any) -> list[tuple[str, bool]]:

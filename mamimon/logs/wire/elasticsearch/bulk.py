@@ -9,6 +9,7 @@ import msgspec
 from mamimon.logs.ingest import Refusal
 from mamimon.logs.model import LogRecord, dataset_of
 from mamimon.logs.store.day import Stored
+from mamimon.logs.wire.elasticsearch.body import token
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
 from mamimon.logs.wire.elasticsearch.names import check_name, parse_names
 
@@ -107,7 +108,7 @@ class Bulk:
             )
         if not isinstance(meta, dict):
             raise illegal(
-                f"Malformed action/metadata line [{number}], expected START_OBJECT but found [{_token(meta)}]"
+                f"Malformed action/metadata line [{number}], expected START_OBJECT but found [{token(meta)}]"
             )
         return action, meta
 
@@ -195,13 +196,3 @@ class Bulk:
                 "status": 201 if created else 200,
             }
         }
-
-
-def _token(value: Any) -> str:
-    if isinstance(value, bool):
-        return "VALUE_BOOLEAN"
-    if isinstance(value, (int, float)):
-        return "VALUE_NUMBER"
-    if isinstance(value, str):
-        return "VALUE_STRING"
-    return "START_ARRAY" if isinstance(value, list) else "VALUE_NULL"

@@ -7,8 +7,9 @@ from typing import Any
 
 from mamimon.logs import dates
 from mamimon.logs.clauses import Row
+from mamimon.logs.dateformat import read_date, write_date
 from mamimon.logs.text import shown
-from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, date_string, filter_of, numbers
+from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, numbers
 from mamimon.logs.wire.elasticsearch.buckets import (
     DateHistogram,
     Histogram,
@@ -52,7 +53,7 @@ class Ranges(Agg):
         """An end as a bucket's key names it."""
         if math.isinf(value):
             return "*"
-        return date_string(value, str(self.body.get("format", ""))) if self.dated else str(float(value))
+        return write_date(value, str(self.body.get("format", ""))) if self.dated else str(float(value))
 
     def state(self) -> list[Bucket]:
         return [Bucket(self.subs) for _ in self.ranges]
@@ -106,6 +107,15 @@ class Sampler(Filter):
 
     def setup(self) -> None:
         self.clause = filter_of(None, self.now)
+
+
+class Global(Sampler):
+    """`global`: every row of the indices, whatever the query asks for; only at the top."""
+
+    def setup(self) -> None:
+        if self.body:
+            raise illegal("[global] takes no options")
+        super().setup()
 
 
 class Missing(Filter):
@@ -183,17 +193,33 @@ class Composite(Keyed):
     def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
         found = sorted(state.items(), key=lambda pair: self._order(pair[0]))
         if isinstance(self.after, dict):
-            after = self._order(tuple(self.after.get(name) for name, *_ in self.sources))
+            after = self._order(
+                tuple(self._read(agg, self.after.get(name)) for name, agg, *_ in self.sources)
+            )
             found = [pair for pair in found if after < self._order(pair[0])]
-        names = [name for name, *_ in self.sources]
-        buckets = [
-            {"key": dict(zip(names, map(plain_key, key), strict=True)), **bucket.write(self.subs)}
-            for key, bucket in found[: self.size]
-        ]
+        buckets = [{"key": self._shown(key), **bucket.write(self.subs)} for key, bucket in found[: self.size]]
         answer: dict[str, Any] = {"buckets": buckets}
         if buckets:
             answer = {"after_key": buckets[-1]["key"], **answer}
         return answer
+
+    def _shown(self, key: tuple[Any, ...]) -> dict[str, Any]:
+        return {
+            name: write_date(part, agg.form, agg.tz_name)
+            if isinstance(agg, DateHistogram) and agg.form and part is not None
+            else plain_key(part)
+            for (name, agg, *_), part in zip(self.sources, key, strict=True)
+        }
+
+    @staticmethod
+    def _read(agg: Agg, value: Any) -> Any:
+        """A part of `after` as the buckets are kept."""
+        if not isinstance(agg, DateHistogram) or not agg.form or not isinstance(value, str):
+            return value
+        found = read_date(value, agg.form, agg.tz)
+        if found is None:
+            raise illegal(f"failed to parse date field [{value[:60]}] with format [{agg.form[:60]}]")
+        return round(found[0] * 1000)
 
     def _order(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         ranks = [rank(part) for part in key]
@@ -213,6 +239,7 @@ KINDS: dict[str, type[Agg]] = {
     "date_range": DateRanges,
     "filter": Filter,
     "sampler": Sampler,
+    "global": Global,
     "missing": Missing,
     "filters": Filters,
     "composite": Composite,

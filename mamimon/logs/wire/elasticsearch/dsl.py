@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mamimon.logs import clauses as c
+from mamimon.logs.dateformat import read_date
 from mamimon.logs.dates import parse_bound, zone
-from mamimon.logs.lucene import Style, bound, parse, regex
+from mamimon.logs.lucene import Style, bound, parse
+from mamimon.logs.regexes import lucene_regex
 from mamimon.logs.text import fold, shown, tokens
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
 from mamimon.logs.wire.elasticsearch.options import (
+    check_analyzer,
     check_object,
     either,
     fielded,
@@ -94,6 +98,9 @@ class Dsl:
             raise parsing(f"[bool] query does not support [{min(unknown)}]")
         default = 0 if must else 1
         least = minimum(body.get("minimum_should_match"), len(should), default) if should else 0
+        if should and not must:
+            # Lucene: with nothing that must match, one of those that may has to.
+            least = max(1, least)
         if least > 0:
             must.append(c.Or(should, least))
         parts = [*must, *(c.Not(one) for one in never)]
@@ -107,10 +114,12 @@ class Dsl:
     def _match(self, field: str, options: dict[str, Any]) -> c.Clause:
         if "query" not in options:
             raise parsing("No text specified for text query")
+        check_analyzer(options)
         text = shown(options["query"])
         words = tokens(text)
         if field.endswith(".keyword") or not words:
-            return c.Exact(field, text) if text else none_or_all(options)
+            empty = none_or_all(options)
+            return c.Exact(field, text) if text and isinstance(empty, c.Nothing) else empty
         if field == "@timestamp":
             return self.range({field: {"gte": text, "lte": text}})
         if c.plain_number(text) is not None:
@@ -131,6 +140,7 @@ class Dsl:
     def match_phrase(self, body: Any, prefix: bool = False) -> c.Clause:
         """`match_phrase`, and with `prefix` `match_phrase_prefix`."""
         field, options = fielded("match_phrase", body, "query")
+        check_analyzer(options)
         text = shown(options.get("query", ""))
         if not tokens(text):
             return c.Exact(field, text) if text else c.Nothing()
@@ -154,6 +164,7 @@ class Dsl:
     def multi_match(self, body: Any) -> c.Clause:
         """`multi_match`."""
         check_object("multi_match", body)
+        check_analyzer(body)
         fields = [unboosted(field) for field in texts(body.get("fields") or [""])]
         kind = str(body.get("type", "best_fields"))
         readers: dict[str, Callable[[Any], c.Clause]] = {
@@ -238,22 +249,33 @@ class Dsl:
 
     def _end(self, field: str, value: Any, included: bool, up: bool, options: dict[str, Any]) -> c.Bound:
         text = shown(value)
-        form = str(options.get("format", ""))
-        if form == "epoch_second" or options.get("time_zone"):
-            tz = zone(str(options.get("time_zone") or ""))
-            unit = "second" if form == "epoch_second" else "millis"
-            return c.Bound(text, included, parse_bound(text, self.now, up=up, tz=tz, epoch_unit=unit))
-        if form and form != "epoch_millis" and re.fullmatch(r"\d{2}/\d{2}/\d{4}", text):
-            text = f"{text[6:]}-{text[3:5]}-{text[:2]}"
-        return bound(field, text, included, self.now, up=up)
+        form = str(options.get("format") or "")
+        if not form and not options.get("time_zone"):
+            return bound(field, text, included, self.now, up=up)
+        tz = zone(str(options.get("time_zone") or ""))
+        reader = partial(read_date, form=form, tz=tz) if form else None
+        seconds = parse_bound(text, self.now, up=up, tz=tz, read=reader)
+        if seconds is None:
+            shown_form = form or "strict_date_optional_time||epoch_millis"
+            raise EsError(
+                400,
+                "parse_exception",
+                f"failed to parse date field [{text[:80]}] with format [{shown_form[:80]}]",
+            )
+        return c.Bound(text, included, seconds)
 
     def query_string(self, body: Any) -> c.Clause:
         """`query_string`."""
         if isinstance(body, str):
             body = {"query": body}
         check_object("query_string", body)
+        check_analyzer(body)
         if not isinstance(body.get("query"), str):
             raise parsing("query_string must be provided with a [query]")
+        if not isinstance(body.get("fields", []), list):
+            raise parsing("[query_string] query does not support [fields] with a value that is no array")
+        if body.get("fields") and body.get("default_field"):
+            raise parsing("cannot use [fields] parameter in conjunction with [default_field]")
         fields = texts(body.get("fields") or body.get("default_field") or [])
         style = Style(
             fields=tuple("" if f == "*" else unboosted(f) for f in fields),
@@ -301,7 +323,7 @@ class Dsl:
         field, options = fielded("regexp", body, "value")
         text = shown(options.get("value", ""))
         folded = bool(options.get("case_insensitive"))
-        return c.Pattern(field, regex(fold(text) if folded else text), fold_case=folded)
+        return c.Pattern(field, lucene_regex(text, fold_case=folded), fold_case=folded)
 
     def fuzzy(self, body: Any) -> c.Clause:
         """`fuzzy`."""

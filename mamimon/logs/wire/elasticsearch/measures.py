@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from mamimon.logs.clauses import Row
+from mamimon.logs.dateformat import write_date
 from mamimon.logs.text import shown
-from mamimon.logs.wire.elasticsearch.aggregations import Agg, date_string, numbers
+from mamimon.logs.wire.elasticsearch.aggregations import Agg, numbers
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
 
 _MOST_VALUES = 1_000_000
@@ -64,7 +65,7 @@ class _Measure(Agg):
     def valued(self, value: float | None) -> dict[str, Any]:
         answer: dict[str, Any] = {"value": value}
         if value is not None and self.field == "@timestamp":
-            answer["value_as_string"] = date_string(value, str(self.body.get("format", "")))
+            answer["value_as_string"] = write_date(value, str(self.body.get("format", "")))
         return answer
 
 

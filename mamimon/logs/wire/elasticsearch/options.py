@@ -31,6 +31,14 @@ def check_object(name: str, body: Any) -> None:
         raise parsing(f"[{name}] query malformed, no start_object after query name")
 
 
+def check_analyzer(options: dict[str, Any]) -> None:
+    """Refuse an analyzer other than the one that lines are read with."""
+    for key in ("analyzer", "quote_analyzer", "search_analyzer"):
+        name = options.get(key, "standard")
+        if name not in {"standard", "default"}:
+            raise illegal(f"analyzer [{str(name)[:60]}] not found")
+
+
 def texts(value: Any) -> list[str]:
     """One text or a list of them."""
     return [str(one) for one in (value if isinstance(value, list) else [value])]

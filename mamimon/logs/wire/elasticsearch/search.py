@@ -7,14 +7,17 @@ import binascii
 import heapq
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mamimon.logs.clauses import And, Clause, Row
+from mamimon.logs.clauses import All, And, Clause, Row
 from mamimon.logs.query import count_steps
 from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.wire.elasticsearch import aggregations, pipelines
+from mamimon.logs.wire.elasticsearch.body import check_body
+from mamimon.logs.wire.elasticsearch.divisions import Global
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import illegal, parsing, unknown_index
 from mamimon.logs.wire.elasticsearch.names import Names, parse_names
@@ -38,17 +41,20 @@ class Request(msgspec.Struct, kw_only=True):
     sort: Sort
     sources: Sources
     aggs: dict[str, aggregations.Agg]
+    wide: dict[str, aggregations.Agg]
+    """Aggregations over every line of the indices."""
     track: int | None
     """Count exactly up to here; None counts everything, 0 nothing."""
     after: tuple[Any, ...] | None = None
 
 
 class _Found(msgspec.Struct):
-    """What one search has gathered so far."""
+    """What one search has gathered so far; `wide` are the counters of `global` aggregations."""
 
     hits: list[tuple[Any, dict[str, Any]]] = []
     total: int = 0
     states: dict[str, Any] = {}
+    wide: dict[str, Any] = {}
     timed_out: bool = False
     last: Any = None
 
@@ -57,6 +63,7 @@ def read_request(
     room: LogRoom, index: str, params: dict[str, str], body: dict[str, Any], now: float
 ) -> Request:
     """Merge URI and body; what Elasticsearch refuses is refused in its words."""
+    check_body(body)
     dsl = Dsl(now)
     clauses = [dsl.read(body["query"])] if body.get("query") is not None else []
     if body.get("post_filter") is not None:
@@ -84,8 +91,12 @@ def read_request(
     if "_source" in params:
         text = params["_source"]
         shown["_source"] = text == "true" if text in {"true", "false"} else text.split(",")
+    for key in ("version", "seq_no_primary_term"):
+        if key in params:
+            shown[key] = params[key] in {"", "true"}
     sources = Sources.read(shown)
     sources.clause = clause
+    aggs = aggregations.read(body.get("aggs", body.get("aggregations", {})), now)
     after = body.get("search_after")
     return Request(
         names=parse_names(index, now),
@@ -94,7 +105,8 @@ def read_request(
         start=start,
         sort=sort,
         sources=sources,
-        aggs=aggregations.read(body.get("aggs", body.get("aggregations", {})), now),
+        aggs={name: agg for name, agg in aggs.items() if not isinstance(agg, Global)},
+        wide={name: agg for name, agg in aggs.items() if isinstance(agg, Global)},
         track=_track(params.get("track_total_hits", body.get("track_total_hits", _WINDOW))),
         after=None if after is None else sort.after(after),
     )
@@ -114,6 +126,7 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
         found.timed_out |= not whole
         if _enough(request, found):
             break
+    await _feed_wide(room, request, found)
     hits = [hit for _, hit in found.hits[request.start : request.start + request.size]]
     answer: dict[str, Any] = {
         "took": round((time.monotonic() - began) * 1000),
@@ -125,10 +138,27 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
         over = request.track is not None and found.total > request.track
         total = {"value": request.track if over else found.total, "relation": "gte" if over else "eq"}
         answer["hits"] = {"total": total, **answer["hits"]}
-    if request.aggs:
-        answer["aggregations"] = aggregations.write(request.aggs, found.states)
+    aggs = {**request.aggs, **request.wide}
+    if aggs and (found.total or request.names.pick(await room.catalogue.all())):
+        answer["aggregations"] = aggregations.write(aggs, {**found.states, **found.wide})
         pipelines.siblings(request.aggs, answer["aggregations"])
     return answer
+
+
+async def _feed_wide(room: LogRoom, request: Request, found: _Found) -> None:
+    if not request.wide:
+        return
+    plan = Plan(clause=All(), datasets=request.names.wants(), deadline=room.local.deadline())
+    found.wide = {name: agg.state() for name, agg in request.wide.items()}
+
+    def feed(view: View) -> None:
+        for row in view.any_order():
+            for name, agg in request.wide.items():
+                agg.add(found.wide[name], row)
+
+    for day in room.local.days_within(plan):
+        _, whole = await room.store.read(day, plan, feed)
+        found.timed_out |= not whole
 
 
 async def check_names(room: LogRoom, names: Names, lenient: bool = False) -> None:
@@ -163,9 +193,9 @@ def _gather(view: View, request: Request, found: _Found) -> None:
             agg.add(found.states[name], row)
         if not wanted:
             continue
-        key = request.sort.key(row)
-        if request.after is not None and not request.after < key[: len(request.after)]:
+        if request.after is not None and not request.sort.behind(request.after, row):
             continue
+        key = request.sort.key(row)
         if len(found.hits) >= wanted and found.last is not None and not key < found.last:
             continue
         found.hits.append((key, request.sources.hit(row, request.sort)))
@@ -181,20 +211,26 @@ def _cut(found: _Found, wanted: int) -> None:
 
 def _newest(view: View, request: Request, found: _Found, wanted: int) -> None:
     """Hits come in the right order, so reading stops once there are enough of them and of the count."""
-    from mamimon.logs.clauses import All
-
     quick = isinstance(request.clause, All)
     rows: Iterator[Row] = view.newest() if len(found.hits) < wanted or not quick else iter(())
+    if request.sort.first_come_first:
+        rows = _first_come_first(rows)
     for row in rows:
         found.total += not quick
         if len(found.hits) < wanted:
-            if request.after is not None and not request.after < request.sort.key(row)[: len(request.after)]:
+            if request.after is not None and not request.sort.behind(request.after, row):
                 continue
             found.hits.append((None, request.sources.hit(row, request.sort)))
         elif quick or (request.track is not None and found.total > request.track):
             break
     if quick and request.track != 0:
         found.total += sum(count_steps(view, _EVER_US).values())
+
+
+def _first_come_first(rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows of one millisecond, which a date cannot tell apart, in the order of their arrival."""
+    for _, together in groupby(rows, key=lambda row: row.time_us // 1000):
+        yield from reversed(list(together))
 
 
 async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> tuple[int, bool]:

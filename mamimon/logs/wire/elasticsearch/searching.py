@@ -43,7 +43,8 @@ async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given, str):
         given = given.split(",")
     sort = [*(given if isinstance(given, list) else [given] if given else []), "_shard_doc"]
-    body.update(sort=sort if given else [{"@timestamp": "desc"}, "_shard_doc"], track_total_hits=True)
+    newest = [{"@timestamp": "desc"}, {"_shard_doc": "desc"}]
+    body.update(sort=sort if given else newest, track_total_hits=True)
     if state.get("after"):
         body["search_after"] = state["after"]
     request = search.read_request(call.room, state["index"], params, body, call.now)

@@ -8,7 +8,7 @@ import msgspec
 
 from mamimon.logs.clauses import Row
 from mamimon.logs.dates import iso, parse_bound, parse_iso
-from mamimon.logs.text import shown
+from mamimon.logs.text import number_of, shown
 from mamimon.logs.wire.elasticsearch.errors import illegal, parsing
 
 _ARRIVAL = {"_doc", "_shard_doc", "_seq_no"}
@@ -79,6 +79,11 @@ class Sort(msgspec.Struct, frozen=True):
             return "desc" if keys[0].descending else "asc"
         return ""
 
+    @property
+    def first_come_first(self) -> bool:
+        """Whether lines of one millisecond are wanted in the order of their arrival."""
+        return any(key.field in _ARRIVAL and not key.descending for key in self.keys[:2])
+
     def key(self, row: Row) -> tuple[Any, ...]:
         """What rows are compared by."""
         return (*(self._part(key, row) for key in self.keys), -_place(row))
@@ -105,8 +110,32 @@ class Sort(msgspec.Struct, frozen=True):
                 if seconds is None:
                     raise illegal(f"Failed to parse search_after value for field [{key.field}].")
                 value = round(seconds * 1000)
-            parts.append(comparable(key, value))
+            number = None if not isinstance(value, str) else number_of(value)
+            if number is None:
+                number = _dated(value)
+            text = comparable(key, value)
+            parts.append(text if number == value else _Either(comparable(key, number), text))
         return tuple(parts)
+
+    def behind(self, after: tuple[Any, ...], row: Row) -> bool:
+        """Whether a row comes behind the key that `after` made."""
+        for place, own in zip(after, self.key(row), strict=False):
+            mark = place.beside(own) if isinstance(place, _Either) else place
+            if mark != own:
+                return bool(mark < own)
+        return False
+
+
+class _Either(msgspec.Struct, frozen=True):
+    """A text of `search_after` that spells a number: the field's own type says which is meant."""
+
+    number: tuple[Any, ...]
+    text: tuple[Any, ...]
+
+    def beside(self, own: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The reading to compare with a row's part of the key."""
+        typed = own[1].value if len(own) > 1 and isinstance(own[1], Reversed) else own[-1]
+        return self.text if isinstance(typed, tuple) and typed[0] == 1 else self.number
 
 
 def comparable(key: Key, value: Any) -> Any:
