@@ -104,6 +104,7 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         int, _number("Memory for open chunks; decoded older samples get half as much.", MIB)
     ] = 128 * MIB
     scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
+    statsd: Annotated[str, _text("Port or address to take StatsD on by UDP (8125); empty is off.")] = ""
     admin_api: Annotated[bool, _text("Let admins delete series and take snapshots over HTTP.")] = False
     strict_openmetrics: Annotated[
         bool, _text("Refuse OpenMetrics bodies that break its rules although Prometheus reads them.")

@@ -29,6 +29,7 @@ from mamimon.logs.ingest import LogIngest
 from mamimon.logs.model import LogRecord
 from mamimon.problems import Problem
 from mamimon.room import Task
+from mamimon.sockets import address_of, bound
 
 _log = logging.getLogger("mamimon.logs")
 _QUEUE_MESSAGES = 20_000
@@ -128,14 +129,6 @@ def kernel_drops(sockets: dict[tuple[str, str], int]) -> dict[tuple[str, str], i
     return found
 
 
-def address_of(setting: str, text: str) -> tuple[str, int]:
-    """Read `1514`, `0.0.0.0:1514` or `[::1]:1514`; raises `ConfigError`."""
-    host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65_535:
-        raise ConfigError(f"{setting}: {text!r} is no port, and no address:port")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
 class Listeners:
     """The sockets' life: `open`, then tasks that store what comes, then `close`."""
 
@@ -158,7 +151,7 @@ class Listeners:
         host, port = address_of(setting, text)
         networks = _networks(f"{dialect.name}.allow", dialect.allow)
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        sock = _bound(setting, host, port, kind)
+        sock = bound(setting, host, port, kind)
         try:
             if transport == "udp":
                 await self._open_datagrams(dialect, sock, networks)
@@ -340,23 +333,6 @@ class Datagrams(asyncio.DatagramProtocol):
         """Close the socket."""
         if self._transport is not None:
             self._transport.close()
-
-
-def _bound(setting: str, host: str, port: int, kind: socket.SocketKind) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, kind)
-    try:
-        if kind == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        if kind == socket.SOCK_STREAM:
-            sock.listen(256)
-    except OSError as error:
-        sock.close()
-        hint = "; ports below 1024 need root, 1514 does not" if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{setting}: cannot listen on {host}:{port}: {error.strerror}{hint}") from None
-    sock.setblocking(False)
-    return sock
 
 
 def _networks(setting: str, texts: list[str]) -> list[Any]:

@@ -21,6 +21,7 @@ from mamimon.metrics.query import LocalBackend, SeriesBackend
 from mamimon.metrics.routes import api_handlers
 from mamimon.metrics.scrape.config import PrometheusConfig, read
 from mamimon.metrics.scrape.loop import Scraper
+from mamimon.metrics.statsd import Statsd
 from mamimon.metrics.store import SeriesStore
 from mamimon.room import Task
 from mamimon.storage import Core
@@ -49,6 +50,7 @@ class MetricRoom:
         self._reloading: asyncio.Task[None] | None = None
         self.pusher = Pusher(self.store, core.settings.metrics)
         self.pushed = PushedGroups(core, self.store, self.pusher)
+        self.statsd = Statsd(core, self.store, self.pusher)
 
     @property
     def backend(self) -> SeriesBackend:
@@ -70,6 +72,7 @@ class MetricRoom:
             self.scraper.take(config)
         await self.store.open()
         await self.pushed.open()
+        await self.statsd.open()
         if threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         self._core.registry.register(_Figures(self))
@@ -86,6 +89,7 @@ class MetricRoom:
     async def close(self) -> None:
         """See `Room.close`."""
         self._local.close()
+        self.statsd.close()
         await self.store.close()
 
     def tasks(self) -> Sequence[Task]:
@@ -94,6 +98,7 @@ class MetricRoom:
             Task("metrics-store", self.store.keep),
             Task("scraper", self.scraper.run),
             Task("pushed groups", self.pushed.run),
+            Task("statsd", self.statsd.run),
             Task("scrape-config", self.scraper.watch),
         ]
 
