@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mamimon.cli.ask import ask, server_options, server_token, server_url
+from mamimon.cli.ingest import ingest
 
 _COLOURS = {
     "ERROR": "red",
@@ -22,7 +23,10 @@ _COLOURS = {
 
 @click.group()
 def logs() -> None:
-    """Search log lines, or follow them as they come."""
+    """Search log lines, follow them as they come, or send files of them."""
+
+
+logs.add_command(ingest)
 
 
 @logs.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -15,11 +16,12 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage, Stream
 
 from mamimon.http import decompress
 from mamimon.logs.dates import iso, parse_bound
-from mamimon.logs.ingest import Refusal
-from mamimon.logs.model import LogHistogram, LogHit, LogRecord, pattern_id
+from mamimon.logs.model import LogHistogram, LogHit, pattern_id
 from mamimon.logs.query import LogQuery
 from mamimon.logs.tail import Watcher
 from mamimon.logs.text import number_of
+from mamimon.logs.wire.document import dataset_named
+from mamimon.logs.wire.ndjson import Taken, read_lines
 from mamimon.problems import bad_input
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _EXPORT_ROWS = 10_000
 _BEAT_S = 15.0
-_REFUSALS = 100
+_THREAD_BYTES = 64 * 1024
 
 
 def span(now: float, since: str, start: str, end: str) -> tuple[float, float]:
@@ -170,11 +172,22 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
 
     @post("/api/mamimon/logs", status_code=200)
     async def ingest(request: Request[Any, Any, Any]) -> dict[str, Any]:
-        """NDJSON in: a JSON object a line; bad lines are refused one by one."""
-        limit = core.settings.server.max_decompressed_bytes
-        body = decompress(await request.body(), request.headers.get("content-encoding", ""), limit)
+        """NDJSON in: a JSON object a line; bad lines are refused one by one, by their number."""
         name = str(request.query_params.get("dataset") or core.settings.logs.default_dataset)
-        return await _take_lines(room, name, body)
+        if dataset_named(name, "") != name:
+            raise bad_input(
+                f"{name[:60]!r} is no name for a dataset", "use lower-case letters, digits, dots, _ and -"
+            )
+        body = await request.body()
+        encodings = request.headers.get("content-encoding", "")
+
+        def work() -> Taken:
+            most = core.settings.server.max_decompressed_bytes
+            return read_lines(room.ingest, name, decompress(body, encodings, most))
+
+        taken = await asyncio.to_thread(work) if len(body) > _THREAD_BYTES else work()
+        await room.ingest.append(taken.records)
+        return {"accepted": len(taken.records), "refused": taken.refused, "errors": taken.errors}
 
     @get("/logs/tail", include_in_schema=False)
     async def tail(request: Request[Any, Any, Any]) -> ServerSentEvent:
@@ -183,23 +196,6 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         return ServerSentEvent(_events(room, room.tail.watch(room.local.plan(query))))
 
     return [search, histogram, facet, export, ingest, tail]
-
-
-async def _take_lines(room: LogRoom, dataset: str, body: bytes) -> dict[str, Any]:
-    records: list[LogRecord] = []
-    errors: list[dict[str, Any]] = []
-    refused = 0
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            records.append(room.ingest.record_of(line.rstrip(b"\r"), dataset))
-        except Refusal as refusal:
-            refused += 1
-            if len(errors) < _REFUSALS:
-                errors.append({"line": number, "error": refusal.reason})
-    await room.ingest.append(records)
-    return {"accepted": len(records), "refused": refused, "errors": errors}
 
 
 async def _events(room: LogRoom, watcher: Watcher) -> AsyncIterator[ServerSentEventMessage]:

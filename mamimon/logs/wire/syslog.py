@@ -150,6 +150,13 @@ def _old(out: dict[str, Any], text: str, at: int, now: float, zone: dt.tzinfo | 
     return problem
 
 
+def unmarked(text: str, now: float, zone: dt.tzinfo | None) -> dict[str, Any]:
+    """A line as syslog daemons write it to files, without a priority; empty where it has no time."""
+    out: dict[str, Any] = {}
+    _old(out, text, 0, now, zone)
+    return out if "@timestamp" in out else {}
+
+
 def _old_seconds(found: re.Match[str], now: float, zone: dt.tzinfo | None) -> float | None:
     """A time without an offset, and mostly without a year: the latest that is not in the future."""
     year_before, month, day, year_after, hour, minute, second, fraction = found.groups()
