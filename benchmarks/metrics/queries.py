@@ -21,6 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
 from benchmarks.metrics.samples import World, names
 from benchmarks.metrics.servers import SIDES, Side, together
@@ -95,12 +96,13 @@ def ask(side: Side, expr: str, end_s: int, back_s: int) -> tuple[float, int]:
         path, more = "/api/v1/query_range", {"start": end_s - back_s, "end": end_s, "step": 60}
     else:
         path, more = "/api/v1/query", {"time": end_s}
+    text = urlencode({**form, **more})
     begun = time.perf_counter()
-    answer = side.client.post(path, data={**form, **more})
+    status, body = side.post(path, text)
     took = (time.perf_counter() - begun) * 1000
-    if answer.status_code != 200:
-        sys.exit(f"{side.name}: {expr}: {answer.text[:300]}")
-    return took, answer.content.count(b'"metric"')
+    if status != 200:
+        sys.exit(f"{side.name}: {expr}: {body[:300]!r}")
+    return took, body.count(b'"metric"')
 
 
 def measure(sides: list[Side], question: Question, end_s: int, runs: int, *, cold: bool) -> list[Row]:

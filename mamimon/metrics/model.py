@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import msgspec
 
@@ -39,7 +39,6 @@ class Matcher(msgspec.Struct, frozen=True):
     value: str
 
 
-@runtime_checkable
 class Table(Protocol):
     """Samples [series, scrapes] that are put together where they are looked at."""
 
@@ -80,8 +79,8 @@ class Block:
         self.starts = starts
         self.table: Table | None = None
         self._values: npt.NDArray[np.float64] | None = None
-        if isinstance(values, Table):
-            self.table = values
+        if hasattr(values, "columns"):
+            self.table = cast("Table", values)
         else:
             self._values = values
 

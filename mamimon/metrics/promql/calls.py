@@ -132,11 +132,11 @@ def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
         handle = histogram_windows.handler(name)
 
     def apply(rows: Ints, tile: Windows) -> tuple[Floats, Bools, Objects | None]:
-        names = [found.labels[row].get("__name__", "") for row in rows.tolist()]
+        native = rows.tolist() if tile.histograms is not None else []
         return histogram_windows.apply(
             handle,
             tile,
-            names if tile.histograms is not None else [],
+            [found.labels[row].get("__name__", "") for row in native],
             kernel(tile),
             length_s=found.length_ms / 1000,
             node=node.args[0],
@@ -205,7 +205,7 @@ def _drops(name: str, found: RangeVector) -> list[bool] | None:
 
 
 def _note_non_counters(run: Evaluator, result: Vector, argument: Expr) -> None:
-    for metric in dict.fromkeys(labels.get("__name__", "") for labels in result.labels):
+    for metric in dict.fromkeys([labels.get("__name__", "") for labels in result.labels]):
         if metric and not metric.endswith(_COUNTER_ENDINGS):
             run.notes.info(
                 argument,

@@ -14,7 +14,7 @@ import numpy as np
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import QueryResult, SeriesSource
 from mamimon.metrics.promql import extended, labelling
-from mamimon.metrics.promql.ast import TYPE_NAMES, Expr, Range, Subquery, type_of, unwrap
+from mamimon.metrics.promql.ast import TYPE_NAMES, Expr, Range, Selector, Subquery, type_of, unwrap
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator
 from mamimon.metrics.promql.parser import parse
@@ -93,7 +93,8 @@ def _answer(run: Evaluator, node: Expr, times: Ints) -> QueryResult:
     kept = np.flatnonzero(value.mask().any(axis=1))
     if len(kept) < len(value.labels):
         value = value.take(kept)
-    vector = labelling.finish(value)
+    # A selector's series are different from each other already.
+    vector = value if isinstance(inner, Selector) else labelling.finish(value)
     if run.step_ms:
         order = sorted(range(len(vector.labels)), key=lambda row: signature(vector.labels[row]))
         vector = vector.take(order)

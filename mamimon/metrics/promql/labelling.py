@@ -21,7 +21,7 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 def merge(vector: Vector) -> Vector:
     """Series with equal labels become one; two samples at the same step are an error."""
-    keys = [signature(labels) for labels in vector.labels]
+    keys = [frozenset(labels.items()) for labels in vector.labels]
     if len(set(keys)) == len(keys):
         return vector
     number = number_keys(keys)

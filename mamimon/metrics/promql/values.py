@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mamimon.metrics.model import Labels
+from mamimon.metrics.promql.errors import PromQLError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -113,8 +114,6 @@ class Limits(msgspec.Struct, kw_only=True):
 
     def count(self, samples: int) -> None:
         """Account for samples about to be held in memory."""
-        from mamimon.metrics.promql.errors import PromQLError
-
         self.samples += samples
         if self.samples > self.max_samples:
             raise PromQLError(

@@ -131,6 +131,7 @@ class Day:
 
     def _intern(self, chunk: Chunk) -> None:
         """Let a chunk share its list of series with the one before it of the same source."""
+        chunk.span = (int(chunk.ids.min()), int(chunk.ids.max()))
         before = self._newest_ids.get(chunk.source)
         if before is not None and np.array_equal(before, chunk.ids):
             chunk.ids = before
@@ -170,13 +171,23 @@ class Day:
         self, ids: npt.NDArray[np.int32], start: int, end: int, cache: PartCache
     ) -> Iterator[Segment]:
         """The samples of some series, `start <= t <= end` (ms), by head and chunk."""
-        wanted = np.zeros(int(ids[-1]) + 1 if len(ids) else 1, dtype=bool)
+        if not len(ids):
+            return
+        wanted = np.zeros(int(ids[-1]) + 1, dtype=bool)
         wanted[ids] = True
         names = {number: name for name, number in list(self.sources.items())}
         with self.lock:
-            chunks = [chunk for chunk in self.chunks if chunk.start <= end and chunk.end >= start]
+            lowest, highest = int(ids[0]), int(ids[-1])
+            chunks = [
+                chunk
+                for chunk in self.chunks
+                if chunk.start <= end
+                and chunk.end >= start
+                and chunk.span[0] <= highest
+                and chunk.span[1] >= lowest
+            ]
             heads = [(head.source, head.read(wanted, start, end)) for head in self.heads if head.count]
-        places: dict[int, npt.NDArray[np.int64]] = {}
+        places: dict[int, tuple[Any, npt.NDArray[np.int64]]] = {}
         for chunk in chunks:
             segment = self._chunk(chunk, wanted, start, end, cache, places)
             if segment is not None:
@@ -194,18 +205,20 @@ class Day:
         start: int,
         end: int,
         cache: PartCache,
-        known: dict[int, npt.NDArray[np.int64]],
+        known: dict[int, tuple[Any, npt.NDArray[np.int64]]],
     ) -> Segment | None:
         # A source's chunks mostly share the list of their series (`_intern`).
-        places = known.get(id(chunk.ids))
+        ids = chunk.ids
+        _, places = known.get(id(ids), (None, None))
         if places is None:
-            old = chunk.ids < len(wanted)
-            places = known[id(chunk.ids)] = np.flatnonzero(wanted[np.where(old, chunk.ids, 0)] & old)
+            old = ids < len(wanted)
+            places = np.flatnonzero(wanted[np.where(old, ids, 0)] & old)
+            known[id(ids)] = (ids, places)
         low, high = np.searchsorted(chunk.times, start), np.searchsorted(chunk.times, end, side="right")
         if not len(places) or low == high:
             return None
         piece = ChunkPiece(cache, self.file, chunk, places, int(low), int(high))
-        segment = Segment("", chunk.ids[places].astype(np.int64), chunk.times[low:high], piece)
+        segment = Segment("", ids[places].astype(np.int64), chunk.times[low:high], piece)
         native = np.flatnonzero(np.isin(places, chunk.native)) if len(chunk.native) else places[:0]
         if len(native):
             segment.histograms = self._histograms(segment, chunk, places[native], native, int(low), cache)

@@ -75,6 +75,8 @@ class Chunk(msgspec.Struct, eq=False):
     """Series ids in the order of the parts, `GROUP` a part."""
     native: npt.NDArray[np.int64]
     """Places in `ids` that have native histograms."""
+    span: tuple[int, int] = (0, 0)
+    """The lowest and the highest of `ids`."""
 
 
 class Sealed(msgspec.Struct, eq=False):

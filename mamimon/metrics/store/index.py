@@ -91,6 +91,11 @@ class SeriesIndex:
         """The canonical text of a series."""
         return self._keys[number]
 
+    def keys(self, ids: Ids) -> list[bytes]:
+        """The canonical texts of some series."""
+        keys = self._keys
+        return [keys[number] for number in ids.tolist()]
+
     def keys_from(self, start: int) -> list[bytes]:
         """The canonical texts of the ids from `start` on."""
         return self._keys[start:]
@@ -99,22 +104,48 @@ class SeriesIndex:
         """Sorted ids of the series that fulfil every matcher; raises `BAD_INPUT` for a bad regex."""
         with self._lock:
             size = len(self._keys)
-        mask = np.ones(size, dtype=bool)
+        # Equalities first: what the shortest list of ids has is looked up in the others.
+        found: Ids | None = None
+        rest = []
+        lists = []
         for matcher in matchers:
-            accepts, literals = predicate(matcher)
-            keeps_absent = accepts("")
-            if literals is not None and not keeps_absent:
-                mask &= self._union(matcher.name, literals, size)
-                continue
-            with self._lock:
-                values = list(self._postings.get(matcher.name, ()))
-            if keeps_absent:
-                mask &= ~self._union(matcher.name, [value for value in values if not accepts(value)], size)
+            if matcher.op == "=" and matcher.value:
+                lists.append(self._list(matcher.name, matcher.value, size))
             else:
-                mask &= self._union(matcher.name, [value for value in values if accepts(value)], size)
+                rest.append(matcher)
+        for ids in sorted(lists, key=len):
+            found = ids if found is None else _both(found, ids)
+        if found is not None and (not len(found) or not rest):
+            return found
+        mask = np.ones(size, dtype=bool)
+        if found is not None:
+            mask[:] = False
+            mask[found] = True
+        for matcher in rest:
+            self._narrow(mask, matcher, size)
             if not mask.any():
                 break
         return np.flatnonzero(mask).astype(np.int32)
+
+    def _narrow(self, mask: npt.NDArray[np.bool_], matcher: Matcher, size: int) -> None:
+        accepts, literals = predicate(matcher)
+        keeps_absent = accepts("")
+        if literals is not None and not keeps_absent:
+            mask &= self._union(matcher.name, literals, size)
+            return
+        with self._lock:
+            values = list(self._postings.get(matcher.name, ()))
+        if keeps_absent:
+            mask &= ~self._union(matcher.name, [value for value in values if not accepts(value)], size)
+        else:
+            mask &= self._union(matcher.name, [value for value in values if accepts(value)], size)
+
+    def _list(self, name: str, value: str, size: int) -> Ids:
+        """A copy of the ids of a label pair."""
+        with self._lock:
+            ids = self._postings.get(name, {}).get(value)
+            found = np.empty(0, dtype=np.int32) if ids is None else np.array(ids, dtype=np.int32)
+        return found if not len(found) or found[-1] < size else found[found < size]
 
     def _union(self, name: str, values: Iterable[str], size: int) -> npt.NDArray[np.bool_]:
         mask = np.zeros(size, dtype=bool)
@@ -158,6 +189,14 @@ class SeriesIndex:
         }
         kept = {name: {value: n for value, n in values.items() if n} for name, values in counted.items()}
         return {name: values for name, values in kept.items() if values}
+
+
+def _both(few: Ids, many: Ids) -> Ids:
+    if not len(few) or not len(many):
+        return few[:0]
+    at = np.minimum(np.searchsorted(many, few), len(many) - 1)
+    both: Ids = few[many[at] == few]
+    return both
 
 
 def predicate(matcher: Matcher) -> tuple[Callable[[str], bool], list[str] | None]:

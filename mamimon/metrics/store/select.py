@@ -60,7 +60,12 @@ class LocalSource:
             if not len(ids):
                 continue
             row_of = np.empty(int(ids[-1]) + 1, dtype=np.int64)
-            row_of[ids] = [rows.setdefault(day.index.key(number), len(rows)) for number in ids.tolist()]
+            keys = day.index.keys(ids)
+            if not rows:
+                rows = dict(zip(keys, range(len(keys)), strict=True))
+                row_of[ids] = np.arange(len(keys))
+            else:
+                row_of[ids] = [rows.setdefault(key, len(rows)) for key in keys]
             for segment in day.segments(ids, start_ms, end_ms, self._cache):
                 self._spend(segment.piece.shape[0] * segment.piece.shape[1] + _weight(segment))
                 pieces[segment.source].append((row_of[segment.ids], segment))
