@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +24,7 @@ from mamimon.errors.normalise import AUTO, normalise
 from mamimon.errors.scrub import scrub
 from mamimon.problems import too_many, unavailable
 from mamimon.storage import Core
+from mamimon.tally import Tally
 
 _log = logging.getLogger("mamimon.errors")
 MAX_WAITING = 5_000
@@ -49,6 +50,14 @@ class Ingest:
         self._turn = asyncio.Lock()
         self._known: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._behind = True
+        self._totals = Tally(
+            "mamimon_errors_events",
+            "Error events by level and project number.",
+            ["level", "project"],
+            registry=core.registry,
+            clock=core.clock,
+            scrape_interval_s=core.settings.metrics.scrape_interval_s,
+        )
         self.on_change: Callable[[list[Change]], None] = lambda _: None
         self.improve: Callable[[Any], None] = lambda _: None
         """Changes a regular event before it is scrubbed and grouped, in the worker thread."""
@@ -131,6 +140,9 @@ class Ingest:
             number, deltas = await self._events.append(month, part)
             if not deltas:
                 continue
+            levels = Counter((row.event.level, str(row.event.project)) for row in part)
+            for (level, project), count in levels.items():
+                self._totals.add(level, project, count=count)
             self._behind = True
             changes = await self._issues.apply(month, number, deltas, self._core.clock.now())
             self._behind = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +12,17 @@ from mamimon.logs.clauses import All
 from mamimon.logs.cursor import Cursor
 from mamimon.logs.ingest import LogIngest
 from mamimon.logs.listeners import Listeners
-from mamimon.logs.model import LogHit
+from mamimon.logs.model import LogHit, LogRecord
 from mamimon.logs.patterns.room import PatternRoom
 from mamimon.logs.query import DayBackend, LogBackend, hit_of
 from mamimon.logs.selflog import SelfLog
+from mamimon.logs.store.day import Stored
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.tail import TailHub
 from mamimon.room import Task
 from mamimon.storage import Core
+from mamimon.tally import Tally
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -49,6 +52,15 @@ class LogRoom:
         )
         self.tail = TailHub(core.registry)
         self.ingest.listeners.append(self.tail.publish)
+        self._totals = Tally(
+            "mamimon_logs",
+            "Log lines by level and dataset.",
+            ["level", "dataset"],
+            registry=core.registry,
+            clock=core.clock,
+            scrape_interval_s=settings.metrics.scrape_interval_s,
+        )
+        self.ingest.listeners.append(self._count)
         self.listeners = Listeners(self.ingest, core.clock, core.registry)
         self._self_log = SelfLog(self.ingest, core.clock, core.registry) if settings.server.self_log else None
 
@@ -84,6 +96,16 @@ class LogRoom:
         if self._self_log is not None:
             tasks.append(Task("logs.self", self._self_log.run))
         return tasks
+
+    def _count(self, lines: Sequence[LogRecord], stored: Sequence[Stored]) -> None:
+        """Keep `mamimon_logs_total`, for alert rules and panels."""
+        found = Counter(
+            (line.level or "none", line.dataset)
+            for line, outcome in zip(lines, stored, strict=True)
+            if not outcome.conflict
+        )
+        for (level, dataset), count in found.items():
+            self._totals.add(level, dataset, count=count)
 
     async def _sync(self) -> None:
         while True:
