@@ -21,15 +21,20 @@ _KEYS = (
     rb"|refresh[_-]?token|id[_-]?token|authorization|credentials?|private[_-]?key|session[_-]?(?:key|token)"
     rb"|set-cookie|cookie|csrf[_-]?token)"
 )
+_SCALAR = rb'(?:"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*)'
 _PATTERNS = (
     # A key of the document: "password": "…" (also a number), escapes inside the value included.
-    (rb'(?i)("' + _KEYS + rb'"\s*:\s*)("(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*)', rb'\1"***"'),
-    (rb'(?i)("(?:token|passwd|pwd|jwt)"\s*:\s*)"(?:[^"\\]|\\.)*"', rb'\1"***"'),
-    # In running text: password=…, api_key: …
+    (rb'(?i)("(?:' + _KEYS + rb'|token|pwd|jwt)"\s*:\s*)' + _SCALAR, rb'\1"***"'),
+    (
+        rb'(?i)("(?:' + _KEYS + rb'|token|pwd|jwt)"\s*:\s*)\[(?:' + _SCALAR + rb'|[^\[\]{}"])*\]',
+        rb'\1["***"]',
+    ),
+    # In running text: password=…, api_key: …, also in JSON inside a text, whose quotes are escaped. A
+    # plain quote behind the name would be a key of the document, whose value may be null or an object.
     (
         rb"(?i)\b("
         + _KEYS
-        + rb"|token|pwd)(\\?[\"']?\s*[=:]\s*\\?[\"']?)((?:bearer|basic)\s+)?[^\s\"'\\,;&)}\]*]+",
+        + rb"|token|pwd)((?:\\\"|')?\s*[=:]\s*\[?(?:\\\"|')?)((?:bearer|basic)\s+)?[^\s\"'\\,;&)}\]*\[{]+",
         rb"\1\2\3***",
     ),
     (rb"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}", rb"\1 ***"),
