@@ -99,6 +99,9 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_exposition_bytes: Annotated[int, _number("Largest exposition read from a target.", 1024)] = 50 * MIB
     query_timeout_s: Annotated[float, _number("Seconds a query may take.", 0.1)] = 30.0
     query_max_samples: Annotated[int, _number("Samples one query may load.", 1000)] = 50_000_000
+    query_max_concurrency: Annotated[
+        int, _number("Queries evaluated at once; more wait their turn.", 1, 1000)
+    ] = 20
     out_of_order_s: Annotated[float, _number("How late a pushed sample may be.", 0)] = 1800.0
     head_bytes: Annotated[
         int, _number("Memory for open chunks; decoded older samples get half as much.", MIB)

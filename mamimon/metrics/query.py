@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from prometheus_client import Gauge
 
 from mamimon.metrics.store import SeriesStore
 from mamimon.problems import Kind, Problem
@@ -51,7 +52,14 @@ class LocalBackend:
         self._core = core
         self._settings = core.settings.metrics
         self._store = store
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="promql")
+        most = self._settings.query_max_concurrency
+        self._turns = asyncio.Semaphore(most)
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix="promql")
+        """Evaluates; as many threads as turns."""
+        self._lookups = ThreadPoolExecutor(2, thread_name_prefix="series")
+        self._running = Gauge(
+            "mamimon_promql_queries", "PromQL queries under evaluation.", registry=core.registry
+        )
 
     async def instant(
         self,
@@ -99,6 +107,7 @@ class LocalBackend:
             from mamimon.metrics.promql import PromQLError, evaluate
 
             began = time.monotonic()
+            self._running.inc()
             source = self._store.source(
                 max_samples=self._settings.query_max_samples, deadline=deadline, stopped=lambda: stopped
             )
@@ -117,21 +126,30 @@ class LocalBackend:
                 # "canceled" reaches nobody: who asked has gone.
                 raise Problem(kinds.get(error.kind, Kind.UNAVAILABLE), str(error)) from None
             finally:
+                self._running.dec()
                 if spent is not None:
                     spent.queued_s, spent.evaluated_s = began - asked, time.monotonic() - began
                     spent.samples = source.loaded
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - asked):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Problem(Kind.TIMEOUT, "query timed out in query queue") from None
+        future = self._pool.submit(work)
+        # A turn ends with its thread, which may go on for a moment after the asker has gone.
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turns.release))
+        try:
+            return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            # The client left: the thread notices at its next selection.
             stopped = True
             raise
 
     async def series(self, selectors: Sequence[Sequence[Matcher]], start: float, end: float) -> list[Labels]:
         """The label sets that match one of the selectors between two epoch seconds."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._store.series, selectors, round(start * 1000), round(end * 1000)
+            self._lookups, self._store.series, selectors, round(start * 1000), round(end * 1000)
         )
 
     async def select(self, matchers: Sequence[Matcher], start: int, end: int) -> Selection:
@@ -141,7 +159,7 @@ class LocalBackend:
             deadline=time.monotonic() + self._settings.query_timeout_s,
         )
         return await asyncio.get_running_loop().run_in_executor(
-            self._pool, source.select, matchers, start, end
+            self._lookups, source.select, matchers, start, end
         )
 
     async def exemplars(
@@ -149,9 +167,10 @@ class LocalBackend:
     ) -> list[tuple[Labels, list[ExemplarRow]]]:
         """The exemplars of matching series between two epoch seconds."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._store.exemplars, selectors, round(start * 1000), round(end * 1000), limit
+            self._lookups, self._store.exemplars, selectors, round(start * 1000), round(end * 1000), limit
         )
 
     def close(self) -> None:
         """Let the threads end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._lookups):
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -6,8 +6,8 @@ import asyncio
 import datetime as dt
 import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -175,6 +175,33 @@ def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     body = {"status": "error", "errorType": kind, "error": error.detail}
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return Response(_encode(body), media_type="application/json", status_code=status, headers=headers)
+
+
+_PATIENCE_S = 0.1
+Done = TypeVar("Done")
+
+
+async def unless_gone(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Done]) -> Done:
+    """Await `work`; cancel it when the client leaves. The request's body must have been read."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait((task,), timeout=_PATIENCE_S)  # most answers need nobody to watch
+    gone: asyncio.Future[None] | None = None
+    try:
+        if not task.done():
+            gone = asyncio.ensure_future(_gone(request))
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Problem(Kind.UNAVAILABLE, "query was canceled")
+        return task.result()
+    finally:
+        for one in (task, gone):
+            if one is not None:
+                one.cancel()
+
+
+async def _gone(request: Request[Any, Any, Any]) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 SMALL = 2_000

@@ -10,7 +10,15 @@ import msgspec
 from litestar import HttpMethod, Request, Response, route
 
 from mamimon.metrics.query import Spent
-from mamimon.metrics.routes.answer import LIMITED, Parameters, failure, parameters, quoted, result
+from mamimon.metrics.routes.answer import (
+    LIMITED,
+    Parameters,
+    failure,
+    parameters,
+    quoted,
+    result,
+    unless_gone,
+)
 from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
@@ -36,9 +44,8 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
-            answer = await backend.instant(
-                _text(given), at, timeout_s=timeout, lookback_s=lookback, spent=spent
-            )
+            work = backend.instant(_text(given), at, timeout_s=timeout, lookback_s=lookback, spent=spent)
+            answer = await unless_gone(request, work)
         return await _answered(given, answer, limit, spent)
 
     @route("/api/v1/query_range", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
@@ -63,9 +70,10 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
-            answer = await backend.range(
+            work = backend.range(
                 _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
             )
+            answer = await unless_gone(request, work)
         return await _answered(given, answer, limit, spent)
 
     return [query, query_range]

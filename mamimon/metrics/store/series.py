@@ -228,7 +228,7 @@ class SeriesStore:
     async def keep(self) -> None:
         """Background task: fsync each second, seal what is due, compact days that are over."""
         sealed_at = 0.0
-        compacted: set[str] = set()
+        compacted: dict[str, int] = {}
         while True:
             await self._clock.sleep(1.0)
             writable = [day for day in self._days.values() if day.file.writable]
@@ -241,8 +241,9 @@ class SeriesStore:
             await self.seal_due()
             for day in writable:
                 over = day.end + 3_600_000 < self._clock.now() * 1000
-                if over and not day.heads and day.name not in compacted:
-                    compacted.add(day.name)
+                # Again when a sender that caught up has added to it.
+                if over and not day.heads and compacted.get(day.name) != len(day.chunks):
+                    compacted[day.name] = len(day.chunks)
                     await day.file.compact()
 
     async def seal_due(self) -> int:
