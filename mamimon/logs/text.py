@@ -1,7 +1,9 @@
 """Text as the index sees it: folding, tokens, and the values of a field in a document.
 
-A token is a run of letters, digits and underscores; SQLite's `unicode61` with `tokenchars '_'`
-cuts folded text at the same places, so the block index never misses what a row check would find.
+A token is a run of letters, digits and underscores. SQLite's `unicode61` with `tokenchars '_'` has
+the tables of an old Unicode, in which younger signs (₺, many emoji) and accents that stand alone are
+parts of words: `indexed_text` takes them out, so that the block index never misses what a row check
+would find. `indexable` says of which words the index knows.
 """
 
 from __future__ import annotations
@@ -14,6 +16,15 @@ from typing import Any
 TOKENIZER = "unicode61 remove_diacritics 0 tokenchars ''_''"
 _TOKEN = re.compile(r"\w+")
 _UNICODE_ESCAPE = re.compile(r"\\u00[0-9a-fA-F]{2}")
+_NO_WORD = re.compile(r"[^\w\x00-\x7f]+")
+# Everything outside the blocks whose every character unicode61 and we see alike.
+_ODD = re.compile(
+    r"[^\x00-\u02af\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03ff\u0400-\u0481\u048a-\u052f\u05d0-\u05ea\u0620-\u064a\u2010-\u2027"
+    r"\u2030-\u205e\u20a0-\u20b9\u2190-\u23e6\u2500-\u26ff\u2701-\u27bf\u3000-\u3029\u3041-\u3096\u30a0-\u30ff"
+    r"\u4e00-\u9fcc\uac00-\ud7a3]"
+)
+# Letters to us, separators to unicode61.
+_CUT = re.compile("[\u19b0-\u19c0\u19c8\u19c9\u1cf2\u1cf3]")
 
 
 def fold(text: str) -> str:
@@ -38,7 +49,13 @@ def indexed_text(body: str) -> str:
             body = body.replace(escape, "  ")
         if "\\u" in body:
             body = _UNICODE_ESCAPE.sub(" ", body)
-    return fold(body)
+    body = fold(body)
+    return _NO_WORD.sub(" ", body) if _ODD.search(body) else body
+
+
+def indexable(word: str) -> bool:
+    """Whether the block index holds the token as one word."""
+    return word.isascii() or _CUT.search(word) is None
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -55,24 +72,35 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def lookup(document: Any, field: str) -> list[Any]:
     """The scalars of a field, given as a dotted path; a dot may also be part of a key."""
-    if not isinstance(document, dict):
-        return []
-    if field in document:
-        value = document[field]
-        if isinstance(value, (dict, list)):
-            return [scalar for _, scalar in leaves(value)] if isinstance(value, list) else []
-        return [] if value is None else [value]
     found: list[Any] = []
-    start = field.find(".")
-    while start > 0:
-        inner = document.get(field[:start])
-        if isinstance(inner, dict):
-            found += lookup(inner, field[start + 1 :])
-        elif isinstance(inner, list):
-            for one in inner:
-                found += lookup(one, field[start + 1 :])
-        start = field.find(".", start + 1)
+    _gather(document, field, found)
     return found
+
+
+def _gather(node: Any, field: str, found: list[Any]) -> None:
+    if isinstance(node, list):
+        for one in node:
+            _gather(one, field, found)
+    elif isinstance(node, dict):
+        value = node.get(field)
+        if isinstance(value, list):
+            _scalars(value, found)
+        elif value is not None and not isinstance(value, dict):
+            found.append(value)
+        start = field.find(".")
+        while start >= 0:
+            inner = node.get(field[:start])
+            if isinstance(inner, (dict, list)):
+                _gather(inner, field[start + 1 :], found)
+            start = field.find(".", start + 1)
+
+
+def _scalars(values: list[Any], found: list[Any]) -> None:
+    for value in values:
+        if isinstance(value, list):
+            _scalars(value, found)
+        elif value is not None and not isinstance(value, dict):
+            found.append(value)
 
 
 def shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
 from mamimon.logs.clauses.needles import Needle, glob_needle, needle_of
-from mamimon.logs.clauses.patterns import edits, join, plain_number
+from mamimon.logs.clauses.patterns import edits, plain_number, word_index
 from mamimon.logs.model import level_number, pattern_number
 from mamimon.logs.text import fold, leaves, shown, tokens
 
@@ -72,10 +72,7 @@ class Words(Plain):
         if self.number is not None and 0 < abs(self.number) < 1e-4:
             return None
         words = self.words[:1] if self.number is not None else self.words
-        parts = [f'"{word}"' for word in words]
-        if self.prefix:
-            parts[-1] += " *"
-        found = join(" AND ", list(dict.fromkeys(parts)))
+        found = word_index(words, prefix=self.prefix)
         # A level is also found by its stored number, whatever the line calls it.
         return None if self.level else found
 
@@ -167,10 +164,7 @@ class Pattern(Plain):
         words = tokens(self.starts)
         if not words or self.field in {"level", *_OWN}:
             return None
-        parts = [f'"{word}"' for word in words]
-        if self.starts[-1:].isalnum() or self.starts.endswith("_"):
-            parts[-1] += " *"
-        return join(" AND ", parts)
+        return word_index(words, prefix=self.starts[-1:].isalnum() or self.starts.endswith("_"))
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
@@ -196,7 +190,7 @@ class Exists(Plain):
         """See `Clause.index`."""
         if "*" in self.field or self.field in {"level", *_BESIDE}:
             return None
-        return join(" AND ", [f'"{word}"' for word in tokens(self.field)])
+        return word_index(tokens(self.field))
 
 
 class Ids(Plain):

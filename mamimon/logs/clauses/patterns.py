@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from mamimon.logs.text import fold
+from mamimon.logs.text import fold, indexable
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?")
 
@@ -59,6 +60,14 @@ def plain_number(text: str) -> float | None:
     words cannot find.
     """
     return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def word_index(words: Sequence[str], *, prefix: bool = False) -> str | None:
+    """An FTS5 expression true of blocks that hold all the words; with `prefix` the last may go on."""
+    parts = [f'"{word}"' for word in words if indexable(word)]
+    if prefix and words and indexable(words[-1]):
+        parts[-1] += " *"
+    return join(" AND ", list(dict.fromkeys(parts)))
 
 
 def join(word: str, parts: list[str]) -> str | None:
