@@ -9,6 +9,7 @@ stay as they are: a broken query never says that all is well.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("mamimon.alerts")
 HOLD_S = 60.0
 JUMP_S = 5.0
+EARLY_GAP_S = 2.0
+EARLY_SHARE = 0.05
 
 
 Append = Callable[[str, float, Sequence[tuple[Labels, float]]], Awaitable[None]]
@@ -56,6 +59,7 @@ class Engine:
         self._hold_until = 0.0
         self._changed = asyncio.Event()
         self._skew = 0.0
+        self._fresh = asyncio.Event()
 
     async def open(self, groups: list[RuleGroup]) -> None:
         """Take the groups and read the states back; alerts of rules that are gone are over."""
@@ -113,6 +117,11 @@ class Engine:
                 for loop in loops:
                     loop.cancel()
 
+    def samples_came(self) -> None:
+        """Judge again soon: there is something new to judge by."""
+        self._fresh.set()
+        self._fresh = asyncio.Event()
+
     async def _keep(self, group: RuleGroup) -> None:
         # Groups are spread over their interval, the same way at every start.
         spread = zlib.crc32(group.key.encode()) % 1000 / 1000
@@ -128,7 +137,42 @@ class Engine:
             behind = self._clock.monotonic() - following
             if behind > 0:
                 following += (behind // group.interval_s + 1) * group.interval_s
-            await self._clock.sleep(following - self._clock.monotonic())
+            await self._until(following, group)
+
+    async def _until(self, turn: float, group: RuleGroup) -> None:
+        """Sleep until the group's `turn`; in between judge its alerts when samples came.
+
+        A scrape and an interval that follow each other blindly add up to half a minute before anybody
+        is told. Recording rules keep their interval; all groups together may take `EARLY_SHARE` of the time.
+        """
+        if not any(rule.alerting for rule in group.rules):
+            await self._clock.sleep(turn - self._clock.monotonic())
+            return
+        while (left := turn - self._clock.monotonic()) > 0:
+            fresh = self._fresh
+            if not await self._woken(fresh, left):
+                return
+            gap = max(EARLY_GAP_S, sum(one.took_s for one in self.groups) / EARLY_SHARE)
+            if turn - self._clock.monotonic() <= gap:
+                continue
+            try:
+                await self.evaluate(group, self._clock.now(), early=True)
+            except Exception:
+                _log.exception("evaluating group %s failed", group.name)
+            await self._clock.sleep(min(gap, max(0.0, turn - self._clock.monotonic())))
+
+    async def _woken(self, fresh: asyncio.Event, seconds: float) -> bool:
+        """Whether `fresh` is set before `seconds` are over."""
+        nap = asyncio.ensure_future(self._clock.sleep(seconds))
+        call = asyncio.ensure_future(fresh.wait())
+        try:
+            await asyncio.wait({nap, call}, return_when=asyncio.FIRST_COMPLETED)
+            return not nap.done()
+        finally:
+            for task in (nap, call):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     def _notice_jumps(self) -> None:
         """After a sleep or a clock correction, pending alerts keep the time they had already waited."""
@@ -145,8 +189,8 @@ class Engine:
                 if one.state == "pending" or jump < 0:
                     one.active_at += jump
 
-    async def evaluate(self, group: RuleGroup, now: float) -> None:
-        """Evaluate every rule of a group at one instant."""
+    async def evaluate(self, group: RuleGroup, now: float, *, early: bool = False) -> None:
+        """Evaluate every rule of a group at one instant; `early` only its alerts, and writes no series."""
         began = self._clock.monotonic()
         at = now - group.query_offset_s
 
@@ -158,6 +202,8 @@ class Engine:
         told: list[Alert] = []
         samples: list[tuple[Labels, float]] = []
         for rule in group.rules:
+            if early and not rule.alerting:
+                continue
             start = self._clock.monotonic()
             try:
                 if rule.alerting:
@@ -175,6 +221,8 @@ class Engine:
         await self._keep_states(changed, gone)
         if told:
             await self._deliver(told)
+        if early:
+            return
         group.evaluated_at, group.took_s = now, self._clock.monotonic() - began
         await self._write_series(group, now, samples)
 

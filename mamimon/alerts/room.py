@@ -61,6 +61,7 @@ class AlertRoom:
     async def open(self) -> None:
         """See `Room.open`; a broken alertmanager.yml refuses the start."""
         await self.service.open()
+        self._metrics.on_samples(self.service.engine.samples_came)
         self._core.registry.register(_Gauges(self))
 
     async def close(self) -> None:

@@ -174,7 +174,7 @@ def builtin(settings: AlertSettings) -> Routing:
         id="{}",
         receiver=BUILTIN_RECEIVER,
         group_by=("alertname",),
-        group_wait_s=5.0,
+        group_wait_s=2.0,
         group_interval_s=60.0,
         repeat_interval_s=4 * 3600.0,
     )

@@ -27,7 +27,7 @@ from mamimon.room import Task
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from litestar.types import ControllerRouterHandler
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mamimon.metrics.model import Labels
 
 _log = logging.getLogger("mamimon.metrics")
+_APPENDED = "append\0"
 
 
 class MetricRoom:
@@ -116,7 +117,11 @@ class MetricRoom:
 
         A series of the source's last state that is not among `samples` has ended.
         """
-        await self.store.append(f"append\0{source}", round(at * 1000), samples)
+        await self.store.append(f"{_APPENDED}{source}", round(at * 1000), samples)
+
+    def on_samples(self, call: Callable[[], None]) -> None:
+        """Have `call` called when samples came from outside: scraped or pushed, not by `append`."""
+        self.store.listeners.append(lambda source: None if source.startswith(_APPENDED) else call())
 
     def oldest(self) -> float | None:
         """Epoch seconds of the first sample there is, from memory; None without one."""

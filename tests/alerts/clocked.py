@@ -1,6 +1,6 @@
 """A real server process whose clock a test moves over stdin, so that it can be killed at any instant of it.
 
-    python -m tests.alerts.clocked DATA_DIR SETTINGS_JSON NOW
+    python tests/alerts/clocked.py DATA_DIR SETTINGS_JSON NOW
 
 It prints `ready URL`, then answers each line `advance SECONDS` or `jump SECONDS` with `at NOW` once its
 loops are asleep again.
@@ -8,6 +8,7 @@ loops are asleep again.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
@@ -17,7 +18,6 @@ from pathlib import Path
 from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.server.run import Server
-from tests.conftest import Running
 
 
 def main() -> None:
@@ -29,8 +29,11 @@ def main() -> None:
         for key, value in values.items():
             setattr(getattr(settings, section), key, value)
     clock = ManualClock(now)
-    running = Running(Server(settings, data_dir, clock))
-    print("ready", running.url, flush=True)
+    server = Server(settings, data_dir, clock)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    assert server.ready.wait(20)
+    print("ready", server.url, flush=True)
     for line in sys.stdin:
         word, _, amount = line.partition(" ")
         asleep = clock.sleepers
@@ -40,8 +43,8 @@ def main() -> None:
         while clock.sleepers < asleep and time.monotonic() < deadline:
             time.sleep(0.002)
         print("at", clock.now(), flush=True)
-    assert threading.current_thread() is threading.main_thread()
-    running.stop()
+    server.stop()
+    thread.join(20)
 
 
 if __name__ == "__main__":

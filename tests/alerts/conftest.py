@@ -160,6 +160,7 @@ class App:
             def do_GET(self) -> None:
                 app.scrapes += 1
                 self.send_response(200 if app.alive else 503)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
                 if app.alive:
                     self.wfile.write(

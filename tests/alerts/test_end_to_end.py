@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from mamimon.clock import ManualClock
@@ -104,3 +107,32 @@ def test_the_incident_names_the_series_that_moved(
     part = server.client.get("/incidents/1/changes").text
     assert "<code>load</code>" in part
     assert "<html" not in part
+
+
+@pytest.mark.slow
+@pytest.mark.feature("A1")
+def test_a_crossed_threshold_is_at_the_webhook_within_twenty_seconds(
+    process: Callable[..., Any], app: App, slack: Hook, tmp_path: Path
+) -> None:
+    """On the machine's own clock, scraped each 15 s: at worst a scrape, a look at the rules, a short wait."""
+    (tmp_path / "rules.yml").write_text(
+        "groups: [{name: g, rules: [{alert: Loaded, expr: load > 5, labels: {severity: page}}]}]\n"
+    )
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {scrape_interval: 15s, evaluation_interval: 15s}\n"
+        "rule_files: [rules.yml]\n"
+        "scrape_configs:\n- job_name: chat\n"
+        f"  static_configs: [{{targets: ['127.0.0.1:{app.server.server_port}']}}]\n"
+    )
+    server = process(
+        "--prometheus-config", str(tmp_path / "prometheus.yml"), env={"SLACK_WEBHOOK_URL": slack.url}
+    )
+    before = wait_until(lambda: app.scrapes, timeout_s=30, what="the first scrape")
+    wait_until(lambda: app.scrapes > before, timeout_s=30, what="a scrape")
+    # The worst moment: a scrape has just missed it.
+    app.load = 9.0
+    crossed, at = time.monotonic(), time.time()
+    wait_until(lambda: slack.posts, timeout_s=60, what="the message")
+    took = time.monotonic() - crossed
+    events = httpx.get(f"{server.url}/api/mamimon/incidents/1").json()["events"]
+    assert took < 20, f"{took:.1f} s: {[(round(one['at'] - at, 1), one['kind']) for one in events]}"

@@ -86,6 +86,8 @@ class SeriesStore:
         self._most_cells = max(settings.metrics.head_bytes // 8, 1 << 16)
         self._erased: set[str] = set()
         self.samples = 0
+        self.listeners: list[Callable[[str], None]] = []
+        """Called with the source after each commit; must be quick."""
         """Samples taken in since the start."""
 
     async def open(self) -> None:
@@ -171,7 +173,9 @@ class SeriesStore:
                     self._live[scrape.source] = (day, scrape.ids)
                 self._newest[scrape.source] = max(scrape.at, self._newest.get(scrape.source, 0))
             self.samples += count
-            return count
+        for listener in self.listeners:
+            listener(scrapes[0].source)
+        return count
 
     async def _commit(self, day: Day, rows: list[tuple[Head, Row]]) -> None:
         if not rows:
