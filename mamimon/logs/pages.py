@@ -36,7 +36,7 @@ _AROUND = 20
 _NEAR_S = 600.0
 _SPANS_S = (0.5, 5.0, 60.0, _NEAR_S)
 _FACETS = ("level", "dataset", "logger")
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class Shown(msgspec.Struct):
@@ -55,9 +55,9 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     @get("/logs", include_in_schema=False)
     async def logs(request: Request[Any, Any, Any]) -> Template:
         """The search page."""
-        choice = await _opening(room, request, clock.now())
+        choice = await opening(room, request, clock.now())
         more = request.query_params.get("size") == str(_MORE_ROWS)
-        context: dict[str, Any] = {"section": "/logs", "choice": choice, "levels": _LEVELS, "problem": ""}
+        context: dict[str, Any] = {"section": "/logs", "choice": choice, "levels": LEVELS, "problem": ""}
         rows: list[Shown] = []
         page = None
         try:
@@ -72,7 +72,7 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
             more=bool(page and page.more) and not more,
             partial=bool(page and page.partial),
             took_ms=page.took_ms if page else 0.0,
-            datasets=await _datasets(room),
+            datasets=await dataset_names(room),
             query_string=link(choice),
             first_use=not room.days(),
             url=core.base_url,
@@ -118,7 +118,7 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     return [logs, facets, line, one_request]
 
 
-async def _opening(room: LogRoom, request: Request[Any, Any, Any], now: float) -> Choice:
+async def opening(room: LogRoom, request: Request[Any, Any, Any], now: float) -> Choice:
     """The choice of a request; without a time, the part of the last hour that has lines."""
     choice = Choice.read(request)
     if request.query_params.get("since"):
@@ -156,7 +156,8 @@ def _narrowed(choice: Choice, field: str, value: str) -> dict[str, str]:
     return {"q": f"({choice.q}) AND {extra}" if choice.q else extra}
 
 
-async def _datasets(room: LogRoom) -> list[str]:
+async def dataset_names(room: LogRoom) -> list[str]:
+    """The datasets with lines in the two newest days."""
     days = room.days()[-2:]
     infos: list[IndexInfo] = [info for day in days for info in await room.catalogue.day(day)]
     return sorted({info.dataset for info in infos if info.docs})

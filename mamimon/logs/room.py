@@ -115,7 +115,8 @@ class LogRoom:
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
         from mamimon.logs.pages import page_handlers
-        from mamimon.logs.patterns import routes as patterns
+        from mamimon.logs.patterns import pages as pattern_pages
+        from mamimon.logs.patterns import routes as pattern_routes
         from mamimon.logs.routes import route_handlers
         from mamimon.logs.wire.elasticsearch.app import elasticsearch_handlers
         from mamimon.logs.wire.gelf import gelf_handlers
@@ -124,7 +125,8 @@ class LogRoom:
 
         return [
             *route_handlers(self, self._core),
-            *patterns.route_handlers(self, self._core),
+            *pattern_routes.route_handlers(self, self._core),
+            *pattern_pages.page_handlers(self, self._core),
             *page_handlers(self, self._core),
             *elasticsearch_handlers(self, self._core),
             *gelf_handlers(self, self._core),
