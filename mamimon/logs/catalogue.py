@@ -89,6 +89,14 @@ class Catalogue:
                             merged[name] = _wider(merged.get(name), kind)
         return merged
 
+    async def day_kinds(self, day: str) -> dict[str, str]:
+        """The fields of a day's newest lines with their types, all datasets together."""
+        merged: dict[str, str] = {}
+        for kinds in (await self._day_fields(day)).values():
+            for name, kind in kinds.items():
+                merged[name] = _wider(merged.get(name), kind)
+        return merged
+
     async def _day_fields(self, day: str) -> dict[str, dict[str, str]]:
         known = self._fields.get(day)
         if known is not None and known[0] == self._days.last_seq.get(day):

@@ -70,6 +70,8 @@ class LogPage(msgspec.Struct, kw_only=True):
     more: bool = False
     partial: bool = False
     took_ms: float = 0.0
+    next: str = ""
+    """Where the next older page begins (`LogQuery.before`); empty where there is none."""
 
 
 class LogHistogram(msgspec.Struct, kw_only=True):

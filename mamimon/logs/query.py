@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,8 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     start: float | None = None
     end: float | None = None
     size: int = 100
+    before: str = ""
+    """A page's `next`: only lines that come after it in the newest-first order."""
 
 
 class LogBackend(Protocol):
@@ -107,18 +110,23 @@ class DayBackend:
         began = time.monotonic()
         plan = self.plan(query)
         wanted = query.size + 1
+        edge = read_place(query.before)
+        if edge is not None:
+            plan.high_us = min(plan.high_us, edge[0] + 1)
         hits: list[LogHit] = []
         incomplete = False
         for day in self.days_within(plan):
             need = wanted - len(hits)
-            found, whole = await self.days.read(day, plan, partial(_newest_hits, need))
+            found, whole = await self.days.read(day, plan, partial(_newest_hits, need, edge))
             incomplete |= not whole
             hits += found or []
             if len(hits) >= wanted:
                 break
         took = (time.monotonic() - began) * 1000
         more = len(hits) > query.size
-        return LogPage(hits=hits[: query.size], more=more, partial=incomplete, took_ms=took)
+        hits = hits[: query.size]
+        following = place_of(hits[-1]) if more and hits else ""
+        return LogPage(hits=hits, more=more, partial=incomplete, took_ms=took, next=following)
 
     async def histogram(self, query: LogQuery, step_s: float) -> LogHistogram:
         """See `LogBackend.histogram`."""
@@ -173,8 +181,25 @@ class DayBackend:
         }
 
 
-def _newest_hits(most: int, view: View) -> list[LogHit]:
-    return [hit_of(row) for row in islice(view.newest(), most)]
+def place_of(hit: LogHit) -> str:
+    """Where a line stands in the newest-first order, as `LogQuery.before` takes it."""
+    return f"{round(hit.time * 1_000_000)}.{hit.seq}"
+
+
+def read_place(text: str) -> tuple[int, int] | None:
+    """Microseconds and row number of a place; None for no text."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(-?\d{1,18})\.(\d{1,18})", text)
+    if not found:
+        raise bad_input(f"not a place in the lines: {text[:40]}")
+    return int(found[1]), int(found[2])
+
+
+def _newest_hits(most: int, edge: tuple[int, int] | None, view: View) -> list[LogHit]:
+    # Lines of the edge's own microsecond that stand before it were on the page before.
+    rows = (row for row in view.newest() if edge is None or (row.time_us, row.seq) < edge)
+    return [hit_of(row) for row in islice(rows, most)]
 
 
 def hit_of(row: Row) -> LogHit:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mamimon.logs.catalogue import Catalogue
-from mamimon.logs.clauses import All
+from mamimon.logs.clauses import All, Ids
 from mamimon.logs.cursor import Cursor
 from mamimon.logs.ingest import LogIngest
 from mamimon.logs.listeners import Listeners
@@ -20,6 +20,7 @@ from mamimon.logs.store.day import Stored
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.tail import TailHub
+from mamimon.problems import not_found
 from mamimon.room import Task
 from mamimon.storage import Core
 from mamimon.tally import Tally
@@ -114,10 +115,13 @@ class LogRoom:
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
+        from mamimon.logs.field_routes import field_handlers
+        from mamimon.logs.line_page import line_handlers
         from mamimon.logs.pages import page_handlers
         from mamimon.logs.patterns import pages as pattern_pages
         from mamimon.logs.patterns import routes as pattern_routes
         from mamimon.logs.routes import route_handlers
+        from mamimon.logs.search_routes import search_handlers
         from mamimon.logs.wire.elasticsearch.app import elasticsearch_handlers
         from mamimon.logs.wire.gelf import gelf_handlers
         from mamimon.logs.wire.loki.app import loki_handlers
@@ -127,12 +131,26 @@ class LogRoom:
             *route_handlers(self, self._core),
             *pattern_routes.route_handlers(self, self._core),
             *pattern_pages.page_handlers(self, self._core),
+            *field_handlers(self, self._core),
             *page_handlers(self, self._core),
+            *line_handlers(self),
+            *search_handlers(self._core),
             *elasticsearch_handlers(self, self._core),
             *gelf_handlers(self, self._core),
             *loki_handlers(self, self._core),
             *otlp_handlers(self, self._core),
         ]
+
+    async def line(self, line_id: str) -> LogHit:
+        """One line by its id; raises `NOT_FOUND`."""
+        plan = Plan(clause=Ids([line_id]))
+        for day in reversed(self.days()):
+            hit, _ = await self.store.read(
+                day, plan, lambda view: next(map(hit_of, view.by_id(line_id)), None)
+            )
+            if hit is not None:
+                return hit
+        raise not_found("this line is not here, or not any more")
 
     def days(self) -> list[str]:
         """Every day (`YYYY-MM-DD`) that has lines, oldest first."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage, Stream
 
 from mamimon.http import decompress
 from mamimon.logs.dates import iso, parse_bound
+from mamimon.logs.export import csv_lines, exported, ndjson_lines
 from mamimon.logs.model import LogHistogram, LogHit, pattern_id
 from mamimon.logs.query import LogQuery
 from mamimon.logs.tail import Watcher
@@ -33,7 +31,10 @@ if TYPE_CHECKING:
 _SINCE = re.compile(r"(\d+)(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_EXPORT_ROWS = 10_000
+_EXPORT_ROWS = 100_000
+_EXPORT_PAGE = 2_000
+_MOST_EXPORTED = 1_000_000
+COLUMNS = 6
 _BEAT_S = 15.0
 _THREAD_BYTES = 64 * 1024
 
@@ -72,6 +73,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     since: str = "1h"
     start: str = ""
     end: str = ""
+    cols: str = ""
+    """Fields shown as columns of the page and of CSV, by comma."""
 
     @classmethod
     def read(cls, request: Request[Any, Any, Any]) -> Choice:
@@ -86,15 +89,19 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         """Start and end in epoch seconds."""
         return span(now, self.since, self.start, self.end)
 
-    def query(self, now: float, size: int = 100, *, ever: bool = False) -> LogQuery:
-        """As one query; `ever` leaves time out."""
+    def columns(self) -> list[str]:
+        """The chosen columns, six at most."""
+        return list(dict.fromkeys(part.strip() for part in self.cols.split(",") if part.strip()))[:COLUMNS]
+
+    def query(self, now: float, size: int = 100, *, ever: bool = False, before: str = "") -> LogQuery:
+        """As one query; `ever` leaves time out, `before` is the place an older page begins at."""
         text = self.q.strip()
         if self.level:
             levels = " OR ".join(f'"{part}"' for part in re.findall(r"[A-Za-z]+", self.level)[:8])
             text = f"({text}) AND level:({levels})" if text else f"level:({levels})"
         datasets = tuple(part for part in self.dataset.split(",") if part)
         start, end = (None, None) if ever else self.span(now)
-        return LogQuery(text=text, datasets=datasets, start=start, end=end, size=size)
+        return LogQuery(text=text, datasets=datasets, start=start, end=end, size=size, before=before)
 
 
 def _number(request: Request[Any, Any, Any], name: str, default: float, low: float, high: float) -> float:
@@ -131,12 +138,17 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
 
     @get("/api/mamimon/logs/search")
     async def search(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The newest `size` lines that match `q`, `level`, `dataset` and `since` or `start` and `end`."""
+        """The newest `size` lines that match `q`, `level`, `dataset` and `since` or `start` and `end`.
+
+        `before` takes an answer's `next` and gives the lines that follow, older ones.
+        """
         size = int(_number(request, "size", 100, 0, core.settings.logs.query_max_rows))
-        page = await room.backend.search(Choice.read(request).query(clock.now(), size))
+        before = str(request.query_params.get("before") or "")
+        page = await room.backend.search(Choice.read(request).query(clock.now(), size, before=before))
         body = {
             "hits": [shown_hit(hit) for hit in page.hits],
             "more": page.more,
+            "next": page.next,
             "partial": page.partial,
             "took_ms": round(page.took_ms, 2),
         }
@@ -159,14 +171,15 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
 
     @get("/api/mamimon/logs/export")
     async def export(request: Request[Any, Any, Any]) -> Stream:
-        """The newest 10,000 lines, as `format` `ndjson` or `csv`."""
+        """The newest `size` lines (100,000 unless told, a million at most), as `format` `ndjson` or `csv`."""
         form = str(request.query_params.get("format") or "ndjson")
         if form not in {"ndjson", "csv"}:
             raise bad_input("format must be ndjson or csv")
-        most = min(_EXPORT_ROWS, core.settings.logs.query_max_rows)
-        page = await room.backend.search(Choice.read(request).query(clock.now(), most))
+        choice = Choice.read(request)
+        size = int(_number(request, "size", _EXPORT_ROWS, 1, _MOST_EXPORTED))
+        hits = await exported(room.backend, choice.query(clock.now(), min(_EXPORT_PAGE, size)), size)
         kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
-        lines = _csv(page.hits) if form == "csv" else _ndjson(page.hits)
+        lines = csv_lines(hits, choice.columns()) if form == "csv" else ndjson_lines(hits)
         headers = {"Content-Disposition": f'attachment; filename="logs.{form}"'}
         return Stream(lines, media_type=kind, headers=headers)
 
@@ -213,21 +226,3 @@ async def _events(room: LogRoom, watcher: Watcher) -> AsyncIterator[ServerSentEv
                 lost = watcher.lost
     finally:
         room.tail.leave(watcher)
-
-
-async def _ndjson(hits: list[LogHit]) -> AsyncIterator[bytes]:
-    for hit in hits:
-        yield hit.raw + b"\n"
-
-
-async def _csv(hits: list[LogHit]) -> AsyncIterator[bytes]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(["time", "level", "dataset", "logger", "message", "document"])
-    for hit in hits:
-        # A cell that begins like a formula must not run in a spreadsheet.
-        cells = [iso(hit.time), hit.level, hit.dataset, hit.logger, hit.message, json.dumps(hit.document())]
-        writer.writerow([f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t"} else cell for cell in cells])
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()

@@ -1,77 +1,206 @@
-// Live tail of the logs page: lines come by server-sent events and are put on top, 500 at most.
+// The logs pages: what a person can do with a line that is open, and the live tail.
 (() => {
   "use strict";
-  const button = document.getElementById("live"), rows = document.getElementById("rows"), state = document.getElementById("live-state");
-  if (!button || !rows) return;
-  const most = 500;
-  let source = null, waiting = [], drawing = false;
-  button.hidden = false;
+  const rows = document.getElementById("rows");
+  if (!rows) return;
+  const words = rows.dataset, lang = document.documentElement.lang || "en";
+  const columns = (words.columns || "").split(",").filter(Boolean);
 
-  function cell(text, name) {
-    const span = document.createElement("span");
-    span.textContent = text;
-    if (name) span.className = name;
-    return span;
+  function node(tag, name, text) {
+    const made = document.createElement(tag);
+    if (name) made.className = name;
+    if (text !== undefined) made.textContent = text;
+    return made;
   }
+  const quoted = (text) => '"' + text.replace(/\\/g, "\\\\").replace(/"/g, '\\"') + '"';
+
+  // Another search from here: this page's own address with some of it changed.
+  function search(change) {
+    const page = new URL(location.href), next = new URL("/logs", location.href);
+    for (const name of ["q", "level", "dataset", "since", "start", "end", "cols"]) {
+      const value = page.pathname === "/logs" ? page.searchParams.get(name) : null;
+      if (value) next.searchParams.set(name, value);
+    }
+    change(next.searchParams);
+    return next.pathname + next.search;
+  }
+  function narrowed(name, value, without) {
+    return search((query) => {
+      const old = query.get("q"), one = (without ? "NOT " : "") + name + ":" + quoted(value);
+      query.set("q", !old ? one : /\s(OR|\|\|)\s/.test(" " + old + " ") ? "(" + old + ") AND " + one : old + " AND " + one);
+    });
+  }
+  function asColumn(name) {
+    return search((query) => query.set("cols", [...columns.filter((one) => one !== name), name].slice(-6).join(",")));
+  }
+
+  // Drawn, as not every font has signs for them.
+  const ICONS = { column: "M2 3h12v10H2zM6 3v10M10 3v10", copy: "M5 2h8v9H5zM5 5H3v9h7v-3" };
+  function icon(name) {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), path = document.createElementNS(svg.namespaceURI, "path");
+    svg.setAttribute("viewBox", "0 0 16 16");
+    path.setAttribute("d", ICONS[name]);
+    svg.append(path);
+    return svg;
+  }
+  function action(kind, label, sign, href) {
+    const made = node(href ? "a" : "button", "act");
+    made.append(ICONS[sign] ? icon(sign) : sign);
+    if (href) made.href = href; else made.type = "button";
+    made.dataset.act = kind;
+    made.title = label;
+    made.setAttribute("aria-label", label);
+    return made;
+  }
+  // Long values are looked for by their first words; a query has no room for a stack trace.
+  function dress(line) {
+    if (line.dataset.dressed) return;
+    line.dataset.dressed = "1";
+    for (const row of line.querySelectorAll(".fields tr")) {
+      const name = row.cells[0].textContent, value = row.cells[1].textContent;
+      const box = node("td", "acts"), short = value.length <= 200 && !value.includes("\n");
+      if (short && name !== "@timestamp") box.append(
+        action("for", words.filterFor + ": " + name, "+", narrowed(name, value, false)),
+        action("out", words.filterOut + ": " + name, "−", narrowed(name, value, true)));
+      box.append(action("column", words.asColumn + ": " + name, "column", asColumn(name)), action("copy", words.copyValue + ": " + name, "copy"));
+      row.append(box);
+    }
+    const bar = line.querySelector(".row-actions"), copy = node("button", "link", words.copyLine);
+    copy.type = "button";
+    copy.dataset.act = "json";
+    bar.insertBefore(copy, bar.lastElementChild);
+  }
+  rows.addEventListener("toggle", (event) => {
+    if (event.target.matches("details.line") && event.target.open) { fill(event.target); dress(event.target); }
+  }, true);
+  for (const line of rows.querySelectorAll("details.line[open]")) dress(line);
+
+  async function copied(button, text) {
+    await navigator.clipboard.writeText(text);
+    const old = [...button.childNodes];
+    button.replaceChildren("✓");
+    button.dataset.copied = "1";
+    setTimeout(() => button.replaceChildren(...old), 1200);
+  }
+  rows.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-act]");
+    if (!button) return;
+    if (button.dataset.act === "copy") copied(button, button.closest("tr").cells[1].textContent);
+    if (button.dataset.act === "json") {
+      const answer = await fetch("/api/mamimon/logs/lines/" + encodeURIComponent(button.closest("details.line").dataset.id));
+      if (answer.ok) copied(button, JSON.stringify((await answer.json()).document, null, 2));
+    }
+  });
+
+  // ---- Live tail: lines come by server-sent events and are put on top, 500 at most.
+  const most = 500, hits = new WeakMap();
   function flat(value, path, into) {
     if (value && typeof value === "object") { for (const [key, inner] of Object.entries(value)) flat(inner, Array.isArray(value) ? path : path ? path + "." + key : key, into); }
     else if (value !== null) into.push([path, String(value)]);
     return into;
   }
+  function fill(line) {
+    const hit = hits.get(line);
+    if (!hit || line.querySelector(".fields")) return;
+    const box = node("div", "fields"), bar = node("p", "row-actions"), table = node("table");
+    const link = (text, href) => { const made = node("a", "", text); made.href = href; bar.append(made, " "); };
+    link(words.context, "/logs/line/" + encodeURIComponent(hit.id));
+    const request = hit.document.request_id || hit.document.trace_id;
+    if (request) link(words.request, "/requests/" + encodeURIComponent(request));
+    if (hit.pattern) link(words.pattern, "/logs/patterns/" + hit.pattern);
+    bar.append(node("span", "faint", hit.dataset));
+    for (const [name, value] of flat(hit.document, "", [])) {
+      const row = table.insertRow(), head = node("th", "mono muted", name);
+      head.scope = "row";
+      row.append(head, node("td", "mono break", value));
+    }
+    box.append(bar, table);
+    line.append(box);
+  }
   function draw(hit) {
-    const line = document.createElement("details"), head = document.createElement("summary"), when = cell("", "faint"), at = document.createElement("time");
-    line.className = "line fresh " + hit.level;
-    head.className = "row " + hit.level;
+    const line = node("details", "line fresh " + hit.level), head = node("summary", "row " + hit.level), when = node("span", "faint"), at = node("time");
+    line.dataset.id = hit.id;
     at.dataset.t = String(Date.parse(hit.time) / 1000);
     at.dataset.form = "clock";
     when.append(at);
-    head.append(when, cell(hit.level || "–", "lv"), cell(hit.logger, "muted"), cell(hit.message));
+    head.append(when, node("span", "lv", hit.level || "–"));
+    if (columns.length) {
+      const values = flat(hit.document, "", []);
+      for (const name of columns) head.append(node("span", "muted cell", values.filter((one) => one[0] === name).map((one) => one[1]).join(", ") || "–"));
+    } else head.append(node("span", "muted cell", hit.logger));
+    head.append(node("span", "text", hit.message));
     line.append(head);
-    line.addEventListener("toggle", () => {
-      if (line.childElementCount > 1) return;
-      const box = document.createElement("div"), table = document.createElement("table"), link = document.createElement("a");
-      box.className = "fields";
-      link.href = "/logs/line/" + encodeURIComponent(hit.id);
-      link.textContent = hit.id;
-      for (const [name, value] of flat(hit.document, "", [])) {
-        const row = table.insertRow(), first = row.insertCell(), second = row.insertCell();
-        first.className = "mono muted"; second.className = "mono break";
-        first.textContent = name; second.textContent = value;
-      }
-      box.append(link, table);
-      line.append(box);
-    }, { once: true });
+    hits.set(line, hit);
     return line;
   }
+
+  const button = document.getElementById("live"), pause = document.getElementById("pause");
+  const state = document.getElementById("live-state"), rate = document.getElementById("live-rate");
+  if (!button || !state) return;
+  const number = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
+  let source = null, waiting = [], drawing = false, paused = false, unseen = 0, lost = 0, seen = [], timer = 0;
+  button.hidden = false;
+
   function flush() {
     drawing = false;
+    if (paused) return;
     const empty = rows.querySelector(".empty");
     if (empty) empty.remove();
-    const fresh = document.createDocumentFragment();
+    const fresh = document.createDocumentFragment(), top = scrollY > 0 ? document.documentElement.scrollHeight : 0;
     for (const hit of waiting.splice(0).slice(-most).reverse()) fresh.append(draw(hit));
     rows.prepend(fresh);
-    while (rows.children.length > most) rows.lastElementChild.remove();
+    const lines = rows.querySelectorAll("details.line");
+    for (let i = most; i < lines.length; i += 1) if (!lines[i].open) lines[i].remove();
     rows.dispatchEvent(new CustomEvent("mamimon:rows", { bubbles: true }));
+    if (top) scrollBy(0, document.documentElement.scrollHeight - top);  // who reads further down is not moved
+  }
+  function tell() {
+    const now = performance.now();
+    seen = seen.filter((one) => now - one[0] < 5000);
+    const second = seen.reduce((sum, one) => sum + one[1], 0) / 5;
+    const parts = [number.format(second) + " " + rate.dataset.rate];
+    if (paused && unseen) parts.push(number.format(unseen) + " " + rate.dataset.waiting);
+    if (lost) parts.push(number.format(lost) + " " + rate.dataset.lost);
+    rate.textContent = parts.join(" · ");
   }
   function stop() {
     if (source) source.close();
     source = null;
+    clearInterval(timer);
     button.setAttribute("aria-pressed", "false");
     button.textContent = button.dataset.live;
+    delete button.dataset.open;
     state.hidden = true;
+    pause.hidden = true;
+  }
+  function hold(value) {
+    paused = value;
+    pause.setAttribute("aria-pressed", String(value));
+    pause.textContent = value ? pause.dataset.resume : pause.dataset.pause;
+    if (!value) { unseen = 0; if (waiting.length) flush(); }
+    tell();
   }
   function begin() {
     source = new EventSource(button.dataset.src);
+    waiting = []; seen = []; lost = 0; unseen = 0;
     button.setAttribute("aria-pressed", "true");
-    button.textContent = button.dataset.pause;
+    button.textContent = button.dataset.stop;
+    state.hidden = false;
+    pause.hidden = false;
+    hold(false);
+    timer = setInterval(tell, 1000);
     source.addEventListener("open", () => { state.dataset.state = "live"; button.dataset.open = "1"; });
-    source.addEventListener("error", () => { state.hidden = false; state.dataset.state = "lost"; });
+    source.addEventListener("error", () => { state.dataset.state = "lost"; });
+    source.addEventListener("lost", (event) => { const n = Number(event.data); lost += n; seen.push([performance.now(), n]); });
     source.addEventListener("line", (event) => {
       waiting.push(JSON.parse(event.data));
+      seen.push([performance.now(), 1]);
       if (waiting.length > most) waiting.shift();
+      if (paused) { unseen += 1; return; }
       if (!drawing) { drawing = true; requestAnimationFrame(flush); }
     });
   }
   button.addEventListener("click", () => { if (source) stop(); else begin(); });
+  pause.addEventListener("click", () => hold(!paused));
   addEventListener("pagehide", stop);
 })();

@@ -54,7 +54,9 @@ def spark(bins: list[int]) -> str:
     """An SVG path of one bar a bin, two units apart, in a box of 22 units height."""
     top = max(bins, default=0) or 1
     return "".join(
-        f"M{2 * i + 1} {_SPARK_HEIGHT}v-{max(1.0, n / top * _SPARK_HEIGHT):.1f}" for i, n in enumerate(bins) if n
+        f"M{2 * i + 1} {_SPARK_HEIGHT}v-{max(1.0, n / top * _SPARK_HEIGHT):.1f}"
+        for i, n in enumerate(bins)
+        if n
     )
 
 

@@ -199,14 +199,17 @@ def _counted(
 
 def _compare(pattern: Pattern, row: list[int], before: int, start: float, compared: bool) -> PatternCount:
     count = sum(row)
+    new = pattern.first_seen >= start
     # Two Poisson counts differ by chance less than three deviations of their sum.
     sure = compared and abs(count - before) >= _SURE * math.sqrt(count + before)
     change = ""
+    # That a pattern is new says more than that it came more often.
+    sure = sure and not new
     if sure and count >= _TIMES * before:
         change = "up"
     elif sure and before >= _TIMES * count:
         change = "down"
     return PatternCount(
         pattern=pattern, count=count, before=before, bins=row,
-        new=pattern.first_seen >= start, change=change,
+        new=new, change=change,
     )  # fmt: skip
