@@ -72,7 +72,7 @@ def main() -> None:
         without, with_, disk = [], [], []
         for _ in range(rounds):
             without.append(asyncio.run(run(raws, None)))
-            with_.append(asyncio.run(run(raws, Miner(CollectorRegistry()))))
+            with_.append(asyncio.run(run(raws, Miner(CollectorRegistry(), SystemClock()))))
         a, b = (statistics.median(rate for rate, _ in part) for part in (without, with_))
         disk = [part[0][1] for part in (without, with_)]
         print(

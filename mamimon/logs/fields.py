@@ -6,6 +6,7 @@ ten lines and over ten million; whoever shows the answer says of how many lines 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ _OFFERED = 20
 _VALUE_ROWS = 500
 _FACET_ROWS = 2_000
 _LONGEST_VALUE = 120
+_FIELD = re.compile(r"[\w.@-]{1,200}")
 _BESIDES = ("_exists_", "dataset", "level", "pattern")
 
 
@@ -71,6 +73,8 @@ async def values(room: LogRoom, query: LogQuery, field: str, prefix: str) -> lis
             for one in known
             if one.id.startswith(wanted) or wanted in fold(one.template)
         ][:_OFFERED]
+    if not _FIELD.fullmatch(field):
+        return []
     word = "".join(c if c.isalnum() or c in "_" else "\\" + c for c in prefix)
     text = f"{field}:{word}*" if prefix else f"_exists_:{field}"
     page = await room.backend.search(msgspec.structs.replace(query, text=text, size=_VALUE_ROWS))

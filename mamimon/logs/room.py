@@ -115,11 +115,11 @@ class LogRoom:
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        from mamimon.logs.field_routes import field_handlers
         from mamimon.logs.line_page import line_handlers
         from mamimon.logs.pages import page_handlers
         from mamimon.logs.patterns import pages as pattern_pages
         from mamimon.logs.patterns import routes as pattern_routes
+        from mamimon.logs.reading_routes import reading_handlers
         from mamimon.logs.routes import route_handlers
         from mamimon.logs.search_routes import search_handlers
         from mamimon.logs.wire.elasticsearch.app import elasticsearch_handlers
@@ -131,7 +131,7 @@ class LogRoom:
             *route_handlers(self, self._core),
             *pattern_routes.route_handlers(self, self._core),
             *pattern_pages.page_handlers(self, self._core),
-            *field_handlers(self, self._core),
+            *reading_handlers(self, self._core),
             *page_handlers(self, self._core),
             *line_handlers(self),
             *search_handlers(self._core),

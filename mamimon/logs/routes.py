@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.response import ServerSentEvent, ServerSentEventMessage, Stream
+from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from mamimon.http import decompress
 from mamimon.logs.dates import iso, parse_bound
-from mamimon.logs.export import csv_lines, exported, ndjson_lines
 from mamimon.logs.model import LogHistogram, LogHit, pattern_id
 from mamimon.logs.query import LogQuery
 from mamimon.logs.tail import Watcher
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 _SINCE = re.compile(r"(\d+)(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_EXPORT_ROWS = 100_000
-_EXPORT_PAGE = 2_000
-_MOST_EXPORTED = 1_000_000
 COLUMNS = 6
 _BEAT_S = 15.0
 _THREAD_BYTES = 64 * 1024
@@ -104,7 +100,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return LogQuery(text=text, datasets=datasets, start=start, end=end, size=size, before=before)
 
 
-def _number(request: Request[Any, Any, Any], name: str, default: float, low: float, high: float) -> float:
+def number_given(
+    request: Request[Any, Any, Any], name: str, default: float, low: float, high: float
+) -> float:
+    """A number of the query string between two bounds; anything else raises `BAD_INPUT`."""
     text = str(request.query_params.get(name) or default)
     value = number_of(text)
     if value is None or not low <= value <= high:
@@ -142,7 +141,7 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
 
         `before` takes an answer's `next` and gives the lines that follow, older ones.
         """
-        size = int(_number(request, "size", 100, 0, core.settings.logs.query_max_rows))
+        size = int(number_given(request, "size", 100, 0, core.settings.logs.query_max_rows))
         before = str(request.query_params.get("before") or "")
         page = await room.backend.search(Choice.read(request).query(clock.now(), size, before=before))
         body = {
@@ -158,30 +157,16 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     async def histogram(request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Lines by level and `step` seconds, as a chart."""
         choice = Choice.read(request)
-        step = _number(request, "step", step_for(*choice.span(clock.now())), 0.001, 1e9)
+        step = number_given(request, "step", step_for(*choice.span(clock.now())), 0.001, 1e9)
         return chart_of(await room.backend.histogram(choice.query(clock.now()), step))
 
     @get("/api/mamimon/logs/facet")
     async def facet(request: Request[Any, Any, Any]) -> dict[str, Any]:
         """The `size` commonest values of `field`."""
         field = str(request.query_params.get("field") or "level")
-        size = int(_number(request, "size", 10, 1, 1000))
+        size = int(number_given(request, "size", 10, 1, 1000))
         found = await room.backend.facet(Choice.read(request).query(clock.now()), field, size)
         return {"field": field, "values": [{"value": value, "count": n} for value, n in found]}
-
-    @get("/api/mamimon/logs/export")
-    async def export(request: Request[Any, Any, Any]) -> Stream:
-        """The newest `size` lines (100,000 unless told, a million at most), as `format` `ndjson` or `csv`."""
-        form = str(request.query_params.get("format") or "ndjson")
-        if form not in {"ndjson", "csv"}:
-            raise bad_input("format must be ndjson or csv")
-        choice = Choice.read(request)
-        size = int(_number(request, "size", _EXPORT_ROWS, 1, _MOST_EXPORTED))
-        hits = await exported(room.backend, choice.query(clock.now(), min(_EXPORT_PAGE, size)), size)
-        kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
-        lines = csv_lines(hits, choice.columns()) if form == "csv" else ndjson_lines(hits)
-        headers = {"Content-Disposition": f'attachment; filename="logs.{form}"'}
-        return Stream(lines, media_type=kind, headers=headers)
 
     @post("/api/mamimon/logs", status_code=200)
     async def ingest(request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -208,7 +193,7 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         query = Choice.read(request).query(clock.now(), ever=True)
         return ServerSentEvent(_events(room, room.tail.watch(room.local.plan(query))))
 
-    return [search, histogram, facet, export, ingest, tail]
+    return [search, histogram, facet, ingest, tail]
 
 
 async def _events(room: LogRoom, watcher: Watcher) -> AsyncIterator[ServerSentEventMessage]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from mamimon.clock import ManualClock
 from mamimon.logs.model import LogRecord
 from mamimon.logs.patterns.drain import forms_of, shapes_of, words_of
 from mamimon.logs.patterns.miner import Miner
@@ -51,7 +52,7 @@ def test_values_are_cut_out_of_a_message(message: str, template: str) -> None:
 
 def test_words_that_vary_become_variables() -> None:
     """Messages that share more than half of their words are one pattern, others are not."""
-    miner = Miner(CollectorRegistry())
+    miner = Miner(CollectorRegistry(), ManualClock(0.0))
     numbers = miner.sort(
         records("user alice logged in", "user bob logged in", "cache hit", "cache miss", "user eve logged in")
     )
@@ -67,7 +68,7 @@ def test_words_that_vary_become_variables() -> None:
 def test_everything_is_bounded() -> None:
     """A flood of messages that have nothing in common ends at the bound, and what is over it is counted."""
     registry = CollectorRegistry()
-    miner = Miner(registry)
+    miner = Miner(registry, ManualClock(0.0))
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = [letters[n % 26] * (1 + n // 26 % 30) + letters[n // 780 % 26] for n in range(2_000)]
     numbers = miner.sort(records(*words))
@@ -81,7 +82,7 @@ def test_everything_is_bounded() -> None:
 
 def test_a_number_does_not_depend_on_what_came_before() -> None:
     """The same first message makes the same pattern number in another miner, in any order."""
-    one, other = Miner(CollectorRegistry()), Miner(CollectorRegistry())
+    one, other = Miner(CollectorRegistry(), ManualClock(0.0)), Miner(CollectorRegistry(), ManualClock(0.0))
     a = one.sort(records("disk is full", "job 7 took 9 s"))
     b = other.sort(records("job 12 took 3 s", "something else", "disk is full"))
     assert (a[0], a[1]) == (b[2], b[0])

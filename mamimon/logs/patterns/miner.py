@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from mamimon.clock import Clock
 from mamimon.logs.model import LogRecord, message_of, pattern_id, read_document
 from mamimon.logs.patterns.drain import Template, Tree, forms_of, number_for, shapes_of, words_of
 from mamimon.problems import too_many
+from mamimon.tally import Tally
 
 _MOST_OF_DATASET = 1_000
 _MOST = 5_000
@@ -51,7 +53,7 @@ class Pattern(msgspec.Struct, kw_only=True):
 class Miner:
     """All patterns there are. `sort` runs in the writer's thread, everything else on the event loop."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Clock, scrape_interval_s: float = 15.0) -> None:
         self._lock = threading.Lock()
         self._forms: dict[Key, int] = {}
         self._shapes: dict[Key, int] = {}
@@ -60,9 +62,9 @@ class Miner:
         self._templates: dict[int, Template] = {}
         self._patterns: dict[int, Pattern] = {}
         self._changed: set[int] = set()
-        self._new = Counter(
-            "mamimon_log_patterns_new", "Patterns seen for the first time.", ["dataset", "level"],
-            registry=registry,
+        self._new = Tally(
+            "mamimon_log_patterns_new", "Patterns seen for the first time.", ["level", "dataset"],
+            registry=registry, clock=clock, scrape_interval_s=scrape_interval_s,
         )  # fmt: skip
         self._unsorted = Counter(
             "mamimon_log_lines_unsorted", "Lines that got no pattern: too many new ones.", registry=registry
@@ -134,7 +136,7 @@ class Miner:
                 first_seen=time, last_seen=time,
             )  # fmt: skip
             self._changed.add(number)
-            self._new.labels(dataset, level or "none").inc()
+            self._new.add(level or "none", dataset)
         elif template.widen(words):
             self._patterns[template.number].template = " ".join(template.words)
             self._changed.add(template.number)

@@ -69,7 +69,7 @@ class PatternRoom:
         self._core = core
         self._days = days
         self._backend = backend
-        self.miner = Miner(core.registry)
+        self.miner = Miner(core.registry, core.clock, core.settings.metrics.scrape_interval_s)
         days.sort = self.miner.sort
         self._failed = False
 
