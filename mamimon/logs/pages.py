@@ -10,14 +10,15 @@ import msgspec
 from litestar import Request, get
 from litestar.response import Template
 
-from mamimon.logs import fields, searches
+from mamimon.logs import fields
 from mamimon.logs.catalogue import IndexInfo
 from mamimon.logs.clauses import Clause
 from mamimon.logs.highlight import spans
 from mamimon.logs.lucene import Style, parse
 from mamimon.logs.model import LogHit, pattern_id
 from mamimon.logs.routes import Choice
-from mamimon.logs.searches import owner_now
+from mamimon.logs.search_routes import owner_now
+from mamimon.logs.store import searches
 from mamimon.logs.text import leaves, shown
 from mamimon.problems import Problem
 from mamimon.storage.days import day_of

@@ -8,14 +8,21 @@ from litestar import post
 from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect
 
-from mamimon.logs import searches
-from mamimon.logs.searches import owner_now
+from mamimon.accounts.gate import current_actor
+from mamimon.accounts.model import ANYBODY
+from mamimon.logs.store import searches
 from mamimon.problems import not_found
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.storage import Core
+
+
+def owner_now() -> str:
+    """Whose searches this request sees and saves; empty is everybody's, without accounts."""
+    actor = current_actor.get()
+    return "" if actor is ANYBODY else actor.name
 
 
 def search_handlers(core: Core) -> list[ControllerRouterHandler]:

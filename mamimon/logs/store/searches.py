@@ -6,8 +6,6 @@ import sqlite3
 
 import msgspec
 
-from mamimon.accounts.gate import current_actor
-from mamimon.accounts.model import ANYBODY
 from mamimon.problems import bad_input
 
 _MOST = 200
@@ -22,12 +20,6 @@ class Search(msgspec.Struct, frozen=True):
     owner: str
     name: str
     query: str
-
-
-def owner_now() -> str:
-    """Whose searches this request sees and saves; empty is everybody's, without accounts."""
-    actor = current_actor.get()
-    return "" if actor is ANYBODY else actor.name
 
 
 def read(raw: sqlite3.Connection, owner: str) -> list[Search]:
