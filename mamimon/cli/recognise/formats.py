@@ -33,7 +33,7 @@ _IN_TEXT = re.compile(
 )
 # A word in lower case is a level only where it stands alone behind a time.
 _AFTER_TIME = re.compile(
-    r"[\[(<-]?\s*(trace|debug|info|notice|warn|warning|err|error|fatal|critical|panic)\b", re.I
+    r"[\[(<-]?\s*(trace|debug|info|notice|warn|warning|err|error|fatal|critical|panic)\b", re.I | re.A
 )
 _POSTGRES = re.compile(
     r"\[\d+\] (?:\S+ )?(DEBUG|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|STATEMENT):  "
@@ -124,7 +124,7 @@ class Reader:
         if message is None and isinstance(inner, dict):
             message = _text(_take(inner, MESSAGE_KEYS))
         time = self._known(fields, TIME_KEYS, self._time)
-        journal = "__REALTIME_TIMESTAMP" in text
+        journal = "PRIORITY" in fields
         level = self._known(fields, LEVEL_KEYS, lambda value: level_of(value, syslog=journal)) or ""
         logger = _take(fields, LOGGER_KEYS)
         for ours, theirs in (("host", "_HOSTNAME"), ("pid", "_PID")):

@@ -33,7 +33,7 @@ _ENVIRONMENTS = ("environment", "env", "deployment_environment")
 _LEVELS = ("level", "detected_level", "severity", "severity_text", "lvl", "log_level", "loglevel")
 # What Loki looks for where nothing names a level.
 _IN_TEXT = re.compile(
-    r"\b(trace|debug|info|notice|warn(?:ing)?|err(?:or)?|fatal|critical|panic)\b", re.IGNORECASE
+    r"\b(trace|debug|info|notice|warn(?:ing)?|err(?:or)?|fatal|critical|panic)\b", re.IGNORECASE | re.ASCII
 )
 _MAX_LABELS = 64
 _MAX_LABEL_BYTES = 4096
