@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mamimon.alerts import states, store
-from mamimon.alerts.evaluate import Ask, alerting, recording
+from mamimon.alerts.evaluate import Ask, Recorded, alerting, recording
 from mamimon.alerts.model import ActiveAlert, Alert, Labels, Rule, RuleGroup, fingerprint
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ EARLY_GAP_S = 2.0
 EARLY_SHARE = 0.05
 
 
-Append = Callable[[str, float, Sequence[tuple[Labels, float]]], Awaitable[None]]
+Append = Callable[[str, float, Sequence[Recorded]], Awaitable[None]]
 Deliver = Callable[[Sequence[Alert]], Awaitable[None]]
 
 
@@ -68,7 +68,7 @@ class Engine:
         self._skew = self._clock.now() - self._clock.monotonic()
         self._hold(HOLD_S)
         self.groups = groups
-        self._wrote = {g.key for g in groups if any(g.rule_key(rule) in loaded for rule in g.rules)}
+        self._wrote = _sources(groups)
 
     def _hold(self, seconds: float) -> None:
         self._hold_until = self._clock.now() + seconds
@@ -85,6 +85,8 @@ class Engine:
                         rule.evaluated_at, rule.took_s = other.evaluated_at, other.took_s
         self.groups = groups
         await self.retire()
+        for source in sorted(self._wrote - _sources(groups)):
+            await self._write_series(source, self._clock.now(), [])
         self._changed.set()
 
     async def retire(self) -> None:
@@ -200,7 +202,6 @@ class Engine:
         changed: list[tuple[str, ActiveAlert]] = []
         gone: list[tuple[str, str]] = []
         told: list[Alert] = []
-        samples: list[tuple[Labels, float]] = []
         for rule in group.rules:
             if early and not rule.alerting:
                 continue
@@ -213,7 +214,9 @@ class Engine:
                     gone.extend((key, one) for one in ended)
                     told.extend(self._told(rule, new))
                 else:
-                    samples.extend(await recording(group, rule, ask))
+                    # Rules further down may read what this one recorded.
+                    made = await recording(group, rule, ask)
+                    await self._write_series(_source(group, rule), at, made)
                 rule.health, rule.error = "ok", ""
             except Exception as error:
                 rule.health, rule.error = "err", str(error)[:500] or type(error).__name__
@@ -224,7 +227,7 @@ class Engine:
         if early:
             return
         group.evaluated_at, group.took_s = now, self._clock.monotonic() - began
-        await self._write_series(group, now, samples)
+        await self._write_series(f"rules:{group.key}", at, self._alert_series(group))
 
     async def _alerting(
         self, group: RuleGroup, rule: Rule, ask: Ask, now: float
@@ -267,18 +270,21 @@ class Engine:
             source=expr,
         )
 
-    async def _write_series(self, group: RuleGroup, now: float, recorded: list[tuple[Labels, float]]) -> None:
-        """ALERTS, ALERTS_FOR_STATE and recordings: the group's whole state, so what is absent has ended."""
-        samples = list(recorded)
+    def _alert_series(self, group: RuleGroup) -> list[Recorded]:
+        """ALERTS and ALERTS_FOR_STATE of a group's alerts."""
+        out: list[Recorded] = []
         for rule in group.rules:
             for one in self.states.get(group.rule_key(rule), {}).values():
-                if one.state == "inactive":
-                    continue
-                samples.append(({**one.labels, "__name__": "ALERTS", "alertstate": one.state}, 1.0))
-                samples.append(({**one.labels, "__name__": "ALERTS_FOR_STATE"}, one.active_at))
-        if samples or group.key in self._wrote:
-            await self._append(f"rules:{group.key}", now, samples)
-        self._wrote.add(group.key) if samples else self._wrote.discard(group.key)
+                if one.state != "inactive":
+                    out.append(({**one.labels, "__name__": "ALERTS", "alertstate": one.state}, 1.0))
+                    out.append(({**one.labels, "__name__": "ALERTS_FOR_STATE"}, one.active_at))
+        return out
+
+    async def _write_series(self, source: str, at: float, samples: Sequence[Recorded]) -> None:
+        """The whole state of a source, so what is absent has ended."""
+        if samples or source in self._wrote:
+            await self._append(source, at, samples)
+        self._wrote.add(source) if samples else self._wrote.discard(source)
 
     def firing(self) -> list[tuple[Rule, RuleGroup, ActiveAlert]]:
         """Every pending or firing alert with its rule."""
@@ -289,6 +295,16 @@ class Engine:
             for one in self.states.get(group.rule_key(rule), {}).values()
             if one.state != "inactive"
         ]
+
+
+def _source(group: RuleGroup, rule: Rule) -> str:
+    """The name under which a recording rule's series are kept."""
+    return f"rules:{group.key};{group.rule_key(rule)}"
+
+
+def _sources(groups: Sequence[RuleGroup]) -> set[str]:
+    own = {f"rules:{group.key}" for group in groups}
+    return own | {_source(group, rule) for group in groups for rule in group.rules if not rule.alerting}
 
 
 def _fixed(one: ActiveAlert | None) -> tuple[object, ...]:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from mamimon.alerts.model import Labels, Rule, RuleGroup, fingerprint
 from mamimon.alerts.states import Found
 from mamimon.alerts.templates import Sample, TemplateError, expand
+from mamimon.metrics.histogram import Histogram
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import QueryResult
 
 MAX_ALERTS = 10_000
+Recorded = tuple[Labels, float | Histogram]
+"""Labels and value of a series that a rule makes."""
 Ask = Callable[[str], "Awaitable[QueryResult]"]
 
 
@@ -62,10 +65,10 @@ async def alerting(
     return found
 
 
-async def recording(group: RuleGroup, rule: Rule, ask: Ask) -> list[tuple[Labels, float]]:
+async def recording(group: RuleGroup, rule: Rule, ask: Ask) -> list[Recorded]:
     """The series that a recording rule makes."""
-    out: dict[str, tuple[Labels, float]] = {}
-    for labels, value in vector(await ask(rule.expr)):
+    out: dict[str, Recorded] = {}
+    for labels, value in points(await ask(rule.expr)):
         named = {**labels, **group.labels, **rule.labels, "__name__": rule.name}
         final = {k: v for k, v in named.items() if v}
         key = fingerprint(final)
@@ -75,3 +78,15 @@ async def recording(group: RuleGroup, rule: Rule, ask: Ask) -> list[tuple[Labels
     if group.limit and len(out) > group.limit:
         raise ValueError(f"exceeded limit of {group.limit} with {len(out)} series")
     return list(out.values())
+
+
+def points(result: QueryResult) -> list[Recorded]:
+    """As `vector`, native histograms included."""
+    out: list[Recorded] = list(vector(result))
+    if result.histograms is None:
+        return out
+    found = [one for one, there in zip(result.histograms[:, -1], result.present[:, -1], strict=True) if there]
+    return [
+        (labels, value if histogram is None else histogram)
+        for (labels, value), histogram in zip(out, found, strict=True)
+    ]

@@ -46,6 +46,7 @@ class AlertRoom:
             lambda: self._metrics.backend,
             metrics.append,
             self._rule_files,
+            self._group_defaults,
             self._external_labels,
             _check,
         )
@@ -53,6 +54,13 @@ class AlertRoom:
     def _rule_files(self) -> Sequence[Path]:
         config = self._metrics.config
         return config.rule_files if config is not None else []
+
+    def _group_defaults(self) -> tuple[float, float]:
+        """Seconds between evaluations and of query offset for groups that name none."""
+        config = self._metrics.config
+        if config is None:
+            return self._core.settings.metrics.evaluation_interval_s, 0.0
+        return config.evaluation_interval_s, config.rule_query_offset_s
 
     def _external_labels(self) -> Labels:
         config = self._metrics.config

@@ -48,8 +48,8 @@ def expand_globs(patterns: Iterable[str], base: Path) -> list[Path]:
     return list(found)
 
 
-def load_files(paths: Sequence[Path], interval_s: float, check: Check) -> Loaded:
-    """Read every file; `interval_s` is the interval of groups that name none."""
+def load_files(paths: Sequence[Path], interval_s: float, check: Check, query_offset_s: float = 0.0) -> Loaded:
+    """Read every file; `interval_s` and `query_offset_s` are those of groups that name none."""
     all_of_them = Loaded()
     for path in paths:
         name = "builtin" if path == BUILTIN else str(path)
@@ -62,15 +62,15 @@ def load_files(paths: Sequence[Path], interval_s: float, check: Check) -> Loaded
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             all_of_them.errors.append(FileError(name, 1, f"cannot be read: {reason}"))
             continue
-        one = load_text(text, name, interval_s, check)
+        one = load_text(text, name, interval_s, check, query_offset_s)
         all_of_them.groups.extend(one.groups)
         all_of_them.errors.extend(one.errors)
     return all_of_them
 
 
-def load_text(text: str, file: str, interval_s: float, check: Check) -> Loaded:
+def load_text(text: str, file: str, interval_s: float, check: Check, query_offset_s: float = 0.0) -> Loaded:
     """Read one file's text."""
-    reader = _Reader(file, interval_s, check)
+    reader = _Reader(file, interval_s, check, query_offset_s)
     try:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -94,8 +94,9 @@ class _Bad(Exception):  # noqa: N818 - caught where the part of the file ends
 class _Reader:
     """Walks one file's nodes, so that every complaint has a line."""
 
-    def __init__(self, file: str, interval_s: float, check: Check) -> None:
+    def __init__(self, file: str, interval_s: float, check: Check, query_offset_s: float) -> None:
         self._file = file
+        self._query_offset_s = query_offset_s
         self._interval_s = interval_s
         self._check = check
         self.groups: list[RuleGroup] = []
@@ -139,7 +140,9 @@ class _Reader:
             rules=rules,
             interval_s=_seconds(fields.get("interval")) or self._interval_s,
             limit=int(_scalar(fields["limit"]) or 0) if "limit" in fields else 0,
-            query_offset_s=_seconds(fields.get("query_offset")),
+            query_offset_s=_seconds(fields["query_offset"])
+            if "query_offset" in fields
+            else self._query_offset_s,
             labels=_strings(fields.get("labels")),
         )
 

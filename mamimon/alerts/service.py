@@ -40,6 +40,7 @@ class Alerting:
         backend: Callable[[], SeriesBackend],
         append: Append,
         rule_files: Callable[[], Sequence[Path]],
+        group_defaults: Callable[[], tuple[float, float]],
         external_labels: Callable[[], Labels],
         check: rules.Check,
     ) -> None:
@@ -47,6 +48,7 @@ class Alerting:
         self.settings = core.settings.alerts
         self.backend = backend
         self._rule_files = rule_files
+        self._group_defaults = group_defaults
         self._check = check
         self._wake = asyncio.Event()
         self.routing = builtin(self.settings)
@@ -84,7 +86,8 @@ class Alerting:
     def _load_rules(self) -> rules.Loaded:
         paths = self._paths()
         self._stamps = _stamps([*paths, *self._config_paths()])
-        return rules.load_files(paths, self.core.settings.metrics.evaluation_interval_s, self._check)
+        interval_s, query_offset_s = self._group_defaults()
+        return rules.load_files(paths, interval_s, self._check, query_offset_s)
 
     def _config_paths(self) -> list[Path]:
         path = self.settings.alertmanager_config

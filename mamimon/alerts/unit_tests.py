@@ -1,8 +1,7 @@
 """Unit tests of rules, as `promtool test rules` reads them, run through our own engine.
 
 Input series live in memory; every group is evaluated at each step from the test's start, alerts
-and recordings become series, and what is expected is compared at its `eval_time`. Native
-histograms are not stored by mamimon, so a test that needs them fails and says so.
+and recordings become series, and what is expected is compared at its `eval_time`.
 """
 
 from __future__ import annotations
@@ -19,14 +18,16 @@ import msgspec
 import yaml
 
 from mamimon.alerts import rules, states
-from mamimon.alerts.evaluate import alerting, recording, vector
+from mamimon.alerts.evaluate import Recorded, alerting, points, recording
 from mamimon.alerts.model import ActiveAlert, Labels, RuleGroup, duration, fingerprint
-from mamimon.metrics.model import STALE_NAN, Block, Matcher, QueryResult, Selection
+from mamimon.metrics.histogram import Histogram, changed, compact
+from mamimon.metrics.model import ABSENT_NAN, STALE_NAN, Block, Matcher, QueryResult, Selection
 from mamimon.problems import Problem, bad_input
 
 _TIMES = re.compile(
     r"^(?P<first>[^x]+?)(?:(?P<sign>[+-])(?P<step>[0-9.eE]+(?:[+-][0-9]+)?|[iI]nf))?x(?P<n>\d+)$"
 )
+_WORD = re.compile(r"(?:\{\{[^}]*\}\}|[^\s{])+|\{")
 MAX_SAMPLES = 5_000_000
 
 
@@ -42,17 +43,23 @@ class Memory:
     """Series in memory, as the engine reads them."""
 
     def __init__(self) -> None:
-        self._series: dict[str, tuple[Labels, list[int], list[float]]] = {}
+        self._series: dict[str, tuple[Labels, list[int], list[float | Histogram]]] = {}
         self._live: dict[str, set[str]] = {}
 
-    def add(self, labels: Labels, at_ms: int, value: float) -> None:
+    def add(self, labels: Labels, at_ms: int, value: float | Histogram) -> None:
         """Append one sample; an older or equal instant replaces nothing."""
         _, times, values = self._series.setdefault(fingerprint(labels), (labels, [], []))
         if not times or at_ms > times[-1]:
+            if isinstance(value, Histogram):
+                from mamimon.metrics.store.histograms import known_reset
+
+                before = values[-1] if values else None
+                hint = known_reset(value, before if isinstance(before, Histogram) else None)
+                value = changed(value, hint=hint)
             times.append(at_ms)
             values.append(value)
 
-    def state(self, source: str, at_ms: int, samples: Sequence[tuple[Labels, float]]) -> None:
+    def state(self, source: str, at_ms: int, samples: Sequence[Recorded]) -> None:
         """The whole state of a source: a series that is no longer in it is marked stale."""
         now = {fingerprint(labels) for labels, _ in samples}
         for key in self._live.get(source, set()) - now:
@@ -77,7 +84,13 @@ class Memory:
             keep = (stamps >= start_ms) & (stamps <= end_ms)
             if keep.any():
                 row = np.array([len(labels)], dtype=np.int64)
-                blocks.append(Block(stamps[keep], row, np.array(values, dtype=np.float64)[keep][None, :]))
+                floats = [ABSENT_NAN if isinstance(one, Histogram) else one for one in values]
+                block = Block(stamps[keep], row, np.array(floats, dtype=np.float64)[keep][None, :])
+                if any(isinstance(one, Histogram) for one in values):
+                    native = np.full((1, len(values)), None, dtype=object)
+                    native[0, :] = [one if isinstance(one, Histogram) else None for one in values]
+                    block.histograms = native[:, keep]
+                blocks.append(block)
                 labels.append(own)
         return Selection(labels, blocks)
 
@@ -171,7 +184,7 @@ class _Test:
         async def ask(expr: str) -> QueryResult:
             return await self._memory.ask(expr, at_ms)
 
-        samples: list[tuple[Labels, float]] = []
+        samples: list[Recorded] = []
         for rule in group.rules:
             if not rule.alerting:
                 made = await recording(group, rule, ask)
@@ -216,28 +229,64 @@ class _Test:
     async def _expr(self, when: int, test: dict[str, Any]) -> None:
         expr = str(test.get("expr"))
         result = await self._memory.ask(expr, self._start_ms + when)
-        have = sorted((sorted(labels.items()), value) for labels, value in vector(result))
-        want = []
+        have = sorted(((sorted(labels.items()), value) for labels, value in points(result)), key=_by_labels)
+        want: list[tuple[list[tuple[str, str]], float | Histogram]] = []
+        hinted = False
         for one in test.get("exp_samples") or []:
-            if one.get("histogram"):
-                raise bad_input(f"{expr}: native histograms are not stored by mamimon")
             labels = _series(str(one["labels"])) if one.get("labels") else {}
-            want.append((sorted(labels.items()), float(one.get("value", 0))))
-        want.sort()
+            value: float | Histogram = float(one.get("value", 0))
+            if one.get("histogram"):
+                value, hinted = _histogram(str(one["histogram"]))
+            want.append((sorted(labels.items()), value))
+        want.sort(key=_by_labels)
+        tolerance = 1e-6 if self._fuzzy else 1e-9
         same = len(have) == len(want) and all(
-            a[0] == b[0] and _equal(a[1], b[1], 1e-6 if self._fuzzy else 1e-9)
-            for a, b in zip(have, want, strict=True)
+            a[0] == b[0] and _same(a[1], b[1], tolerance, hinted) for a, b in zip(have, want, strict=True)
         )
         if not same:
             self._failures.append(f"{expr} at {when / 1000:g}s: expected {_show(want)}, got {_show(have)}")
 
 
-def expand_values(text: str) -> list[float | None]:
-    """`1 2 _ stale 0+1x5` as samples; `_` is no sample. Raises `Problem(BAD_INPUT)`."""
-    if "{{" in text:
-        raise bad_input("native histograms are not stored by mamimon")
-    out: list[float | None] = []
-    for word in text.split():
+def _by_labels(one: tuple[list[tuple[str, str]], float | Histogram]) -> list[tuple[str, str]]:
+    return one[0]
+
+
+def _histogram(text: str) -> tuple[Histogram, bool]:
+    from mamimon.metrics.promql.histogram_text import histogram_of
+
+    try:
+        return histogram_of(text.strip())
+    except ValueError as error:
+        raise bad_input(str(error)) from None
+
+
+def _same(a: float | Histogram, b: float | Histogram, tolerance: float, hinted: bool) -> bool:
+    if not isinstance(a, Histogram) or not isinstance(b, Histogram):
+        return isinstance(a, float) and isinstance(b, float) and _equal(a, b, tolerance)
+    a, b = compact(a), compact(b)
+    if (a.schema, a.custom, a.positive.keys(), a.negative.keys()) != (
+        b.schema, b.custom, b.positive.keys(), b.negative.keys(),
+    ):  # fmt: skip
+        return False
+    numbers = [(a.count, b.count), (a.sum, b.sum), (a.zero_count, b.zero_count)]
+    numbers += [(a.zero_threshold, b.zero_threshold)]
+    numbers += [(a.positive[index], b.positive[index]) for index in a.positive]
+    numbers += [(a.negative[index], b.negative[index]) for index in a.negative]
+    return all(_equal(x, y, tolerance) for x, y in numbers) and (not hinted or a.hint == b.hint)
+
+
+def expand_values(text: str) -> list[float | Histogram | None]:
+    """`1 2 _ stale 0+1x5 {{count:1}}` as samples; `_` is no sample. Raises `Problem(BAD_INPUT)`."""
+    out: list[float | Histogram | None] = []
+    for word in _WORD.findall(text):
+        if word.startswith("{{"):
+            from mamimon.metrics.promql.histogram_text import histograms_of
+
+            try:
+                out.extend(one for one, _ in histograms_of(word, MAX_SAMPLES // 100))
+            except ValueError as error:
+                raise bad_input(str(error)) from None
+            continue
         found = _TIMES.match(word)
         if found is None:
             out.append(None if word == "_" else _number(word))

@@ -26,7 +26,12 @@ class Answers:
         self.now: dict[str, list[tuple[dict[str, str], float]]] = {}
         self.error: Exception | None = None
         self.asked = 0
-        self.appended: list[tuple[dict[str, str], float]] = []
+        self._sources: dict[str, list[tuple[dict[str, str], float]]] = {}
+
+    @property
+    def appended(self) -> list[tuple[dict[str, str], float]]:
+        """The newest state of every source."""
+        return [sample for samples in self._sources.values() for sample in samples]
 
     async def instant(self, expr: str, at: float | None = None, *, timeout_s: float | None = None) -> Any:
         self.asked += 1
@@ -42,8 +47,8 @@ class Answers:
             present=np.ones((len(found), 1), dtype=np.bool_),
         )
 
-    async def append(self, _: str, __: float, samples: Sequence[tuple[dict[str, str], float]]) -> None:
-        self.appended = list(samples)
+    async def append(self, source: str, _: float, samples: Sequence[tuple[dict[str, str], float]]) -> None:
+        self._sources[source] = list(samples)
 
 
 RULES = """

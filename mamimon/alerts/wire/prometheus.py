@@ -2,100 +2,162 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import hashlib
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from litestar import Router, get
-from litestar.params import QueryParameter
+from litestar import Request, Response, Router, get
 
-from mamimon.alerts.matchers import all_match, parse
+from mamimon.alerts.matchers import Matcher, all_match, make
 from mamimon.alerts.model import ActiveAlert, Rule, RuleGroup
 from mamimon.alerts.wording import rfc3339
-from mamimon.problems import Problem
+from mamimon.metrics.routes.answer import Parameters, failure, parameters, quoted, selector, success
+from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.alerts.service import Alerting
 
-Kind = Literal["alert", "record"]
-Many = list[str] | None
-
 
 def prometheus_handlers(service: Alerting) -> list[ControllerRouterHandler]:
     """The three endpoints."""
 
-    @get("/api/v1/rules", sync_to_thread=False)
-    def rules(
-        kind: Annotated[Kind | None, QueryParameter(name="type")] = None,
-        rule_name: Annotated[Many, QueryParameter(name="rule_name[]")] = None,
-        rule_group: Annotated[Many, QueryParameter(name="rule_group[]")] = None,
-        file: Annotated[Many, QueryParameter(name="file[]")] = None,
-        match: Annotated[Many, QueryParameter(name="match[]")] = None,
-        exclude_alerts: Annotated[bool, QueryParameter(name="exclude_alerts")] = False,
-    ) -> dict[str, Any]:
-        """Rule groups with health and active alerts."""
-        matchers = [parse(one) for one in match or []]
-        groups = []
-        for group in service.engine.groups:
-            if (rule_group and group.name not in rule_group) or (file and group.file not in file):
+    @get("/api/v1/rules")
+    async def rules(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Rule groups with health and active alerts, page by page if `group_limit` is given."""
+        wanted = _Wanted(await parameters(request))
+        groups: list[dict[str, Any]] = []
+        following = ""
+        for group in wanted.from_token(service.engine.groups):
+            shown = [_rule(service, group, rule, wanted.bare) for rule in wanted.rules(group)]
+            if not shown:
                 continue
-            shown = [
-                _rule(service, group, rule, exclude_alerts)
-                for rule in group.rules
-                if (kind is None or rule.alerting == (kind == "alert"))
-                and (not rule_name or rule.name in rule_name)
-                and (not matchers or any(all_match(one, rule.labels) for one in matchers))
-            ]
-            if shown or not (kind or rule_name or matchers):
-                groups.append(
-                    {
-                        "name": group.name,
-                        "file": group.file,
-                        "rules": shown,
-                        "interval": group.interval_s,
-                        "limit": group.limit,
-                        "evaluationTime": group.took_s,
-                        "lastEvaluation": rfc3339(group.evaluated_at or None),
-                    }
-                )
-        return {"status": "success", "data": {"groups": groups}}
+            if wanted.limit and len(groups) == wanted.limit:
+                following = _token(group)
+                break
+            groups.append(_group(group, shown))
+        more = {"groupNextToken": following} if following else {}
+        return success({"groups": groups, **more})
 
     @get("/api/v1/alerts", sync_to_thread=False)
-    def alerts() -> dict[str, Any]:
+    def alerts() -> Response[bytes]:
         """Pending and firing alerts of our rules."""
         found = [_alert(one) for _, _, one in service.engine.firing()]
-        return {"status": "success", "data": {"alerts": found}}
+        return success({"alerts": found})
 
     @get("/api/v1/alertmanagers", sync_to_thread=False)
-    def alertmanagers() -> dict[str, Any]:
+    def alertmanagers() -> Response[bytes]:
         """Ourselves."""
         url = f"{service.core.base_url}/alertmanager/api/v2/alerts"
-        return {
-            "status": "success",
-            "data": {"activeAlertmanagers": [{"url": url}], "droppedAlertmanagers": []},
-        }
+        return success({"activeAlertmanagers": [{"url": url}], "droppedAlertmanagers": []})
 
     return [
         Router(
             "/",
             route_handlers=[rules, alerts, alertmanagers],
-            exception_handlers={Problem: _problem},
+            exception_handlers={Problem: failure},
             tags=["prometheus"],
         )
     ]
 
 
-def _problem(_: Any, error: Problem) -> Any:
-    from litestar import Response
+class _Wanted:
+    """The filters of a request for rules."""
 
-    body = {"status": "error", "errorType": "bad_data", "error": error.detail}
-    return Response(body, status_code=error.status)
+    def __init__(self, given: Parameters) -> None:
+        self.kind = given.get("type").lower()
+        if self.kind not in ("", "alert", "record"):
+            raise bad_input(f'invalid parameter "type": not supported value {quoted(self.kind)}')
+        self.names = given.all("rule_name[]")
+        self.groups = given.all("rule_group[]")
+        self.files = given.all("file[]")
+        self.matchers: list[list[Matcher]] = [
+            [make(one.name, one.op, one.value) for one in selector(text)] for text in given.all("match[]")
+        ]
+        try:
+            self.bare = given.flag("exclude_alerts")
+        except Problem as problem:
+            reason = problem.detail.partition(": ")[2]
+            raise bad_input(
+                f'invalid parameter "exclude_alerts": error converting exclude_alerts: {reason}'
+            ) from None
+        self.limit = _limit(given.get("group_limit"))
+        self._token = given.get("group_next_token")
+        if self._token and not self.limit:
+            reason = "group_limit needs to be present in order to paginate over the groups"
+            raise bad_input(f'invalid parameter "group_next_token": {reason}')
+
+    def from_token(self, groups: Sequence[RuleGroup]) -> list[RuleGroup]:
+        """The groups that fit, from the one that the token names on."""
+        start = 0
+        if self._token:
+            tokens = [_token(group) for group in groups]
+            if self._token not in tokens:
+                reason = f"invalid group_next_token '{self._token[:100]}'. were rule groups changed?"
+                raise bad_input(f'invalid parameter "group_next_token": {reason}')
+            start = tokens.index(self._token)
+        return [
+            group
+            for group in groups[start:]
+            if (not self.groups or group.name in self.groups) and (not self.files or group.file in self.files)
+        ]
+
+    def rules(self, group: RuleGroup) -> list[Rule]:
+        """The rules of a group that fit."""
+        return [
+            rule
+            for rule in group.rules
+            if (not self.kind or rule.alerting == (self.kind == "alert"))
+            and (not self.names or rule.name in self.names)
+            and (not self.matchers or any(all_match(one, rule.labels) for one in self.matchers))
+        ]
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        limit = int(text)
+    except ValueError:
+        reason = f"group_limit needs to be a valid number: strconv.ParseInt: parsing {quoted(text)}"
+        raise bad_input(f'invalid parameter "group_limit": {reason}: invalid syntax') from None
+    if limit <= 0:
+        raise bad_input('invalid parameter "group_limit": group_limit needs to be greater than 0')
+    return limit
+
+
+def _token(group: RuleGroup) -> str:
+    return hashlib.sha256(group.key.encode()).hexdigest()
+
+
+def _group(group: RuleGroup, rules: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "file": group.file,
+        "rules": rules,
+        "interval": group.interval_s,
+        "limit": group.limit,
+        "evaluationTime": group.took_s,
+        "lastEvaluation": rfc3339(group.evaluated_at or None),
+    }
+
+
+@lru_cache(maxsize=4096)
+def _query(expr: str) -> str:
+    """An expression as Prometheus prints it."""
+    from mamimon.metrics.promql import parse, render
+
+    return render(parse(expr))
 
 
 def _rule(service: Alerting, group: RuleGroup, rule: Rule, without_alerts: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "name": rule.name,
-        "query": rule.expr,
+        "query": _query(rule.expr),
         "labels": rule.labels,
         "health": rule.health,
         "evaluationTime": rule.took_s,
@@ -116,16 +178,32 @@ def _rule(service: Alerting, group: RuleGroup, rule: Rule, without_alerts: bool)
             "duration": rule.for_s,
             "keepFiringFor": rule.keep_firing_for_s,
             "annotations": rule.annotations,
-            "alerts": [] if without_alerts else [_alert(one) for one in active],
         }
+        if not without_alerts:
+            body["alerts"] = [_alert(one) for one in active]
     return body
 
 
 def _alert(one: ActiveAlert) -> dict[str, Any]:
-    return {
+    body = {
         "labels": one.labels,
         "annotations": one.annotations,
         "state": one.state,
         "activeAt": rfc3339(one.active_at),
-        "value": f"{one.value:e}" if one.value else "0e+00",
+        "value": _exponential(one.value),
     }
+    if one.keep_since:
+        body["keepFiringSince"] = rfc3339(one.keep_since)
+    return body
+
+
+def _exponential(value: float) -> str:
+    """The shortest digits with an exponent of at least two, as Go's `%e` of -1 digits."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    shown = "".join(map(str, digits))
+    power = exponent + len(shown) - 1 if value else 0
+    point = f".{shown[1:]}" if len(shown) > 1 else ""
+    return f"{'-' if sign else ''}{shown[0]}{point}e{power:+03d}"

@@ -23,8 +23,15 @@ from mamimon.metrics.scrape.read_job import (
 )
 from mamimon.metrics.scrape.yaml_file import Node, YamlFile
 
-_GLOBAL = {"scrape_interval", "scrape_timeout", "evaluation_interval", "external_labels", "body_size_limit"}
-_GLOBAL_UNSUPPORTED = {"query_log_file", "scrape_failure_log_file", "rule_query_offset"}
+_GLOBAL = {
+    "scrape_interval",
+    "scrape_timeout",
+    "evaluation_interval",
+    "external_labels",
+    "body_size_limit",
+    "rule_query_offset",
+}
+_GLOBAL_UNSUPPORTED = {"query_log_file", "scrape_failure_log_file"}
 _TOP = {"global", "scrape_configs", "scrape_config_files", "rule_files", "alerting", "storage"}
 _TOP_UNSUPPORTED = {"remote_write", "remote_read", "tracing", "otlp"}
 # Tunes Go's garbage collector.
@@ -40,6 +47,7 @@ class PrometheusConfig(msgspec.Struct, frozen=True, kw_only=True):
     scrape_timeout_s: float
     evaluation_interval_s: float
     external_labels: dict[str, str] = {}
+    rule_query_offset_s: float = 0.0
     rule_files: list[Path] = []
     alertmanagers: list[str] = []
     jobs: list[Job] = []
@@ -90,6 +98,7 @@ class _Reading:
                 self.settings.evaluation_interval_s
             ),
             external_labels=shared.get("external_labels").texts(),
+            rule_query_offset_s=shared.get("rule_query_offset").duration(0.0, or_zero=True),
             rule_files=self._rule_files(root.get("rule_files")),
             alertmanagers=self._alertmanagers(root.get("alerting")),
             jobs=self._jobs(root, defaults),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import STALE_NAN, Labels
-from mamimon.metrics.promql.histogram_sums import added, subtracted
+from mamimon.metrics.promql.histogram_text import histograms_of
 from mamimon.metrics.promql.lexer import Lexer
 from mamimon.metrics.promql.text import duration_ms, unquote
 
@@ -207,7 +207,7 @@ def points(text: str) -> list[Point]:
     out: list[Point] = []
     for part in re.findall(r"(?:\{\{.*?\}\}|[^\s{])+", text):
         if part.startswith("{{"):
-            out.extend(_histograms(part))
+            out.extend(HistogramPoint(*one) for one in histograms_of(part, 10_000))
         elif part == "stale":
             out.append(STALE_NAN)
         elif part.startswith("_"):
@@ -237,49 +237,6 @@ def _value(text: str) -> float | None:
         return sign * duration_ms(text.lstrip("+-")) / 1000 if re.search(r"[a-z]", text) else None
     except ValueError:
         return None
-
-
-def histogram(text: str) -> HistogramPoint:
-    """`{{schema:0 sum:3 count:2 buckets:[1 1]}}`."""
-    fields = dict(re.findall(r"(\w+):(\[[^\]]*\]|\S+)", text[2:-2]))
-
-    def numbers(name: str) -> list[float]:
-        return [float(number) for number in fields.get(name, "[]")[1:-1].split()]
-
-    def side(name: str, offset: str) -> dict[int, float]:
-        return dict(enumerate(numbers(name), int(fields.get(offset, 0))))
-
-    return HistogramPoint(
-        Histogram(
-            schema=int(fields.get("schema", 0)),
-            sum=float(fields.get("sum", 0)),
-            count=float(fields.get("count", 0)),
-            zero_count=float(fields.get("z_bucket", 0)),
-            zero_threshold=float(fields.get("z_bucket_w", 0)),
-            custom=tuple(numbers("custom_values")),
-            positive=side("buckets", "offset"),
-            negative=side("n_buckets", "n_offset"),
-            hint=fields.get("counter_reset_hint", "unknown"),  # type: ignore[arg-type]
-        ),
-        "counter_reset_hint" in fields,
-    )
-
-
-def _histograms(part: str) -> list[Point]:
-    found = re.match(r"(\{\{.*?\}\})(?:([+-])(\{\{.*?\}\}))?(?:x([0-9]+))?$", part)
-    assert found, part
-    first = histogram(found[1])
-    if found[4] is None:
-        return [first]
-    out: list[Point] = [first]
-    step = histogram(found[3]) if found[3] else None
-    current = first.histogram
-    for _ in range(int(found[4])):
-        if step is not None:
-            combine = added if found[2] == "+" else subtracted
-            current = combine(current, step.histogram).histogram
-        out.append(HistogramPoint(current, (step or first).hint_set))
-    return out
 
 
 def is_stale(value: float) -> bool:
