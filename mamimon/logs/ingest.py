@@ -25,6 +25,7 @@ from mamimon.logs.mask import mask
 from mamimon.logs.model import LEVELS, LogRecord, level_number, normal_level
 from mamimon.logs.store.day import Stored
 from mamimon.logs.store.days import LogDays
+from mamimon.logs.store.labels import label_of
 from mamimon.problems import Problem, too_many, unavailable
 from mamimon.storage.days import day_of
 
@@ -48,6 +49,8 @@ class _Head(msgspec.Struct):
     severity_text: Any = msgspec.field(name="severityText", default=None)
     log: Any = None
     message: Any = None
+    logger: Any = None
+    service: Any = None
 
 
 _read_head = msgspec.json.Decoder(_Head).decode
@@ -128,15 +131,18 @@ class LogIngest:
         now = self._clock.now()
         seconds = self._time(head, now)
         message = head.message if isinstance(head.message, str) else None
+        label: tuple[str | None, ...] | None = label_of(head.level, head.logger, head.service)
         if self._settings.mask:
             masked = mask(raw)
             if masked is not raw:
-                raw, message = masked, None
+                # What was masked may be what the line is counted by.
+                raw, message, label = masked, None, None
         return LogRecord(
             time=seconds,
             level=LEVELS[_level(head)],
             raw=raw,
             message=message,
+            label=label,
             dataset=dataset,
             plain=plain,
             id=id,

@@ -42,6 +42,8 @@ class LogRecord(msgspec.Struct, kw_only=True):
     id: str = ""
     create: bool = False
     """A document of this id must not be there yet."""
+    label: tuple[str | None, ...] | None = None
+    """What `store.labels` counts the line by; None: to be read from `raw`."""
 
 
 class LogHit(msgspec.Struct, kw_only=True):

@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -16,7 +16,7 @@ import msgspec
 
 from mamimon.clock import Clock
 from mamimon.config import LogSettings
-from mamimon.logs.clauses import All, Row
+from mamimon.logs.clauses import Row
 from mamimon.logs.lucene import Style, parse
 from mamimon.logs.model import (
     LEVELS,
@@ -28,6 +28,7 @@ from mamimon.logs.model import (
 )
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
+from mamimon.logs.store.summary import EVER_US, Grain, label_field, tallies
 from mamimon.logs.text import shown
 from mamimon.problems import bad_input
 from mamimon.storage.days import day_of, day_start
@@ -35,7 +36,6 @@ from mamimon.storage.days import day_of, day_start
 T = TypeVar("T")
 _MOST_STEPS = 5_000
 _FACET_VALUES = 20_000
-_EVER_US = 60_000_000 * 10**10
 
 
 class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,12 +165,7 @@ class DayBackend:
         plan = self.plan(query)
         totals: dict[str, Counter[str]] = {field: Counter() for field in fields}
         for day in self.days_within(plan):
-            if list(fields) == ["level"]:
-                steps, _ = await self.days.read(day, plan, lambda view: count_steps(view, _EVER_US))
-                for (_, level), n in (steps or {}).items():
-                    totals["level"][LEVELS[level]] += n
-                continue
-            found, _ = await self.days.read(day, plan, lambda view: _count_values(view.any_order(), fields))
+            found, _ = await self.days.read(day, plan, lambda view: _count_values(view, fields))
             for field, counts in (found or {}).items():
                 totals[field].update(counts)
         return {
@@ -220,40 +215,23 @@ def hit_of(row: Row) -> LogHit:
 
 
 def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
-    """Matching rows by (step number, level); from the roll-ups and heads where the clause asks no more."""
+    """Matching rows by (step number, level); from the roll-ups where the clause asks no more."""
     counts: Counter[tuple[int, int]] = Counter()
-    if not isinstance(view.plan.clause, All):
-        for row in view.any_order():
-            counts[row.time_us // step_us, row.level] += 1
-        return counts
-    low, high = view.plan.window()
-    if step_us % 60_000_000 == 0:
-        # Whole minutes come from the roll-ups, the ragged ends from the heads.
-        first, last = -(-low // 60_000_000), (high + 1) // 60_000_000
-        for minute, level, n in view.minutes(first, last):
-            counts[minute * 60_000_000 // step_us, level] += n
-        ends = [(low, first * 60_000_000 - 1), (last * 60_000_000, high)] if first <= last else [(low, high)]
-    else:
-        ends = [(low, high)]
-    for from_us, to_us in ends:
-        if from_us > to_us:
-            continue
-        part = View(
-            view.raw, view.file, msgspec.structs.replace(view.plan, low_us=from_us, high_us=to_us + 1)
-        )
-        for block, positions in part.heads():
-            counts.update((block.times[i] // step_us, block.levels[i]) for i in positions)
-        view.timed_out |= part.timed_out
+    for row in tallies(view, Grain(0 if step_us >= EVER_US else step_us)) or view.any_order():
+        counts[row.time_us // step_us, row.level] += row.weight
     return counts
 
 
-def _count_values(rows: Iterable[Row], fields: Sequence[str]) -> dict[str, Counter[str]]:
+def _count_values(view: View, fields: Sequence[str]) -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
-    for row in rows:
+    known = [label_field(field) for field in fields]
+    grain = Grain(fields=frozenset().union(*(one for one in known if one)))
+    rows = None if None in known else tallies(view, grain)
+    for row in rows or view.any_order():
         for field in fields:
             counter = counts[field]
             for value in [LEVELS[row.level]] if field == "level" else row.values(field):
                 text = shown(value)
                 if text in counter or len(counter) < _FACET_VALUES:
-                    counter[text] += 1
+                    counter[text] += row.weight
     return counts

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from mamimon.logs.clauses.needles import Needle, weight
+from mamimon.logs.clauses.needles import Needle, Sure, SureAll, weight
 from mamimon.logs.clauses.patterns import glob, join
 from mamimon.logs.model import LEVELS, pattern_id, read_document
 from mamimon.logs.text import leaves, lookup, shown
@@ -40,6 +40,8 @@ class Row:
     """One stored line while it is being looked at; the document is decoded when first asked for."""
 
     __slots__ = ("_document", "_id", "dataset", "level", "pattern", "raw", "seq", "source", "time_us")
+    weight = 1
+    """How many lines the row stands for; more than one only in a `Tally`."""
 
     def __init__(
         self, seq: int, time_us: int, level: int, dataset: int, raw: bytes, source: Source, pattern: int = 0
@@ -128,6 +130,10 @@ class Clause(Protocol):
         """Needles of which each matching line holds at least one, or None."""
         ...
 
+    def sure(self) -> Sure | None:
+        """What tells at a needle's place, within `bounds`, that the line matches; or None."""
+        ...
+
     def bounds(self) -> tuple[int, int]:
         """Microseconds between which every match is, both included."""
         ...
@@ -146,6 +152,10 @@ class Plain:
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
+        return None
+
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
         return None
 
     def bounds(self) -> tuple[int, int]:
@@ -196,6 +206,18 @@ class And:
         known = [found for found in (c.needles() for c in self.clauses) if found is not None]
         return min(known, key=lambda one: (len(one), -min(map(weight, one), default=0))) if known else None
 
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
+        # A clause that is nothing but bounds is kept to by whoever reads the line.
+        parts: list[Sure] = []
+        for clause in self.clauses:
+            if not getattr(clause, "only_bounds", False):
+                part = clause.sure()
+                if part is None:
+                    return None
+                parts.append(part)
+        return SureAll(parts) if len(parts) > 1 else parts[0] if parts else None
+
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""
         pairs = [c.bounds() for c in self.clauses]
@@ -242,6 +264,10 @@ class Or:
                 return None
             known += part
         return tuple(dict.fromkeys(known))
+
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
+        return None
 
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""

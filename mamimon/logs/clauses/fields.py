@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
-from mamimon.logs.clauses.needles import Needle, glob_needle, needle_of
+from mamimon.logs.clauses.needles import Needle, Sure, SureLevel, glob_needle, needle_of, sure_of
 from mamimon.logs.clauses.patterns import edits, plain_number, word_index
 from mamimon.logs.model import level_number, pattern_number
 from mamimon.logs.text import fold, leaves, shown, tokens
@@ -89,6 +89,15 @@ class Words(Plain):
             found = needle_of(self.words)
         return None if found is None else (found,)
 
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
+        if self.level:
+            return SureLevel(self.level)
+        if self.slop or self.prefix or self.field in _OWN or "*" in self.field.strip("*"):
+            return None
+        number = "" if self.number is None else self.text
+        return sure_of(self.field.removesuffix(".keyword"), self.words, number)
+
     def levels(self) -> int:
         """See `Clause.levels`."""
         # Bit 0: lines whose level we do not know may still call it so.
@@ -130,6 +139,10 @@ class Exact(Plain):
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
         return None if self.field in {"level", *_OWN} else self._words.needles()
+
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
+        return self._words.sure() if self._one and not self.only_whole and self.field != "level" else None
 
     def levels(self) -> int:
         """See `Clause.levels`."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
+
+import msgspec
 
 from mamimon.logs.text import fold
 
@@ -22,7 +24,129 @@ _RUN = re.compile(r"[a-z0-9_]+")
 # A piece of these alone may be how a number is shown (1e-05, inf, nan), not how the line spells it.
 _NUMERIC = frozenset("0123456789einfa_")
 
+_SAID = frozenset({"true", "false", "null"})
+
 Needle = tuple[bytes, ...]
+
+
+class Line(msgspec.Struct):
+    """Where a line stands in a block's body, whose bytes are also given lowered."""
+
+    body: bytes
+    lowered: bytes
+    start: int
+    end: int
+    level: int
+
+
+class Sure(Protocol):
+    """Tells of some lines that they match, without decoding them; others may match all the same."""
+
+    def holds(self, line: Line) -> bool:
+        """Whether the line surely matches."""
+        ...
+
+
+class SureLevel:
+    """The line's stored level is the wanted one."""
+
+    def __init__(self, level: int) -> None:
+        self._level = level
+
+    def holds(self, line: Line) -> bool:
+        """See `Sure.holds`."""
+        return line.level == self._level
+
+
+class SureAll:
+    """Every part is sure."""
+
+    def __init__(self, parts: Sequence[Sure]) -> None:
+        self._parts = parts
+
+    def holds(self, line: Line) -> bool:
+        """See `Sure.holds`."""
+        return all(part.holds(line) for part in self._parts)
+
+
+class SureWords:
+    """A phrase stands in a value of the line.
+
+    A word that begins with a letter stands in a string, since it is no number; where no backslash comes
+    before the string's end, the next quotation mark is that end, and behind a key comes a colon.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._first = words[0].encode()
+        self._here = re.compile(_phrase(words) + rb"(?![ \t]*:)")
+
+    def holds(self, line: Line) -> bool:
+        """See `Sure.holds`."""
+        lowered, at = line.lowered, line.start
+        while (at := lowered.find(self._first, at, line.end)) >= 0:
+            if lowered[at - 1] not in _WORD_BYTES and self._here.match(lowered, at, line.end):
+                return True
+            at += 1
+        return False
+
+
+class SureField:
+    """A field of the line, which is one flat object, has the phrase or the number."""
+
+    def __init__(self, field: str, words: Sequence[str], number: str) -> None:
+        self._key = f'"{field}"'.encode()
+        lead = re.escape(self._key.lower()) + rb"[ \t]*:[ \t]*"
+        before = rb'"(?:[^"\\\n]*[^0-9a-z_"\\\n\x80-\xff])?'
+        text = re.escape(number.encode()) + rb"[ \t]*[,}]" if number else before + _phrase(words)
+        self._pattern = re.compile(lead + text)
+
+    def holds(self, line: Line) -> bool:
+        """See `Sure.holds`."""
+        return (
+            line.lowered.count(b"{", line.start, line.end) == 1
+            and line.body.find(self._key, line.start, line.end) >= 0
+            and self._pattern.search(line.lowered, line.start, line.end) is not None
+        )
+
+
+_WORD_BYTES = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz_") | frozenset(range(0x80, 0x100))
+
+
+def _phrase(words: Sequence[str]) -> bytes:
+    text = rb'[^0-9a-z_"\\\n\x80-\xff]+'.join(word.encode() for word in words)
+    return text + rb'(?![0-9a-z_\x80-\xff])[^"\\\n]*"'
+
+
+def sure_of(field: str, words: Sequence[str], number: str) -> Sure | None:
+    """What is sure about a phrase, or about a number as JSON writes it; None where nothing is."""
+    if not words or not all(word.isascii() for word in words):
+        return None
+    plain = all(word[0].isalpha() and word not in _SAID for word in words)
+    if field not in {"", "*"}:
+        return SureField(field, words, number)
+    return SureWords(words) if plain and not number else None
+
+
+@lru_cache(256)
+def sieve(needles: tuple[Needle, ...], *, odd: bool) -> Any:
+    """A google-re2 pattern that finds any of the needles in a body as it is; re2 lets other threads run."""
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    spelled = _spelled if odd else re.escape
+    return re2.compile(
+        b"(?i)" + b"|".join(_BETWEEN.join(spelled(word) for word in needle) for needle in needles), options
+    )
+
+
+def may_hold(needles: tuple[Needle, ...], body: bytes) -> bool:
+    """Whether a body may hold one of the needles."""
+    if not needles:
+        return False
+    odd = any(byte in body for byte in _ODD)
+    return sieve(needles, odd=odd).search(body) is not None
 
 
 def needle_of(words: Sequence[str]) -> Needle | None:

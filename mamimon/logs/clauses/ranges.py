@@ -16,6 +16,7 @@ class Range(Plain):
         self.field = field.removesuffix(".keyword")
         self.low = low
         self.high = high
+        self.only_bounds = self.field == "@timestamp"
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""

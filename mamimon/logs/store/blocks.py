@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from operator import itemgetter
@@ -16,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from mamimon.logs.clauses.needles import Needle, places
+from mamimon.logs.clauses.needles import Line as Place
+from mamimon.logs.clauses.needles import Needle, Sure, places
 
 _LEVEL = 3
 _LARGEST_BODY = 1 << 30
@@ -34,18 +36,18 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Block:
-    """A block read back; `body` is decompressed when first asked for."""
+    """A block read back; `body` is decompressed when first asked for, unless it is handed in."""
 
     __slots__ = (
-        "_body", "_packed", "datasets", "first_seq", "lengths", "levels", "patterns", "starts", "times"
+        "_body", "_packed", "_starts", "datasets", "first_seq", "lengths", "levels", "patterns", "times",
     )  # fmt: skip
 
-    def __init__(self, first_seq: int, head: bytes, packed: bytes | None) -> None:
+    def __init__(self, first_seq: int, head: bytes, packed: bytes | None, body: bytes | None = None) -> None:
         self.first_seq = first_seq
         self.times, self.levels, self.datasets, self.lengths, self.patterns = _read_head(head)
-        self.starts: list[int] = []
+        self._starts: list[int] | None = None
         self._packed = packed
-        self._body: bytes | None = None
+        self._body = body
 
     def __len__(self) -> int:
         return len(self.times)
@@ -55,17 +57,22 @@ class Block:
         """The JSON lines, joined by newlines."""
         if self._body is None:
             assert self._packed is not None
-            self._body = _decompressor().decompress(self._packed, max_output_size=_LARGEST_BODY)
+            self._body = decompress(self._packed)
             self._packed = None
-            # Each line is followed by one newline, so a line starts one after the sum of those before.
-            self.starts = [0, *accumulate(length + 1 for length in self.lengths)][:-1]
         return self._body
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each line begins in the body."""
+        if self._starts is None:
+            # Each line is followed by one newline, so a line starts one after the sum of those before.
+            self._starts = [0, *accumulate(length + 1 for length in self.lengths)][:-1]
+        return self._starts
 
     def raw(self, position: int) -> bytes:
         """One JSON line."""
-        body = self.body
         start = self.starts[position]
-        return body[start : start + self.lengths[position]]
+        return self.body[start : start + self.lengths[position]]
 
 
 def pack(lines: Sequence[Line]) -> tuple[bytes, bytes]:
@@ -105,24 +112,37 @@ def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
     return list(map(itemgetter(1), keyed))
 
 
-def holding(block: Block, needles: Sequence[Needle]) -> list[int]:
-    """Positions of lines that hold at least one of the needles."""
-    from bisect import bisect_right
-
+def holding(block: Block, needles: Sequence[Needle], sure: Sure | None) -> tuple[list[int], set[int]]:
+    """Positions of lines that hold at least one of the needles, and of those that surely match."""
     lowered = block.body.lower()
     starts, lengths = block.starts, block.lengths
+    held: dict[int, None] = {}
+    certain: set[int] = set()
+    position = 0
 
     def line_end(at: int) -> int:
-        position = bisect_right(starts, at) - 1
         return starts[position] + lengths[position]
 
-    return sorted(
-        {bisect_right(starts, at) - 1 for needle in needles for at in places(needle, lowered, line_end)}
-    )
+    for needle in needles:
+        for at in places(needle, lowered, line_end):
+            position = bisect_right(starts, at) - 1
+            held[position] = None
+            if sure is not None and len(lowered) == len(block.body):
+                level = block.levels[position]
+                line = Place(block.body, lowered, starts[position], line_end(at), level)
+                if sure.holds(line):
+                    certain.add(position)
+    return (list(held) if len(needles) == 1 else sorted(held)), certain
+
+
+def decompress(packed: bytes) -> bytes:
+    """A head's or a body's bytes; lets other threads run meanwhile."""
+    found: bytes = _decompressor().decompress(packed, max_output_size=_LARGEST_BODY)
+    return found
 
 
 def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int], array[int]]:
-    head = _decompressor().decompress(packed, max_output_size=_LARGEST_BODY)
+    head = decompress(packed)
     rows = int.from_bytes(head[:4], "little")
     at = 4
     deltas = array("q")

@@ -16,7 +16,9 @@ from pathlib import Path
 import msgspec
 
 from mamimon.logs.model import LogRecord, index_of, level_number, pattern_id
+from mamimon.logs.store import labels
 from mamimon.logs.store.blocks import Line, join, pack, unpack
+from mamimon.logs.store.labels import SLOT_US, Label
 from mamimon.logs.text import TOKENIZER, indexed_text
 from mamimon.storage import Database
 
@@ -37,13 +39,16 @@ CREATE TABLE pattern_minute (minute INTEGER, dataset INTEGER, pattern INTEGER, n
   PRIMARY KEY (minute, dataset, pattern)) WITHOUT ROWID;
 CREATE TABLE pattern_hour (hour INTEGER, dataset INTEGER, pattern INTEGER, n INTEGER NOT NULL,
   PRIMARY KEY (hour, dataset, pattern)) WITHOUT ROWID;
+CREATE TABLE label (id INTEGER PRIMARY KEY, document BLOB NOT NULL);
+CREATE TABLE labelled (slot INTEGER, dataset INTEGER, level INTEGER, label INTEGER, n INTEGER NOT NULL,
+  PRIMARY KEY (slot, dataset, level, label)) WITHOUT ROWID;
 CREATE TABLE named (dataset INTEGER, id TEXT, seq INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (dataset, id)) WITHOUT ROWID;
 CREATE INDEX named_seq ON named (seq);
 CREATE TABLE dead (seq INTEGER PRIMARY KEY);
 CREATE VIRTUAL TABLE text USING fts5(body, content='', detail=none, columnsize=0, tokenize='{TOKENIZER}');
 """
-_ROLLUPS = ("rollup", "pattern_minute", "pattern_hour")
+_ROLLUPS = ("rollup", "pattern_minute", "pattern_hour", "labelled")
 _OTHER_BIT = 62
 Sorter = Callable[[Sequence[LogRecord]], Sequence[int]]
 """Gives each record of a batch the number of its pattern; called once a batch in the writer's thread."""
@@ -83,6 +88,7 @@ class DayFile:
         self._block_rows = block_rows
         self._sort = sort
         self._tail: list[Line] = []
+        self._labels: dict[Label, int] = {}
 
     @classmethod
     async def open(cls, path: Path, block_rows: int, readers: int, sort: Sorter | None = None) -> DayFile:
@@ -111,6 +117,7 @@ class DayFile:
             self._tail += lines
             self.next_seq = first + len(lines)
         self.dead = frozenset(seq for (seq,) in raw.execute("SELECT seq FROM dead"))
+        self._labels = labels.load(raw)
 
     def _know(self, dataset: Dataset) -> None:
         self.datasets[dataset.id] = dataset
@@ -128,6 +135,7 @@ class DayFile:
             self._know(dataset)
         self.next_seq = change.next_seq
         self._tail = change.tail
+        self._labels |= change.labels
         if change.dead:
             self.dead |= frozenset(change.dead)
         self.dirty = True
@@ -136,6 +144,7 @@ class DayFile:
     def _append(self, raw: sqlite3.Connection, records: Sequence[LogRecord]) -> _Change:
         change = _Change(next_seq=self.next_seq)
         lines: list[Line] = []
+        kept: list[LogRecord] = []
         stored = change.stored
         patterns = self._sort(records) if self._sort is not None else [0] * len(records)
         numbers = dict(self._numbers)
@@ -156,8 +165,10 @@ class DayFile:
                     continue
             time_us, level = round(record.time * 1e6), level_number(record.level)
             lines.append(Line(time_us, level, number, record.raw, pattern))
+            kept.append(record)
             change.next_seq = seq + 1
         self._put(raw, lines, change)
+        _count(raw, lines, self._labels_of(raw, kept, change))
         if change.dead:
             self._bury(raw, change.dead)
         return change
@@ -194,7 +205,14 @@ class DayFile:
         if new:
             head, data = pack(new)
             raw.execute("INSERT INTO tail VALUES (?, ?, ?)", (new_first, head, data))
-        _count(raw, lines)
+
+    def _labels_of(self, raw: sqlite3.Connection, records: Sequence[LogRecord], change: _Change) -> list[int]:
+        known, new = self._labels, change.labels
+        numbers: list[int] = []
+        for record in records:
+            label = labels.read_label(record.raw) if record.label is None else record.label
+            numbers.append(known.get(label) or labels.number_of(raw, label, known, new))
+        return numbers
 
     async def add_dataset(self, name: str, plain: bool) -> None:
         """Make an empty dataset, where there is none of the name."""
@@ -239,6 +257,11 @@ class DayFile:
                     f"UPDATE pattern_{unit} SET n = n - 1 WHERE {unit}=? AND dataset=? AND pattern=?",  # noqa: S608 - fixed texts
                     (at, line.dataset, line.pattern),
                 )
+            label = self._labels.get(labels.read_label(line.raw), labels.OTHER)
+            raw.execute(
+                "UPDATE labelled SET n = n - 1 WHERE slot=? AND dataset=? AND level=? AND label=?",
+                (line.time_us // SLOT_US, line.dataset, line.level, label),
+            )
 
     async def delete_datasets(self, wanted: Callable[[Dataset], bool]) -> int:
         """Delete whole datasets of the day; their rows vanish at once. Returns how many datasets."""
@@ -272,6 +295,7 @@ class _Change(msgspec.Struct):
     datasets: list[Dataset] = []
     stored: list[Stored] = []
     dead: list[int] = []
+    labels: dict[Label, int] = {}
 
 
 def _create(raw: sqlite3.Connection) -> None:
@@ -309,19 +333,24 @@ def _insert_block(raw: sqlite3.Connection, first_seq: int, lines: Sequence[Line]
     raw.execute("INSERT INTO text (rowid, body) VALUES (?, ?)", (number, text + marks))
 
 
-def _count(raw: sqlite3.Connection, lines: Sequence[Line]) -> None:
-    """Add lines to the roll-ups."""
-    tables: dict[str, Counter[tuple[int, int, int]]] = {name: Counter() for name in _ROLLUPS}
+def _count(raw: sqlite3.Connection, lines: Sequence[Line], numbers: Sequence[int]) -> None:
+    """Add lines, of which the numbers of their labels are given, to the roll-ups."""
+    tables: dict[str, Counter[tuple[int, ...]]] = {name: Counter() for name in _ROLLUPS}
     counted = Counter(
-        [(line.time_us // 60_000_000, line.dataset, line.level, line.pattern) for line in lines]
+        [
+            (line.time_us // 60_000_000, line.dataset, line.level, line.pattern, label)
+            for line, label in zip(lines, numbers, strict=True)
+        ]
     )
-    for (minute, dataset, level, pattern), n in counted.items():
+    for (minute, dataset, level, pattern, label), n in counted.items():
         tables["rollup"][minute, dataset, level] += n
         tables["pattern_minute"][minute, dataset, pattern] += n
         tables["pattern_hour"][minute // 60, dataset, pattern] += n
+        tables["labelled"][minute * 60_000_000 // SLOT_US, dataset, level, label] += n
     for name, counts in tables.items():
+        marks = "?, ?, ?, ?, ?" if name == "labelled" else "?, ?, ?, ?"
         raw.executemany(
-            f"INSERT INTO {name} VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",  # noqa: S608 - fixed texts
+            f"INSERT INTO {name} VALUES ({marks}) ON CONFLICT DO UPDATE SET n = n + excluded.n",  # noqa: S608 - fixed texts
             [(*key, n) for key, n in counts.items()],
         )
 

@@ -7,15 +7,23 @@ block meanwhile is neither missed nor seen twice.
 from __future__ import annotations
 
 import heapq
+import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 
 import msgspec
 
 from mamimon.logs.clauses import ALL_LEVELS, All, Clause, Row
+from mamimon.logs.clauses.needles import may_hold
 from mamimon.logs.store.blocks import Block, holding, newest_first
 from mamimon.logs.store.day import DayFile, dataset_bit
+
+# Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
+_FIRST_BYTES, _MOST_BYTES, _BATCHES = 1 << 10, 1 << 18, 3
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -51,6 +59,11 @@ class View:
             and (plan.datasets is None or plan.datasets(one.name, one.plain, file.index_name(one.id)))
         }
         self._all_wanted = len(self.wanted) == len(file.datasets)
+        self._low, self._high = plan.window()
+        self._levels = plan.clause.levels()
+        self._needles = plan.clause.needles()
+        self._sure = plan.clause.sure()
+        self._everything = isinstance(plan.clause, All)
         self._named = raw.execute("SELECT 1 FROM named LIMIT 1").fetchone() is not None
 
     def id_of(self, seq: int) -> str:
@@ -72,13 +85,11 @@ class View:
     def newest(self) -> Iterator[Row]:
         """Matching rows, newest first (of equal times the later arrived)."""
         heap: list[tuple[int, int, Row]] = []
-        for limit, block in self._blocks(descending=True):
+        for limit, block, positions in self._blocks(descending=True):
             while heap and -heap[0][0] > limit:
                 yield heapq.heappop(heap)[2]
-            positions = self._positions(block)
-            if positions:
-                positions = newest_first(block, positions)
-            for row in self._rows(block, positions):
+            held, sure = self._held(block, positions)
+            for row in self._rows(block, newest_first(block, held), sure):
                 # The block's own newest rows may go out at once where nothing waits before them.
                 heapq.heappush(heap, (-row.time_us, -row.seq, row))
         while heap:
@@ -86,8 +97,18 @@ class View:
 
     def any_order(self) -> Iterator[Row]:
         """Matching rows in the order they are stored in."""
-        for _, block in self._blocks(descending=False):
-            yield from self._rows(block, self._positions(block))
+        for _, block, positions in self._blocks(descending=False):
+            yield from self._rows(block, *self._held(block, positions))
+
+    def count(self, most: int | None) -> int:
+        """How many rows match; counting may stop above `most`."""
+        found = 0
+        for _, block, positions in self._blocks(descending=True):
+            held, sure = self._held(block, positions)
+            found += len(held) if self._everything else sum(1 for _ in self._rows(block, held, sure))
+            if most is not None and found > most:
+                break
+        return found
 
     def by_id(self, identity: str) -> Iterator[Row]:
         """The rows of a document id: one, or one a dataset where several were given the same."""
@@ -98,14 +119,6 @@ class View:
             seqs.append(int(number))
         for seq in seqs:
             yield from (row for row in self.after(seq - 1, 1) if row.seq == seq and row.id == identity)
-
-    def minutes(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
-        """Minute, level and count of the roll-ups from minute `first` up to but without `last`."""
-        for minute, dataset, level, n in self.raw.execute(
-            "SELECT minute, dataset, level, n FROM rollup WHERE minute >= ? AND minute < ?", (first, last)
-        ):
-            if dataset in self.wanted:
-                yield minute, level, n
 
     def patterns(
         self, unit: str, before: int, first: int, last: int, width: int
@@ -124,8 +137,8 @@ class View:
 
     def heads(self) -> Iterator[tuple[Block, Sequence[int]]]:
         """Blocks and the positions of rows in time, level and dataset; for clauses that ask no more."""
-        for _, block in self._blocks(descending=False, bodies=False):
-            yield block, self._plain_positions(block)
+        for _, block, positions in self._blocks(descending=False, bodies=False):
+            yield block, positions
 
     def after(self, seq: int, limit: int) -> Iterator[Row]:
         """Rows that were stored after `seq`, in that order."""
@@ -137,24 +150,27 @@ class View:
         count = 0
         for first, head, data in self.raw.execute(sql, (seq,)):
             block = Block(first, head, data)
-            for row in self._rows(block, [i for i in self._plain_positions(block) if first + i > seq]):
+            for row in self._rows(block, [i for i in self._plain_positions(block) if first + i > seq], set()):
                 yield row
                 count += 1
                 if count >= limit:
                     return
 
-    def _blocks(self, *, descending: bool, bodies: bool = True) -> Iterator[tuple[int, Block]]:
-        """Candidate blocks with the newest time in them; the tail comes first and counts as newest."""
-        low, high = self.plan.window()
-        if low > high or not self.wanted:
+    def _blocks(self, *, descending: bool, bodies: bool = True) -> Iterator[tuple[int, Block, Sequence[int]]]:
+        """Candidate blocks: the newest time, and rows that are right but for what their bodies say.
+
+        The tail comes first and counts as newest.
+        """
+        if self._low > self._high or not self.wanted:
             return
         for first, head, data in self.raw.execute(
             "SELECT first_seq, head, data FROM tail ORDER BY first_seq"
         ):
-            yield 1 << 62, Block(first, head, data)
+            block = Block(first, head, data)
+            yield 1 << 62, block, self._plain_positions(block)
         words = self.plan.clause.index()
         where = "max_us >= ? AND min_us <= ? AND levels & ?"
-        values: list[object] = [low, high, self.plan.clause.levels()]
+        values: list[object] = [self._low, self._high, self._levels]
         if not self._all_wanted:
             bits = 0
             for number in self.wanted:
@@ -169,43 +185,84 @@ class View:
             f"SELECT id, first_seq, max_us FROM block WHERE {where} ORDER BY {order}",  # noqa: S608 - fixed texts
             values,
         ).fetchall()
-        columns = "head, data" if bodies else "head, NULL"
+        if bodies:
+            yield from self._opened(found)
+            return
         for number, first, max_us in found:
-            if time.monotonic() > self.plan.deadline:
-                self.timed_out = True
+            if self._late():
                 return
-            head, data = self.raw.execute(f"SELECT {columns} FROM body WHERE id=?", (number,)).fetchone()  # noqa: S608 - fixed texts
-            yield max_us, Block(first, head, data)
+            (head,) = self.raw.execute("SELECT head FROM body WHERE id=?", (number,)).fetchone()
+            block = Block(first, head, None)
+            yield max_us, block, self._plain_positions(block)
+
+    def _late(self) -> bool:
+        self.timed_out |= time.monotonic() > self.plan.deadline
+        return self.timed_out
+
+    def _opened(self, found: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, Block, Sequence[int]]]:
+        """Blocks with a needle in them, opened by several threads some way ahead of the reader."""
+        waiting: deque[Future[list[tuple[int, Block, Sequence[int]]]]] = deque()
+        at, share = 0, _FIRST_BYTES
+        try:
+            while at < len(found) or waiting:
+                # Who needs only the newest lines takes them from the first block or two.
+                while at < len(found) and len(waiting) < (1 if share == _FIRST_BYTES else _BATCHES):
+                    if self._late():
+                        return
+                    batch: list[tuple[int, int, bytes, bytes]] = []
+                    size = 0
+                    while at < len(found) and size < share:
+                        number, first, max_us = found[at]
+                        at += 1
+                        head, data = self.raw.execute(
+                            "SELECT head, data FROM body WHERE id=?", (number,)
+                        ).fetchone()
+                        batch.append((max_us, first, head, data))
+                        size += len(data)
+                    waiting.append(_pool().submit(self._open, batch))
+                    share = min(4 * share, _MOST_BYTES)
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _open(self, batch: Sequence[tuple[int, int, bytes, bytes]]) -> list[tuple[int, Block, Sequence[int]]]:
+        opened: list[tuple[int, Block, Sequence[int]]] = []
+        for max_us, first, head, data in batch:
+            block = Block(first, head, data)
+            positions = self._plain_positions(block)
+            if positions and (self._needles is None or may_hold(self._needles, block.body)):
+                opened.append((max_us, block, positions))
+        return opened
 
     def _plain_positions(self, block: Block) -> Sequence[int]:
-        low, high = self.plan.window()
+        low, high = self._low, self._high
         positions: Sequence[int] = range(len(block))
         times = block.times
         if min(times) < low or max(times) > high:
             positions = [i for i in positions if low <= times[i] <= high]
-        mask = self.plan.clause.levels()
-        if mask != ALL_LEVELS:
-            positions = [i for i in positions if mask >> block.levels[i] & 1]
+        if self._levels != ALL_LEVELS:
+            right = block.levels.translate(_bits(self._levels))
+            positions = [i for i in positions if right[i]] if 1 in right else ()
         if not self._all_wanted:
             positions = [i for i in positions if block.datasets[i] in self.wanted]
         if self.file.dead:
             positions = [i for i in positions if block.first_seq + i not in self.file.dead]
         return positions
 
-    def _positions(self, block: Block) -> Sequence[int]:
-        positions = self._plain_positions(block)
-        needles = self.plan.clause.needles()
-        if needles is not None and positions:
-            held = holding(block, needles)
-            if len(positions) == len(block):
-                return held
-            allowed = set(positions)
-            return [i for i in held if i in allowed]
-        return positions
+    def _held(self, block: Block, positions: Sequence[int]) -> tuple[Sequence[int], set[int]]:
+        """Rows that may match, and those among them that surely do."""
+        if self._needles is None or 8 * len(positions) < len(block):
+            return positions, set()
+        held, sure = holding(block, self._needles, self._sure)
+        if len(positions) == len(block):
+            return held, sure
+        allowed = set(positions)
+        return [i for i in held if i in allowed], sure
 
-    def _rows(self, block: Block, positions: Sequence[int]) -> Iterator[Row]:
+    def _rows(self, block: Block, positions: Sequence[int], sure: set[int]) -> Iterator[Row]:
         match = self.plan.clause.match
-        everything = isinstance(self.plan.clause, All)
+        everything = self._everything
         for i in positions:
             row = Row(
                 block.first_seq + i,
@@ -216,5 +273,16 @@ class View:
                 self,
                 block.patterns[i],
             )
-            if everything or match(row):
+            if everything or i in sure or match(row):
                 yield row
+
+
+@cache
+def _bits(mask: int) -> bytes:
+    """A table for `bytes.translate` that makes 1 of the levels in a mask and 0 of others."""
+    return bytes(number < 64 and mask >> number & 1 for number in range(256))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="log-scan")

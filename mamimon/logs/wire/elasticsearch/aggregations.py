@@ -12,6 +12,7 @@ from typing import Any
 
 from mamimon.logs import dates
 from mamimon.logs.clauses import Clause, Row
+from mamimon.logs.store.summary import Grain
 from mamimon.logs.text import number_of
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
@@ -45,6 +46,10 @@ class Agg:
         """The answer."""
         raise NotImplementedError
 
+    def grain(self) -> Grain | None:
+        """How fine the rows must be, if rows that stand for many lines will do; None if not."""
+        return None
+
     def values(self, row: Row) -> list[Any]:
         """The field's values, or the stand-in for none."""
         found = row.values(self.field)
@@ -64,13 +69,24 @@ class Bucket:
 
     def add(self, subs: dict[str, Agg], row: Row) -> None:
         """Count one row."""
-        self.count += 1
+        self.count += row.weight
         for name, sub in subs.items():
             sub.add(self.states[name], row)
 
     def write(self, subs: dict[str, Agg]) -> dict[str, Any]:
         """Count and inner answers."""
         return {"doc_count": self.count, **write(subs, self.states)}
+
+
+def grain_of(aggs: dict[str, Agg]) -> Grain | None:
+    """The grain that serves all of the aggregations."""
+    found = Grain()
+    for agg in aggs.values():
+        one, inner = agg.grain(), grain_of(agg.subs)
+        if one is None or inner is None:
+            return None
+        found = found & one & inner
+    return found
 
 
 def write(aggs: dict[str, Agg], states: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mamimon.logs import dates
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
 from mamimon.logs.regexes import lucene_regex
+from mamimon.logs.store.summary import Grain, label_field
 from mamimon.logs.text import shown
 from mamimon.logs.wire.elasticsearch import pipelines
 from mamimon.logs.wire.elasticsearch.aggregations import (
@@ -87,6 +88,14 @@ class DateHistogram(Keyed):
         if self.field == "@timestamp":
             return [self.floor(row.time_us // 1000)]
         return [self.floor(int(value)) for value in numbers(self, row)]
+
+    def grain(self) -> Grain | None:
+        if self.field != "@timestamp" or self.unit == "s":
+            return None
+        if self.unit or self.tz is not dt.UTC:
+            # Zones are a multiple of a quarter of an hour from UTC, at all times that logs are from.
+            return Grain(math.gcd(60_000 if self.unit == "m" else 900_000, self.step, self.offset) * 1000)
+        return Grain(math.gcd(self.step, self.offset) * 1000)
 
     def floor(self, ms: int) -> int:
         """The start of the step that holds the millisecond."""
@@ -233,6 +242,10 @@ class Terms(Keyed):
         if not 0 <= wanted < count:
             raise illegal(f"[include] needs a partition below [num_partitions], found [{wanted}]")
         return lambda text: crc32(text.encode("utf-8", "replace")) % count == wanted
+
+    def grain(self) -> Grain | None:
+        fields = label_field(self.field)
+        return None if fields is None else Grain(fields=fields)
 
     def keys(self, row: Row) -> list[Any]:
         found = self.values(row)

@@ -8,6 +8,7 @@ from typing import Any
 from mamimon.logs import dates
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import read_date, write_date
+from mamimon.logs.store.summary import Grain, fields_of
 from mamimon.logs.text import shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, numbers
 from mamimon.logs.wire.elasticsearch.buckets import (
@@ -98,6 +99,10 @@ class Filter(Agg):
         if self.clause.match(row):
             state.add(self.subs, row)
 
+    def grain(self) -> Grain | None:
+        fields = fields_of(self.clause, top=False)
+        return None if fields is None else Grain(fields=fields)
+
     def result(self, state: Bucket) -> dict[str, Any]:
         return state.write(self.subs)
 
@@ -150,6 +155,15 @@ class Filters(Agg):
                 bucket.add(self.subs, row)
         if self.other and not matched:
             state[-1].add(self.subs, row)
+
+    def grain(self) -> Grain | None:
+        found = Grain()
+        for _, clause in self.filters:
+            fields = fields_of(clause, top=False)
+            if fields is None:
+                return None
+            found = found & Grain(fields=fields)
+        return found
 
     def result(self, state: list[Bucket]) -> dict[str, Any]:
         names = [name for name, _ in self.filters] + ([self.other] if self.other else [])

@@ -15,6 +15,7 @@ import msgspec
 from mamimon.logs.clauses import All, And, Clause, Row
 from mamimon.logs.query import count_steps
 from mamimon.logs.store.scan import Plan, View
+from mamimon.logs.store.summary import EVER_US, Grain, tallies
 from mamimon.logs.wire.elasticsearch import aggregations, pipelines
 from mamimon.logs.wire.elasticsearch.body import check_body
 from mamimon.logs.wire.elasticsearch.divisions import Global
@@ -27,7 +28,6 @@ from mamimon.logs.wire.elasticsearch.sources import Sources
 if TYPE_CHECKING:
     from mamimon.logs.room import LogRoom
 
-_EVER_US = 60_000_000 * 10**10
 _WINDOW = 10_000
 
 
@@ -179,12 +179,28 @@ async def check_names(room: LogRoom, names: Names, lenient: bool = False) -> Non
 def _enough(request: Request, found: _Found) -> bool:
     if request.aggs or not request.sort.by_time or len(found.hits) < request.start + request.size:
         return False
-    return request.track is not None and found.total > request.track
+    return request.track is not None and (request.track == 0 or found.total > request.track)
 
 
 def _gather(view: View, request: Request, found: _Found) -> None:
     wanted = request.start + request.size
+    if request.aggs and (wanted == 0 or request.sort.by_time == "desc"):
+        grain = aggregations.grain_of(request.aggs)
+        rows = None if grain is None else tallies(view, grain)
+        if rows is not None:
+            _add_up(rows, request, found)
+            _newest(view, request, found, wanted)
+            return
     if not request.aggs and request.sort.by_time == "desc":
+        if request.track == 0:
+            _newest(view, request, found, wanted)
+            return
+        if (rows := tallies(view, Grain())) is not None:
+            _add_up(rows, request, found)
+            _newest(view, request, found, wanted)
+            return
+        if request.track is None or found.total <= request.track:
+            found.total += view.count(None if request.track is None else request.track - found.total)
         _newest(view, request, found, wanted)
         return
     for row in view.any_order():
@@ -204,27 +220,29 @@ def _gather(view: View, request: Request, found: _Found) -> None:
     _cut(found, wanted)
 
 
+def _add_up(rows: Iterator[Row], request: Request, found: _Found) -> None:
+    for row in rows:
+        found.total += row.weight
+        for name, agg in request.aggs.items():
+            agg.add(found.states[name], row)
+
+
 def _cut(found: _Found, wanted: int) -> None:
     found.hits = heapq.nsmallest(wanted, found.hits, key=lambda pair: pair[0])
     found.last = found.hits[-1][0] if len(found.hits) >= wanted and wanted else None
 
 
 def _newest(view: View, request: Request, found: _Found, wanted: int) -> None:
-    """Hits come in the right order, so reading stops once there are enough of them and of the count."""
-    quick = isinstance(request.clause, All)
-    rows: Iterator[Row] = view.newest() if len(found.hits) < wanted or not quick else iter(())
-    if request.sort.first_come_first:
-        rows = _first_come_first(rows)
-    for row in rows:
-        found.total += not quick
-        if len(found.hits) < wanted:
-            if request.after is not None and not request.sort.behind(request.after, row):
-                continue
-            found.hits.append((None, request.sources.hit(row, request.sort)))
-        elif quick or (request.track is not None and found.total > request.track):
+    """Hits come in the right order, so reading stops once there are enough of them."""
+    if len(found.hits) >= wanted:
+        return
+    rows = view.newest()
+    for row in _first_come_first(rows) if request.sort.first_come_first else rows:
+        if request.after is not None and not request.sort.behind(request.after, row):
+            continue
+        found.hits.append((None, request.sources.hit(row, request.sort)))
+        if len(found.hits) >= wanted:
             break
-    if quick and request.track != 0:
-        found.total += sum(count_steps(view, _EVER_US).values())
 
 
 def _first_come_first(rows: Iterator[Row]) -> Iterator[Row]:
@@ -239,7 +257,7 @@ async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> tu
     plan = Plan(clause=request.clause, datasets=request.names.wants(), deadline=room.local.deadline())
     total, whole = 0, True
     for day in room.local.days_within(plan):
-        steps, all_seen = await room.store.read(day, plan, lambda view: count_steps(view, _EVER_US))
+        steps, all_seen = await room.store.read(day, plan, lambda view: count_steps(view, EVER_US))
         whole &= all_seen
         total += sum((steps or {}).values())
     return total, whole

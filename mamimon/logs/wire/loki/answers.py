@@ -17,6 +17,7 @@ from mamimon.logs.clauses import All, Row
 from mamimon.logs.model import LEVELS, message_of
 from mamimon.logs.query import count_steps
 from mamimon.logs.store.scan import Plan, View
+from mamimon.logs.store.summary import EVER_US
 from mamimon.logs.wire.loki import metric
 from mamimon.logs.wire.loki.rows import Selected, metadata_of, stream_of, time_ns, value
 from mamimon.logs.wire.loki.syntax import Aggregate, Log, LogQLError, Range
@@ -161,7 +162,7 @@ class Answers:
             if log is None and name == "dataset":
                 found |= {info.dataset for info in await self._room.catalogue.day(day) if info.docs}
             elif log is None and name in {"level", "detected_level"}:
-                part, _ = await self._room.store.read(day, plan, lambda view: count_steps(view, 1 << 50))
+                part, _ = await self._room.store.read(day, plan, lambda view: count_steps(view, EVER_US))
                 found |= {LEVELS[level].lower() for _, level in part or {}}
             else:
                 texts, _ = await self._room.store.read(day, plan, partial(_newest_values, name))

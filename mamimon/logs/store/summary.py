@@ -1,0 +1,160 @@
+"""Counts from the roll-ups, as rows that stand for many lines, where a query asks no more than they know.
+
+A `Tally` looks like a line that has nothing but a time, a dataset, a level and a label's fields, so
+every clause and aggregation over those takes it as it takes a line. The ragged ends of a time range,
+smaller than a roll-up's slot, are read line by line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from mamimon.logs.clauses import All, And, Clause, Exact, Not, Nothing, Or, Pattern, Range, Row, Source, Words
+from mamimon.logs.store import labels
+from mamimon.logs.store.scan import View
+
+_MINUTE_US = 60_000_000
+EVER_US = _MINUTE_US * 10**10
+"""A step so long that all of time is in its first."""
+
+
+class Grain(msgspec.Struct, frozen=True):
+    """What of a line is needed: time by `step_us` (0: not at all), and which fields of a label."""
+
+    step_us: int = 0
+    fields: frozenset[str] = frozenset()
+
+    def __and__(self, other: Grain) -> Grain:
+        return Grain(math.gcd(self.step_us, other.step_us), self.fields | other.fields)
+
+
+class Tally(Row):
+    """A row that stands for `weight` lines."""
+
+    __slots__ = ("weight",)
+
+    def __init__(
+        self, time_us: int, level: int, dataset: int, document: bytes, source: Source, weight: int
+    ) -> None:
+        super().__init__(0, time_us, level, dataset, document, source)
+        self.weight = weight
+
+
+def label_field(field: str) -> frozenset[str] | None:
+    """The field of a label that a query's field names; None for another."""
+    name = field.removesuffix(".keyword")
+    return frozenset((name,)) if name in labels.FIELDS else None
+
+
+def fields_of(clause: Clause, *, top: bool = True) -> frozenset[str] | None:
+    """The label fields that decide a clause (beside the plan's time); None where those do not."""
+    if isinstance(clause, (All, Nothing)):
+        return frozenset()
+    if isinstance(clause, Range):
+        return frozenset() if top and clause.field == "@timestamp" else None
+    if isinstance(clause, (Words, Exact, Pattern)):
+        return label_field(clause.field)
+    if isinstance(clause, Not):
+        return fields_of(clause.clause, top=False)
+    if not isinstance(clause, (And, Or)):
+        return None
+    found: frozenset[str] = frozenset()
+    for part in clause.clauses:
+        asked = fields_of(part, top=top and isinstance(clause, And))
+        if asked is None:
+            return None
+        found |= asked
+    return found
+
+
+def tallies(view: View, grain: Grain) -> Iterator[Row] | None:
+    """Matching lines as rows with weights, in no order; None where lines must be read."""
+    asked = fields_of(view.plan.clause)
+    if asked is None:
+        return None
+    fields = asked | grain.fields
+    known: tuple[int, list[Row]] | None = None
+    if fields <= {"level"} and grain.step_us % _MINUTE_US == 0:
+        known = _minutes(view, grain.step_us, spelled=bool(fields))
+    if known is None and grain.step_us % labels.SLOT_US == 0:
+        known = _labelled(view, grain.step_us)
+    return None if known is None else _rows(view, *known, bare=not fields)
+
+
+def _rows(view: View, slot_us: int, whole: list[Row], *, bare: bool) -> Iterator[Row]:
+    match = view.plan.clause.match
+    yield from (row for row in whole if match(row))
+    low, high = view.plan.window()
+    first, last = _slots(view, slot_us)
+    ends = [(low, high)] if first >= last else [(low, first * slot_us - 1), (last * slot_us, high)]
+    for from_us, to_us in ends:
+        if from_us <= to_us:
+            plan = msgspec.structs.replace(view.plan, low_us=from_us, high_us=to_us + 1)
+            part = View(view.raw, view.file, plan)
+            yield from _heads(part) if bare else part.any_order()
+            view.timed_out |= part.timed_out
+
+
+def _heads(part: View) -> Iterator[Row]:
+    for block, positions in part.heads():
+        for i in positions:
+            yield Tally(block.times[i], block.levels[i], block.datasets[i], b"{}", part, 1)
+
+
+def _slots(view: View, slot_us: int) -> tuple[int, int]:
+    """The slots that lie wholly in the asked time, as `[first, last)`."""
+    low, high = view.plan.window()
+    return -(-low // slot_us), (high + 1) // slot_us
+
+
+def _minutes(view: View, step_us: int, *, spelled: bool) -> tuple[int, list[Row]] | None:
+    spellings = _spellings(view) if spelled else {}
+    if spellings is None:
+        return None
+    first, last = _slots(view, _MINUTE_US)
+    rows: list[Row] = []
+    for minute, dataset, level, n in view.raw.execute(
+        "SELECT min(minute), dataset, level, sum(n) FROM rollup WHERE minute >= ?1 AND minute < ?2"
+        " GROUP BY minute * 60000000 / ?3, dataset, level",
+        (first, last, step_us or EVER_US),
+    ):
+        if n and dataset in view.wanted:
+            document = spellings.get((dataset, level), b"{}")
+            rows.append(Tally(minute * _MINUTE_US, level, dataset, document, view, n))
+    return _MINUTE_US, rows
+
+
+def _spellings(view: View) -> dict[tuple[int, int], bytes] | None:
+    """How the day's lines of a dataset and level write it; None where they do not agree."""
+    found: dict[tuple[int, int], bytes] = {}
+    documents = dict(view.raw.execute("SELECT id, document FROM label").fetchall())
+    for dataset, level, number in view.raw.execute(
+        "SELECT DISTINCT dataset, level, label FROM labelled WHERE n > 0"
+    ):
+        if dataset in view.wanted:
+            if number == labels.OTHER:
+                return None
+            name = labels.read_label(documents[number])[0]
+            document = labels.document_of((name, None, None))
+            if found.setdefault((dataset, level), document) != document:
+                return None
+    return found
+
+
+def _labelled(view: View, step_us: int) -> tuple[int, list[Row]] | None:
+    first, last = _slots(view, labels.SLOT_US)
+    documents = dict(view.raw.execute("SELECT id, document FROM label").fetchall())
+    rows: list[Row] = []
+    for slot, dataset, level, number, n in view.raw.execute(
+        "SELECT min(slot), dataset, level, label, sum(n) FROM labelled WHERE slot >= ?1 AND slot < ?2"
+        " GROUP BY slot * ?4 / ?3, dataset, level, label",
+        (first, last, step_us or EVER_US, labels.SLOT_US),
+    ):
+        if n and dataset in view.wanted:
+            if number == labels.OTHER:
+                return None
+            rows.append(Tally(slot * labels.SLOT_US, level, dataset, documents[number], view, n))
+    return labels.SLOT_US, rows
