@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,15 +13,16 @@ from mamimon.config import MetricSettings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import HISTOGRAM_NAN
 from mamimon.metrics.store import Scrape, SeriesStore
+from mamimon.metrics.store.day import Day
 from mamimon.metrics.wire.remote_write import Described, PushedSeries
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import Labels
-    from mamimon.metrics.store.day import Day
 
 _MOST_KNOWN = 500_000
 _MOST_DESCRIBED = 50_000
-_Rows = dict[tuple[str, int], list[tuple[bytes, "Labels", float | Histogram]]]
+_TURN = 2000
+"""Series taken in before others get their turn on the event loop."""
 
 
 class Outcome(msgspec.Struct):
@@ -39,6 +41,15 @@ class Outcome(msgspec.Struct):
         self.refused += count
         if len(self.problems) < 10 and reason not in self.problems:
             self.problems.append(reason)
+
+
+class _Row(msgspec.Struct, eq=False):
+    """The samples of one source at one instant."""
+
+    day: Day
+    ids: list[int] = []
+    values: list[float] = []
+    histograms: dict[int, Histogram] = {}
 
 
 class Pusher:
@@ -63,47 +74,70 @@ class Pusher:
         if len(self.known) > _MOST_KNOWN:
             self.known.clear()
             self._ids.clear()
-        rows: _Rows = defaultdict(list)
+        rows: dict[tuple[str, int], _Row | None] = {}
         kept: list[PushedSeries] = []
-        for one in series:
+        for turn, one in enumerate(series):
+            if turn % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
             for reason in one.refused:
                 outcome.refuse(reason)
             problem = one.problem or self.over_limits(one.labels or {})
             if problem or one.labels is None:
                 outcome.refuse(problem, max(1, len(one.samples)))
                 continue
-            source = f"push\0{one.labels.get('job', '')}\0{one.labels.get('instance', '')}"
-            for at, value in one.samples:
-                rows[source, at].append((one.key, one.labels, value))
-            kept.append(one)
+            await self._spread(one, one.labels, rows, outcome)
+            if one.exemplars:
+                kept.append(one)
             if one.about is not None:
                 self.describe(one.about)
         await self._write(rows, outcome)
         await self._keep_exemplars(kept, outcome)
         return outcome
 
+    async def _spread(
+        self,
+        one: PushedSeries,
+        labels: Labels,
+        rows: dict[tuple[str, int], _Row | None],
+        outcome: Outcome,
+    ) -> None:
+        """Put a series' samples into the rows of their instants; None stands for one that is refused."""
+        source = f"push\0{labels.get('job', '')}\0{labels.get('instance', '')}"
+        day, number = None, -1
+        for at, value in one.samples:
+            key = (source, at)
+            row = rows.get(key)
+            if row is None:
+                refusal = self._store.refusal(source, at)
+                if refusal:
+                    rows[key] = None
+                    outcome.refuse(refusal)
+                    continue
+                row = rows[key] = _Row(await self._store.day_of(at))
+            if row.day is not day:
+                day = row.day
+                number = self._id(day, one.key, labels)
+            if type(value) is float:
+                row.values.append(value)
+            else:
+                assert isinstance(value, Histogram)
+                row.histograms[len(row.ids)] = value
+                row.values.append(HISTOGRAM_NAN)
+            row.ids.append(number)
+
     def describe(self, about: Described) -> None:
         """Remember what a sender says of a metric."""
         if about.name in self.described or len(self.described) < _MOST_DESCRIBED:
             self.described[about.name] = about
 
-    async def _write(self, rows: _Rows, outcome: Outcome) -> None:
+    async def _write(self, rows: dict[tuple[str, int], _Row | None], outcome: Outcome) -> None:
         import numpy as np
 
         by_day: dict[str, list[Scrape]] = defaultdict(list)
-        for source, at in sorted(rows, key=lambda row: row[1]):
-            samples = rows[source, at]
-            refusal = self._store.refusal(source, at)
-            if refusal:
-                outcome.refuse(refusal, len(samples))
-                continue
-            day = await self._store.day_of(at)
-            ids = np.asarray([self._id(day, key, labels) for key, labels, _ in samples], dtype=np.int64)
-            histograms = {i: one for i, (_, _, one) in enumerate(samples) if isinstance(one, Histogram)}
-            values = [HISTOGRAM_NAN if isinstance(one, Histogram) else one for _, _, one in samples]
-            by_day[day.name].append(
-                Scrape(source, at, ids, np.asarray(values, dtype=np.float64), False, histograms)
-            )
+        for (source, at), row in sorted(rows.items(), key=lambda item: item[0][1]):
+            if row is not None:
+                ids, values = np.asarray(row.ids, dtype=np.int64), np.asarray(row.values, dtype=np.float64)
+                by_day[row.day.name].append(Scrape(source, at, ids, values, False, row.histograms))
         for scrapes in by_day.values():
             await self._store.write(scrapes)
             native = sum(len(scrape.histograms) for scrape in scrapes)

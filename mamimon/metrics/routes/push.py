@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from litestar import asgi
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
     from mamimon.http import Receive, Scope, Send
     from mamimon.metrics.ingest import Outcome, Pusher
+    from mamimon.metrics.wire.remote_write import PushedSeries
     from mamimon.storage import Core
 
+_LARGE = 1 << 19
 _TEXT = "text/plain; charset=utf-8"
 _WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
 
@@ -37,7 +40,7 @@ def push_handlers(core: Core, pusher: Pusher) -> list[ControllerRouterHandler]:
             limits = core.settings.server
             body = await read_body(receive, limits.max_body_bytes)
             body = decompress(body, "snappy", limits.max_decompressed_bytes)
-            outcome = await pusher.push(list(read(body, proto, pusher.known)))
+            outcome = await pusher.push(await _read(body, proto, pusher))
             for about in descriptions(body) if proto == V1 else ():
                 pusher.describe(about)
         except Problem as problem:
@@ -53,6 +56,13 @@ def push_handlers(core: Core, pusher: Pusher) -> list[ControllerRouterHandler]:
         await write(cast("Scope", scope), receive, send)
 
     return [asgi("/api/v1/write")(app)]
+
+
+async def _read(body: bytes, proto: str, pusher: Pusher) -> list[PushedSeries]:
+    """The series of a body; a large one is read in a thread."""
+    if len(body) < _LARGE:
+        return list(read(body, proto, pusher.known))
+    return await asyncio.to_thread(lambda: list(read(body, proto, pusher.known)))
 
 
 async def _done(send: Send, outcome: Outcome, proto: str) -> None:

@@ -16,7 +16,7 @@ from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import STALE_NAN, Labels
 from mamimon.metrics.wire.native import histogram_of, read_pushed
 from mamimon.problems import Problem, bad_input
-from mamimon.protobuf import BROKEN, double, fields, packed, signed
+from mamimon.protobuf import BROKEN, double, fields, packed, signed, varint
 
 V1 = "prometheus.WriteRequest"
 V2 = "io.prometheus.write.v2.Request"
@@ -26,6 +26,8 @@ _KINDS = (
 
 
 _STALE = struct.pack("<d", STALE_NAN)
+_SAMPLE = struct.Struct("<HBdB6s")
+_SAMPLE_HEAD = 0x1012  # field 2 of 16 bytes
 
 
 class _MisfitError(Exception):
@@ -114,33 +116,82 @@ def proto_of(content_type: str) -> str:
 
 
 def _read_v1(body: bytes, known: dict[bytes, Labels]) -> Iterator[PushedSeries]:
+    stamps: dict[bytes, int] = {}
     for field, message in fields(body):
         if field == 1 and isinstance(message, bytes):
-            yield _series_v1(message, known)
+            yield _series_v1(message, known, stamps)
 
 
-def _series_v1(message: bytes, known: dict[bytes, Labels]) -> PushedSeries:
-    pairs: list[bytes] = []
-    out = PushedSeries(b"", None)
-    for field, value in fields(message):
+def _series_v1(message: bytes, known: dict[bytes, Labels], stamps: dict[bytes, int]) -> PushedSeries:
+    split = _behind_labels(message)
+    out = PushedSeries(b"1" + message[:split], None)
+    plain = _plain_samples(message, split, stamps)
+    if plain is not None:
+        out.samples = plain
+    elif _take_fields(out, message, split):
+        # Labels that do not stand first are lawful too, but their bytes are no prefix to know them by.
+        out.key = b""
+    out.labels = known.get(out.key)
+    if out.labels is None:
+        named = [_pair(value) for field, value in fields(message) if field == 1 and isinstance(value, bytes)]
+        out.problem = _wrong(named)
+        if not out.problem:
+            out.labels = {name: value for name, value in named if value}
+            if out.key:
+                known[out.key] = out.labels
+    return out
+
+
+def _behind_labels(message: bytes) -> int:
+    """Where the labels end that stand first, as every sender writes them."""
+    at, end = 0, len(message)
+    while at < end and message[at] == 10:
+        size, at = varint(message, at + 1)
+        at += size
+    if at > end:
+        raise ValueError("a field is cut short")
+    return at
+
+
+def _plain_samples(
+    message: bytes, at: int, stamps: dict[bytes, int]
+) -> list[tuple[int, float | Histogram]] | None:
+    """The samples, if nothing else stands from `at` on and all look as senders write them; else None.
+
+    A value, then six bytes of milliseconds: right for every instant from 1971 to 2109. `stamps`
+    remembers the milliseconds, because a request repeats a few.
+    """
+    if (len(message) - at) % _SAMPLE.size:
+        return None
+    out: list[tuple[int, float | Histogram]] = []
+    for head, tag, value, behind, raw in _SAMPLE.iter_unpack(memoryview(message)[at:]):
+        if head != _SAMPLE_HEAD or tag != 9 or behind != 16:
+            return None
+        stamp = stamps.get(raw)
+        if stamp is None:
+            stamp, end = varint(raw, 0)
+            if end != len(raw):
+                return None
+            stamps[raw] = stamp
+        out.append((stamp, value))
+    return out
+
+
+def _take_fields(out: PushedSeries, message: bytes, at: int) -> bool:
+    """Everything but the labels in front; answers whether there are labels behind."""
+    late = False
+    for field, value in fields(message[at:]):
         if not isinstance(value, bytes):
             continue
         if field == 1:
-            pairs.append(value)
+            late = True
         elif field == 2:
             _add_sample(out, value)
         elif field == 3:
             out.exemplars.append(_exemplar(value, None))
         elif field == 4:
             _add_histogram(out, value)
-    out.key = b"1" + b"".join(len(pair).to_bytes(4, "little") + pair for pair in pairs)
-    if out.key not in known:
-        named = [_pair(pair) for pair in pairs]
-        out.problem = _wrong(named)
-        if not out.problem:
-            known[out.key] = {name: value for name, value in named if value}
-    out.labels = known.get(out.key)
-    return out
+    return late
 
 
 def _pair(message: bytes) -> tuple[str, str]:
