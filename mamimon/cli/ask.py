@@ -67,6 +67,8 @@ def ask(
 ) -> Any:
     """Send one request and return its JSON; a refusal or a missing server ends the command with 1.
 
+    A mistake in what was asked (400) ends it with 2.
+
     `parts` go to `httpx.request` (`params`, `json`, `content`).
     """
     import httpx
@@ -82,7 +84,8 @@ def ask(
         sys.exit(1)
     if answer.status_code >= 400:
         click.echo(f"mamimon: {_reason(answer)}", err=True)
-        sys.exit(1)
+        # What was asked has a mistake: as for a wrong option.
+        sys.exit(2 if answer.status_code == 400 else 1)
     return answer.json() if answer.content else None
 
 

@@ -1,39 +1,45 @@
-"""`mamimon logs`: search and follow the lines of a running server."""
+"""`mamimon logs`: search and follow the lines of a running server, and see their patterns."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from mamimon.cli.ask import ask, server_options, server_token, server_url
 from mamimon.cli.ingest import ingest
+from mamimon.cli.paint import Painter, safe
 
-_COLOURS = {
-    "ERROR": "red",
-    "CRITICAL": "red",
-    "WARNING": "yellow",
-    "DEBUG": "bright_black",
-    "TRACE": "bright_black",
-}
+_BARS = "▁▂▃▄▅▆▇█"
+_MOST_IN_CONTEXT = 200
+_RETRY_S = 2.0
 
 
 @click.group()
 def logs() -> None:
-    """Search log lines, follow them as they come, or send files of them."""
+    """Search log lines, follow them as they come, see their patterns, or send files of them."""
 
 
 logs.add_command(ingest)
 
 
+def _fields(_: Any, __: Any, value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 @logs.command()
 @click.argument("query", default="")
 @click.option("--since", default="1h", show_default=True, help="How far back: 15m, 1h, 7d.")
-@click.option("--dataset", default="", help="Only this dataset.")
-@click.option("--size", default=100, show_default=True, help="Lines at most.")
+@click.option("--dataset", default="", help="Only this dataset; wildcards are allowed.")
+@click.option("--size", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Lines at most.")
+@click.option(
+    "--context", "-C", default=0, type=click.IntRange(0, 100), help="Lines of the same source around each."
+)
+@click.option("--fields", default="", callback=_fields, help="Fields to show after the message, by comma.")
 @click.option("--json", "as_json", is_flag=True, help="Print the documents as NDJSON.")
 @server_options
 def search(
@@ -41,64 +47,183 @@ def search(
     since: str,
     dataset: str,
     size: int,
+    context: int,
+    fields: list[str],
     as_json: bool,
-    url: str | None,
-    token: str | None,
-    data_dir: Path | None,
+    **where: Any,
 ) -> None:
-    """Print the newest lines that match QUERY, oldest first."""
+    """Print the newest lines that match QUERY, oldest first.
+
+    Exits 1 where no line matches, and 2 where the query has a mistake.
+    """
     params = {"q": query, "since": since, "dataset": dataset, "size": size}
-    found = ask("GET", "/api/mamimon/logs/search", url=url, token=token, data_dir=data_dir, params=params)
-    for hit in reversed(found["hits"]):
-        _print(hit, as_json)
+    found = ask("GET", "/api/mamimon/logs/search", params=params, **where)
+    painter = Painter(as_json=as_json, fields=fields)
+    hits = found["hits"][::-1]
+    if context and not as_json:
+        _in_context(painter, hits, context, where)
+    else:
+        for hit in hits:
+            painter.line(hit)
+    painter.flush()
+    if found["partial"]:
+        click.echo("some of it could not be read in time; the answer is not complete", err=True)
     if found["more"]:
-        click.echo(f"there are more; --size {size * 10} shows older ones", err=True)
+        click.echo(f"there are more; --size {min(size * 10, 10_000)} shows older ones", err=True)
+    if not hits:
+        click.echo(f"no line of the last {since} matches", err=True)
+        sys.exit(1)
+
+
+def _in_context(painter: Painter, hits: list[dict[str, Any]], context: int, where: dict[str, Any]) -> None:
+    """As `grep -C`: groups that touch are one group, and no line is printed twice."""
+    wanted = {hit["id"] for hit in hits}
+    printed: set[str] = set()
+    for i, hit in enumerate(hits):
+        if i >= _MOST_IN_CONTEXT:
+            click.echo(f"only the first {_MOST_IN_CONTEXT} lines are shown with their context", err=True)
+            return
+        path = f"/api/mamimon/logs/lines/{hit['id']}/context"
+        group = ask("GET", path, params={"size": context}, **where)["hits"]
+        new = [one for one in group if one["id"] not in printed]
+        if printed and len(new) == len(group):
+            painter.gap()
+        for one in new:
+            painter.line(one, around=one["id"] not in wanted)
+            printed.add(one["id"])
 
 
 @logs.command()
 @click.argument("query", default="")
-@click.option("--dataset", default="", help="Only this dataset.")
+@click.option("--dataset", default="", help="Only this dataset; wildcards are allowed.")
+@click.option(
+    "--lines", "-n", default=10, show_default=True, type=click.IntRange(0, 1000), help="Last ones first."
+)
+@click.option("--count", default=0, type=click.IntRange(0), help="Stop after this many new lines; 0 goes on.")
+@click.option("--fields", default="", callback=_fields, help="Fields to show after the message, by comma.")
 @click.option("--json", "as_json", is_flag=True, help="Print the documents as NDJSON.")
 @server_options
 def tail(
-    query: str, dataset: str, as_json: bool, url: str | None, token: str | None, data_dir: Path | None
+    query: str, dataset: str, lines: int, count: int, fields: list[str], as_json: bool, **where: Any
 ) -> None:
-    """Print lines that match QUERY as they come; Ctrl-C ends it."""
-    import httpx
-
-    known = server_token(url, token, data_dir)
-    headers = {"Authorization": f"Bearer {known}"} if known else {}
-    address = f"{server_url(url, data_dir)}/logs/tail"
+    """Print lines that match QUERY as they come; Ctrl-C ends it. A lost connection is made again."""
+    painter = Painter(as_json=as_json, fields=fields)
     params = {"q": query, "dataset": dataset}
+    seen = 0
+    printed: set[str] | None = None
     try:
-        with httpx.stream("GET", address, params=params, headers=headers, timeout=60) as answer:
-            if answer.status_code != 200:
-                answer.read()
-                click.echo(f"mamimon: {answer.text[:300]}", err=True)
-                sys.exit(1)
-            _follow(answer, as_json)
-    except httpx.TransportError as error:
-        click.echo(f"mamimon: {address}: {error}", err=True)
-        sys.exit(1)
+        for kind, data in _events(params, where):
+            if kind == "open" and printed is None:
+                # Watched first and searched then, so that no line falls between; some are in both.
+                printed = set()
+                asked = {**params, "since": "24h", "size": lines}
+                for hit in ask("GET", "/api/mamimon/logs/search", params=asked, **where)["hits"][::-1]:
+                    printed.add(hit["id"])
+                    painter.line(hit)
+                painter.flush()
+            elif kind == "lost":
+                click.echo(f"{data.strip()} lines came too fast to be shown", err=True)
+            elif kind == "line" and (hit := json.loads(data))["id"] not in (printed or ()):
+                painter.line(hit)
+                painter.flush()
+                seen += 1
+                if count and seen >= count:
+                    return
     except KeyboardInterrupt:
         return
 
 
-def _follow(answer: Any, as_json: bool) -> None:
-    event = ""
-    for line in answer.iter_lines():
-        if line.startswith("event:"):
-            event = line[6:].strip()
-        elif line.startswith("data:") and event == "line":
-            _print(json.loads(line[5:]), as_json)
-            sys.stdout.flush()
-        elif line.startswith("data:") and event == "lost":
-            click.echo(f"{line[5:].strip()} lines came too fast to be shown", err=True)
+def _events(params: dict[str, Any], where: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Server-sent events of the live tail, over as many connections as it takes."""
+    import httpx
+
+    address = f"{server_url(where['url'], where['data_dir'])}/logs/tail"
+    token = server_token(where["url"], where["token"], where["data_dir"])
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    connected = False
+    while True:
+        try:
+            with httpx.stream("GET", address, params=params, headers=headers, timeout=60) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    click.echo(f"mamimon: {_refusal(answer)}", err=True)
+                    sys.exit(2 if answer.status_code == 400 else 1)
+                connected = True
+                yield "open", ""
+                event = ""
+                for line in answer.iter_lines():
+                    if line.startswith("event:"):
+                        event = line[6:].strip()
+                    elif line.startswith("data:"):
+                        yield event, line[5:]
+        except httpx.TransportError as error:
+            if not connected:
+                click.echo(f"mamimon: no server answers on {address}: {error}", err=True)
+                sys.exit(1)
+        click.echo("connection lost, trying again", err=True)
+        time.sleep(_RETRY_S)
 
 
-def _print(hit: dict[str, Any], as_json: bool) -> None:
+def _refusal(answer: Any) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return f"{answer.status_code} {answer.text[:200]}"
+    return f"{answer.status_code} {body.get('error') or body.get('detail') or body}"
+
+
+@logs.command()
+@click.argument("query", default="")
+@click.option("--since", default="1h", show_default=True, help="How far back: 15m, 1h, 7d.")
+@click.option("--new-since", default="", help="Only patterns that were first seen within this time: 1h.")
+@click.option("--changed", is_flag=True, help="Only those that came much more or less often than before.")
+@click.option("--dataset", default="", help="Only this dataset.")
+@click.option("--level", default="", help="Only this level.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@server_options
+def patterns(
+    query: str,
+    since: str,
+    new_since: str,
+    changed: bool,
+    dataset: str,
+    level: str,
+    limit: int,
+    as_json: bool,
+    **where: Any,
+) -> None:
+    """Print what the lines that match QUERY say, the commonest pattern first.
+
+    Exits 1 where there is none, so that `mamimon logs patterns --new-since 10m --level ERROR` can
+    be asked by a script.
+    """
+    view = "new" if new_since else "changed" if changed else "all"
+    params = {"q": query, "since": new_since or since, "dataset": dataset, "level": level, "view": view}
+    found = ask("GET", "/api/mamimon/logs/patterns", params=params, **where)
+    shown = found["patterns"][:limit]
     if as_json:
-        click.echo(json.dumps(hit["document"], ensure_ascii=False))
-        return
-    level = click.style(f"{hit['level'] or '-':<8}", fg=_COLOURS.get(hit["level"]))
-    click.echo(f"{click.style(hit['time'], dim=True)} {level} {hit['logger']} {hit['message']}")
+        print(json.dumps(shown, ensure_ascii=False))
+    else:
+        for one in shown:
+            print(_pattern(one))
+        rest = len(found["patterns"]) - len(shown)
+        if rest:
+            click.echo(f"{rest} more; --limit {limit * 10} shows them", err=True)
+        if found["unsorted"]:
+            click.echo(f"{found['unsorted']} lines have no pattern", err=True)
+        if changed and not found["compared"]:
+            click.echo("there are no older lines to compare with yet", err=True)
+    if not shown:
+        click.echo("no pattern matches", err=True)
+        sys.exit(1)
+
+
+def _pattern(one: dict[str, Any]) -> str:
+    bins, top = one["bins"], max(one["bins"], default=0) or 1
+    spark = "".join(" " if not n else _BARS[round(n / top * (len(_BARS) - 1))] for n in bins)
+    sign = "new" if one["new"] else {"up": "▲", "down": "▼"}.get(one["change"], "")
+    return (
+        f"{one['count']:>9} {sign:<3} {spark} {one['id']} {one['level'] or '-':<8} {one['dataset']}"
+        f" {safe(one['template'])}"
+    )

@@ -40,9 +40,7 @@ def line_handlers(room: LogRoom) -> list[ControllerRouterHandler]:
         hit = await room.line(line_id)
         around = _MORE_AROUND if request.query_params.get("around") == str(_MORE_AROUND) else _AROUND
         source = source_of(hit)
-        before = (await _others(room, hit, hit.time - _NEAR_S, hit.time + 1e-6, around))[:around]
-        after = await _after(room, hit, around)
-        rows = sorted([*before, *after, hit], key=lambda one: (-one.time, -one.seq))
+        rows = await around_line(room, hit, around)
         context = {
             "section": "/logs", "rows": [shown_row(one, All()) for one in rows], "line_id": hit.id,
             "source": [("dataset", hit.dataset), *source], "around": around, "more": _MORE_AROUND,
@@ -67,6 +65,13 @@ def line_handlers(room: LogRoom) -> list[ControllerRouterHandler]:
         return Template("logs/request.html", context=context)
 
     return [line, one_request]
+
+
+async def around_line(room: LogRoom, hit: LogHit, most: int) -> list[LogHit]:
+    """A line with at most `most` lines of its source on either side, newest first."""
+    before = (await _others(room, hit, hit.time - _NEAR_S, hit.time + 1e-6, most))[:most]
+    after = await _after(room, hit, most)
+    return sorted([*before, *after, hit], key=lambda one: (-one.time, -one.seq))
 
 
 def source_of(hit: LogHit) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from litestar.response import Stream
 
 from mamimon.logs import fields
 from mamimon.logs.export import csv_lines, exported, ndjson_lines
+from mamimon.logs.line_page import around_line
 from mamimon.logs.routes import Choice, number_given, shown_hit
 from mamimon.problems import bad_input
 
@@ -44,6 +45,14 @@ def reading_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]
         hit = await room.line(line_id)
         return Response(msgspec.json.encode(shown_hit(hit)), media_type="application/json")
 
+    @get("/api/mamimon/logs/lines/{line_id:str}/context")
+    async def context(line_id: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
+        """A line with `size` lines of its source before and after it, the oldest first."""
+        size = int(number_given(request, "size", 20, 0, 100))
+        hits = await around_line(room, await room.line(line_id), size)
+        body = {"hits": [shown_hit(hit) for hit in reversed(hits)]}
+        return Response(msgspec.json.encode(body), media_type="application/json")
+
     @get("/api/mamimon/logs/export")
     async def export(request: Request[Any, Any, Any]) -> Stream:
         """The newest `size` lines (100,000 unless told, a million at most), as `format` `ndjson` or `csv`."""
@@ -58,4 +67,4 @@ def reading_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]
         headers = {"Content-Disposition": f'attachment; filename="logs.{form}"'}
         return Stream(lines, media_type=kind, headers=headers)
 
-    return [complete, line, export]
+    return [complete, line, context, export]
