@@ -89,6 +89,12 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     prometheus_config: Annotated[str, _text("Path of a prometheus.yml to read targets and rules from.")] = ""
     retention_days: Annotated[int, _number("Days full-resolution samples are kept.", 1)] = 30
+    retention_5m_days: Annotated[
+        int, _number("Days samples are kept at 5 minutes; 0 makes no such history.", 0)
+    ] = 180
+    retention_1h_days: Annotated[
+        int, _number("Days samples are kept at an hour; 0 makes no such history.", 0)
+    ] = 1825
     scrape_interval_s: Annotated[float, _number("Default seconds between scrapes.", 0.1)] = 15.0
     scrape_timeout_s: Annotated[float, _number("Default seconds a scrape may take.", 0.1)] = 10.0
     evaluation_interval_s: Annotated[float, _number("Default seconds between rule evaluations.", 0.1)] = 15.0

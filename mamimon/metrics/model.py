@@ -39,6 +39,20 @@ class Matcher(msgspec.Struct, frozen=True):
     value: str
 
 
+class Coarse(Protocol):
+    """What is known of the samples that each value of a downsampled block stands for.
+
+    Columns: first, last, min, max, sum, count, dropped (what a counter had reached before its resets),
+    resets, and ended (1 where a staleness marker came last); a bucket is `(time - resolution_ms, time]`.
+    """
+
+    resolution_ms: int
+
+    def column(self, name: str) -> npt.NDArray[np.float64]:
+        """[k, n] as `Block.values`; `ABSENT_NAN` where a bucket is empty (0 for ended)."""
+        ...
+
+
 class Table(Protocol):
     """Samples [series, scrapes] that are put together where they are looked at."""
 
@@ -60,10 +74,11 @@ class Block:
     each row is, [k]. `values` [k, n]: `ABSENT_NAN` where a series has no sample, `STALE_NAN` for a
     staleness marker; or a table that gives them. `histograms` [k, n]: native histograms, None elsewhere,
     where `values` holds `ABSENT_NAN`. `starts` [k, n]: when the counter of a sample began (milliseconds),
-    0 where nobody said.
+    0 where nobody said. `coarse`: the block is downsampled, `values` are the buckets' last samples, and
+    here are the aggregates.
     """
 
-    __slots__ = ("_values", "histograms", "rows", "starts", "table", "times")
+    __slots__ = ("_values", "coarse", "histograms", "rows", "starts", "table", "times")
 
     def __init__(
         self,
@@ -72,11 +87,13 @@ class Block:
         values: npt.NDArray[np.float64] | Table,
         histograms: npt.NDArray[np.object_] | None = None,
         starts: npt.NDArray[np.int64] | None = None,
+        coarse: Coarse | None = None,
     ) -> None:
         self.times = times
         self.rows = rows
         self.histograms = histograms
         self.starts = starts
+        self.coarse = coarse
         self.table: Table | None = None
         self._values: npt.NDArray[np.float64] | None = None
         if hasattr(values, "columns"):

@@ -109,7 +109,10 @@ class LocalBackend:
             began = time.monotonic()
             self._running.inc()
             source = self._store.source(
-                max_samples=self._settings.query_max_samples, deadline=deadline, stopped=lambda: stopped
+                max_samples=self._settings.query_max_samples,
+                deadline=deadline,
+                stopped=lambda: stopped,
+                step_ms=at[2],
             )
             try:
                 return evaluate(

@@ -23,6 +23,7 @@ from mamimon.metrics.scrape.config import PrometheusConfig, read
 from mamimon.metrics.scrape.loop import Scraper
 from mamimon.metrics.statsd import Statsd
 from mamimon.metrics.store import SeriesStore
+from mamimon.metrics.store.history import FOLDERS
 from mamimon.room import Task
 from mamimon.storage import Core
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from mamimon.metrics.histogram import Histogram
     from mamimon.metrics.model import Labels
+    from mamimon.metrics.store.history import History
 
 _log = logging.getLogger("mamimon.metrics")
 _APPENDED = "append\0"
@@ -52,6 +54,8 @@ class MetricRoom:
         self.pusher = Pusher(self.store, core.settings.metrics)
         self.pushed = PushedGroups(core, self.store, self.pusher)
         self.statsd = Statsd(core, self.store, self.pusher)
+        self.long = {name: _Months(self.store.history, one) for one, name in FOLDERS.items()}
+        """The long history by resolution (5m, 1h): a file a month each."""
 
     @property
     def backend(self) -> SeriesBackend:
@@ -97,6 +101,7 @@ class MetricRoom:
         """See `Room.tasks`."""
         return [
             Task("metrics-store", self.store.keep),
+            Task("metrics-history", self.store.downsample),
             Task("scraper", self.scraper.run),
             Task("pushed groups", self.pushed.run),
             Task("statsd", self.statsd.run),
@@ -142,6 +147,30 @@ class MetricRoom:
     async def snapshot_day(self, day: str, target: Path) -> None:
         """A consistent copy of a day's file."""
         await self.store.snapshot_day(day, target)
+
+
+class _Months:
+    """One resolution of the long history, as retention sees months."""
+
+    def __init__(self, history: History, resolution: int) -> None:
+        self._history = history
+        self._resolution = resolution
+
+    def months(self) -> list[str]:
+        """The UTC months there are files of."""
+        return self._history.months(self._resolution)
+
+    def month_path(self, month: str) -> Path:
+        """The file of a month."""
+        return self._history.month_path(self._resolution, month)
+
+    async def snapshot_month(self, month: str, target: Path) -> None:
+        """A consistent copy of a month's file."""
+        await self._history.snapshot_month(self._resolution, month, target)
+
+    async def drop_month(self, month: str) -> None:
+        """Delete a month."""
+        await self._history.drop_month(self._resolution, month)
 
 
 class _Figures(Collector):

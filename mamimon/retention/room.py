@@ -44,6 +44,8 @@ class RetentionRoom:
         rooms: dict[str, tuple[object, int]] = {
             "logs": (logs, settings.logs.retention_days),
             "metrics": (metrics, settings.metrics.retention_days),
+            "metrics_5m": (metrics.long["5m"], settings.metrics.retention_5m_days),
+            "metrics_1h": (metrics.long["1h"], settings.metrics.retention_1h_days),
             "errors": (errors, settings.errors.retention_days),
             "events": (events, settings.events.retention_days),
         }

@@ -14,8 +14,7 @@ import pytest
 from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, STALE_NAN, Matcher, Selection
-from mamimon.metrics.store import SeriesStore, codec
-from mamimon.metrics.store.series import scrape_of
+from mamimon.metrics.store import SeriesStore, codec, scrape_of
 from mamimon.problems import Problem
 
 START = 1_767_225_600  # 2026-01-01 00:00:00 UTC

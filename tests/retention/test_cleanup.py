@@ -319,6 +319,38 @@ def test_metric_days_go_too(start: Start, clock: ManualClock) -> None:
     assert (server.data_dir / "backups" / "metrics" / f"{old}.db.zst").is_file()
 
 
+@pytest.mark.feature("M6")
+def test_metrics_go_on_as_long_history_with_a_retention_of_its_own(start: Start, clock: ManualClock) -> None:
+    """A deleted day answers from its buckets; their month is named by a dry run, backed up, deleted."""
+    server = start(
+        metrics={"retention_days": 1, "retention_5m_days": 20, "retention_1h_days": 400},
+        health={"host_checks": False},
+    )
+    old, began = day(clock), clock.now()
+    path = server.data_dir / "metrics" / f"{old}.db"
+    wait_until(path.is_file)
+    let_a_night_pass(server, clock)
+    let_a_night_pass(server, clock)
+    assert not path.exists()
+    fine, coarse = (server.data_dir / "metrics" / one / f"{old[:7]}.db" for one in ("5m", "1h"))
+    assert fine.is_file()
+    assert coarse.is_file()
+    params = {"query": 'up{job="mamimon"}', "start": began - 3600, "end": began + 7200, "step": 3600}
+    found = server.client.get("/api/v1/query_range", params=params).json()["data"]["result"]
+    assert [float(value) for _, value in found[0]["values"]][:1] == [1.0]
+    clock.jump(60 * 86_400)
+    dry = mamimon(server.data_dir, "cleanup", "--dry-run").stdout
+    assert f"metrics_5m {old[:7]}" in dry
+    assert "metrics_1h" not in dry
+    done = json.loads(mamimon(server.data_dir, "cleanup", "--json").stdout)
+    assert ("metrics_5m", old[:7], "") in [(row["signal"], row["day"], row["error"]) for row in done]
+    assert not fine.exists()
+    assert coarse.is_file()
+    assert (server.data_dir / "backups" / "metrics_5m" / f"{old[:7]}.db.zst").is_file()
+    params |= {"start": began - 7200}
+    assert server.client.get("/api/v1/query_range", params=params).json()["data"]["result"]
+
+
 @pytest.mark.feature("R1")
 @pytest.mark.parametrize("self_log", [True, False])
 def test_old_logs_go_and_the_deletion_is_a_log_line(start: Start, clock: ManualClock, self_log: bool) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mamimon.metrics.model import Labels
 from mamimon.metrics.promql import (
+    coarse,
     elementwise,
     extended,
     histogram_calls,
@@ -120,7 +121,7 @@ def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
             raise PromQLError(
                 "execution", f"{mode} modifier can only be used with: {', '.join(allowed)} - not with {name}"
             )
-    found = run.windows(argument, times)
+    found = run.windows(argument, times, name)
     if name == "absent_over_time":
         return _absent_over_time(run, found, argument, times)
     mode = argument.selector.mode if isinstance(argument, Range) else ""
@@ -128,20 +129,23 @@ def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
         kernel = _extended_kernel(name, found.length_ms, smoothed=mode == "smoothed")
         handle = histogram_extended.handler(name, mode)
     else:
-        kernel = _kernel(run, node, times, found.length_ms)
+        kernel = coarse.kernel(_kernel(run, node, times, found.length_ms))
         handle = histogram_windows.handler(name)
 
     def apply(rows: Ints, tile: Windows) -> tuple[Floats, Bools, Objects | None]:
         native = rows.tolist() if tile.histograms is not None else []
-        return histogram_windows.apply(
+        result, present, histograms = histogram_windows.apply(
             handle,
             tile,
             [found.labels[row].get("__name__", "") for row in native],
             kernel(tile),
-            length_s=found.length_ms / 1000,
+            length_s=tile.beside.length_s if tile.beside else found.length_ms / 1000,
             node=node.args[0],
             notes=run.notes,
         )
+        if tile.beside is not None and name in ("rate", "increase", "delta"):
+            histograms = histogram_windows.scale_all(histograms, float(tile.beside.factor[0]))
+        return result, present, histograms
 
     result = _by_tiles(run, found, len(times), apply, name)
     if name in ("rate", "increase"):

@@ -19,6 +19,7 @@ from mamimon.metrics.model import (
 from mamimon.metrics.promql import (
     aggregate,
     binary,
+    coarse,
     extended,
     histogram_extended,
     histogram_windows,
@@ -257,7 +258,9 @@ class Evaluator:
         order: list[Ints] = []
         for block in found.blocks:
             self.limits.check()
-            values, present, when, chosen = newest(block, at, self.lookback_ms)
+            # A downsampled value stands for its bucket until the next one does.
+            lookback = self.lookback_ms + (block.coarse.resolution_ms if block.coarse else 0)
+            values, present, when, chosen = newest(block, at, lookback)
             kept = slice(None) if present is None else np.flatnonzero(present.any(axis=1))
             rows = block.rows[kept]
             order.append(rows)
@@ -299,14 +302,14 @@ class Evaluator:
             parts.append(Vector(labels=labels, values=values, present=present, histograms=histograms))
         return concatenate(parts, len(times))
 
-    def windows(self, node: Range | Subquery, times: Ints) -> RangeVector:
-        """The windows of a range vector."""
-        found = self._windows(node, times)
+    def windows(self, node: Range | Subquery, times: Ints, function: str = "") -> RangeVector:
+        """The windows of a range vector, as `function` wants them where samples are downsampled."""
+        found = self._windows(node, times, function)
         for _, part in found.parts:
             part.check = self.limits.check
         return found
 
-    def _windows(self, node: Range | Subquery, times: Ints) -> RangeVector:
+    def _windows(self, node: Range | Subquery, times: Ints, function: str) -> RangeVector:
         self.limits.check()
         length = self.duration(node.range_ms, node.range_expr)
         if isinstance(node, Subquery):
@@ -318,7 +321,9 @@ class Evaluator:
         parts: list[tuple[Ints, Windows | LazyWindows]] = []
         for block in found.blocks:
             part: Windows | LazyWindows
-            if block.table is not None:
+            if block.coarse is not None:
+                part = coarse.windows(block, block.coarse, function, ends, length)
+            elif block.table is not None:
                 part = LazyWindows(block.table, block.times, ends, length)
             else:
                 part = build(block.times, block.values, ends, length, block.histograms)
@@ -382,4 +387,4 @@ def _compared(block: Block) -> Block:
     if block.histograms is None:
         return block
     known = histogram_windows.know_resets(block.histograms)
-    return Block(block.times, block.rows, block.values, known)
+    return Block(block.times, block.rows, block.values, known, coarse=block.coarse)

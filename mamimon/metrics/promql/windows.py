@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mamimon.metrics.model import ABSENT_BITS, STALE_BITS, Table
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects
+
+if TYPE_CHECKING:
+    from mamimon.metrics.promql.coarse import Beside
 
 TILE_CELLS = 1 << 18
 """Samples worked on at once (2 MiB), so that intermediate arrays stay in the cache."""
@@ -38,6 +42,8 @@ class Windows:
     ) -> None:
         self.check: Callable[[], None] = lambda: None
         """Called between pieces of long work; raises once the query's time is over."""
+        self.beside: Beside | None = None
+        """Set where the samples are downsampled ones: see `coarse`."""
         self.histograms = histograms
         self.times = times
         self.rows = rows
@@ -130,6 +136,7 @@ class Windows:
             self.times, self.rows[part], valid, self.low, self.high, self.start, self.end, histograms
         )
         tile.check = self.check
+        tile.beside = None if self.beside is None else self.beside.part(part)
         return tile
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -247,20 +247,26 @@ class Day:
         return out if np.not_equal(out, cast("Any", None)).any() else None
 
 
+class Versioned(Protocol):
+    """A file whose content has a number that grows with each change."""
+
+    generation: int
+
+
 class PartCache:
     """Decoded column groups and histogram columns, the least recently used thrown out first; thread-safe."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
-        self._parts: dict[tuple[DayFile, int, int, int], Any] = {}
+        self._parts: dict[tuple[Versioned, int, int, int], Any] = {}
         self._lock = threading.Lock()
 
     def group(self, file: DayFile, chunk: int, number: int) -> Group:
         """A column group."""
         return self.get(file, chunk, number, lambda chunk, part: Group(file.part(chunk, part)))
 
-    def get(self, file: DayFile, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
+    def get(self, file: Versioned, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
         """A group, or by a negative number a histogram column: from memory, or by `load` from the file."""
         key = (file, file.generation, chunk, part)
         with self._lock:
@@ -278,7 +284,7 @@ class PartCache:
                 self._held -= self._parts.pop(oldest).nbytes
         return matrix
 
-    def forget(self, file: DayFile) -> None:
+    def forget(self, file: Versioned) -> None:
         """Drop a deleted day's groups."""
         with self._lock:
             for key in [key for key in self._parts if key[0] is file]:

@@ -21,6 +21,7 @@ from mamimon.metrics.model import (
     Matcher,
     Selection,
 )
+from mamimon.metrics.store.coarse import LongReader
 from mamimon.metrics.store.day import Day, PartCache, Segment
 from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.table import Joined
@@ -44,7 +45,9 @@ class LocalSource:
         max_samples: int,
         deadline: float,
         stopped: Callable[[], bool] = lambda: False,
+        long: LongReader | None = None,
     ) -> None:
+        self._long = long
         self._days = days
         self._cache = cache
         self._budget = self._most = max_samples
@@ -53,6 +56,13 @@ class LocalSource:
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
         """See `SeriesSource.select`."""
+        if self._long is not None:
+            found = self._long.select(matchers, start_ms, end_ms, self._select_raw, self._spend)
+            if found is not None:
+                return found
+        return self._select_raw(matchers, start_ms, end_ms)
+
+    def _select_raw(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
         rows: dict[bytes, int] = {}
         pieces: dict[str, list[tuple[npt.NDArray[np.int64], Segment]]] = defaultdict(list)
         for day in self._days(start_ms, end_ms):

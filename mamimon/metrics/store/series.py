@@ -16,20 +16,22 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
-from mamimon.metrics.model import HISTOGRAM_NAN, Labels, Matcher
+from mamimon.metrics.model import Labels, Matcher
 from mamimon.metrics.store.cardinality import Cardinality, cardinality
+from mamimon.metrics.store.coarse import LongReader
 from mamimon.metrics.store.day import Day, PartCache
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.deletion import delete
 from mamimon.metrics.store.head import Head, Row
+from mamimon.metrics.store.history import History
 from mamimon.metrics.store.index import decode_labels
+from mamimon.metrics.store.scrape import Scrape, scrape_of
 from mamimon.metrics.store.select import LocalSource
 from mamimon.problems import bad_input
 from mamimon.storage.days import day_of, day_start, remove_database
@@ -37,36 +39,6 @@ from mamimon.storage.days import day_of, day_start, remove_database
 _log = logging.getLogger("mamimon.metrics")
 _FILE = re.compile(r"\d{4}-\d{2}-\d{2}\.db")
 _FUTURE_MS = 600_000
-
-
-class Scrape(msgspec.Struct, eq=False):
-    """Samples of one source at one instant."""
-
-    source: str
-    at: int
-    """Milliseconds since the epoch."""
-    ids: npt.NDArray[np.int64]
-    """Series ids of the day that `SeriesStore.day_of(at)` answers."""
-    values: npt.NDArray[np.float64]
-    whole: bool = True
-    """The source's whole state: a series of its last scrape that is not here has ended."""
-    histograms: dict[int, Histogram] = {}
-    """Place in `ids` → native histogram; `values` has `HISTOGRAM_NAN` there."""
-
-
-def scrape_of(
-    day: Day,
-    source: str,
-    at: int,
-    samples: Sequence[tuple[Labels, float | Histogram]],
-    *,
-    whole: bool = True,
-) -> Scrape:
-    """Samples with their labels as a `Scrape` of a day."""
-    ids = np.asarray([day.index.id_of(labels) for labels, _ in samples], dtype=np.int64)
-    histograms = {i: one for i, (_, one) in enumerate(samples) if isinstance(one, Histogram)}
-    values = [HISTOGRAM_NAN if isinstance(one, Histogram) else one for _, one in samples]
-    return Scrape(source, at, ids, np.asarray(values, dtype=np.float64), whole, histograms)
 
 
 class SeriesStore:
@@ -85,6 +57,7 @@ class SeriesStore:
         self._cache = PartCache(settings.metrics.head_bytes // 2)
         self._most_cells = max(settings.metrics.head_bytes // 8, 1 << 16)
         self._erased: set[str] = set()
+        self.history = History(directory, settings, clock, self._cache)
         self.samples = 0
         self.listeners: list[Callable[[str], None]] = []
         """Called with the source after each commit; must be quick."""
@@ -99,6 +72,7 @@ class SeriesStore:
         for name in names[-2:]:
             day = await self._open_day(name)
             self._resume(day)
+        await self.history.open()
 
     def _resume(self, day: Day) -> None:
         """Know each source's live series and newest sample again."""
@@ -123,6 +97,7 @@ class SeriesStore:
             for day in self._days.values():
                 await day.file.close()
             self._days.clear()
+            self.history.close()
 
     async def day_of(self, at: int) -> Day:
         """The day that takes samples at `at` (ms), opened for writing."""
@@ -276,12 +251,26 @@ class SeriesStore:
             out.add(head)
         return out
 
+    async def downsample(self) -> None:
+        """Background task: make the long history of each day that is over."""
+        await self.history.keep(lambda: [day for _, day in sorted(self._days.items())], self._out_of_order_ms)
+
     def source(
-        self, *, max_samples: int, deadline: float, stopped: Callable[[], bool] = lambda: False
+        self,
+        *,
+        max_samples: int,
+        deadline: float,
+        stopped: Callable[[], bool] = lambda: False,
+        step_ms: int = 0,
     ) -> LocalSource:
-        """What the engine reads for one question."""
+        """What the engine reads for one question; `step_ms` chooses among downsampled days."""
         return LocalSource(
-            self.days_between, self._cache, max_samples=max_samples, deadline=deadline, stopped=stopped
+            self.days_between,
+            self._cache,
+            max_samples=max_samples,
+            deadline=deadline,
+            stopped=stopped,
+            long=LongReader(self.history, list(self._days), step_ms),
         )
 
     def days_between(self, start: int, end: int) -> list[Day]:
@@ -301,6 +290,7 @@ class SeriesStore:
                 for number in day.index.match(selector).tolist():
                     if number < len(present) and present[number]:
                         keys[day.index.key(number)] = None
+        keys.update(dict.fromkeys(self.history.keys(selectors, start, end, self._days)))
         return [decode_labels(key) for key in keys]
 
     async def add_exemplars(self, day: Day, rows: Sequence[ExemplarRow]) -> None:
@@ -334,6 +324,8 @@ class SeriesStore:
                     count += await delete(day, which, start, end)
                     self._cache.forget(day.file)
                     self._erased.add(day.name)
+                    await self.history.forget(day.name)
+        await self.history.delete(wanted, start, end, list(self._days))
         return count
 
     async def give_back(self) -> None:
@@ -350,7 +342,13 @@ class SeriesStore:
         return sorted(self._days)
 
     def oldest(self) -> float | None:
-        """Epoch seconds of the first sample; of a day that is not read back, the day's beginning."""
+        """Epoch seconds of the first sample; of a day that is not read back, the day's beginning.
+
+        Long history counts.
+        """
+        long = min(self.history.days(), default="")
+        if long and long < min(self._days, default="9"):
+            return day_start(long)
         if not self._days:
             return None
         day = self._days[min(self._days)]
@@ -362,7 +360,12 @@ class SeriesStore:
         return self._path(day)
 
     async def drop_day(self, name: str) -> None:
-        """Delete a day's samples; questions under way on it fail, new ones do not see it."""
+        """Delete a day's samples; questions under way on it fail, new ones do not see it.
+
+        What the long history lacks of it is made first; where that fails the day stays.
+        """
+        if (known := self._days.get(name)) is not None:
+            await self.history.make(known)
         async with self._turn:
             day = self._days.pop(name, None)
             if day is None:
