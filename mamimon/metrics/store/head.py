@@ -283,3 +283,15 @@ class Slice(msgspec.Struct, eq=False):
             for column in np.flatnonzero(self.values[row].view(np.int64) == HISTOGRAM_BITS).tolist():
                 out[row, column] = unpack(found[int(self.times[column])])
         return out
+
+
+def largest(heads: Iterable[Head], most_cells: int) -> set[Head]:
+    """The largest heads, as many as it takes to bring the rest down to `most_cells` samples."""
+    left = sorted(heads, key=lambda head: head.cells)
+    over = sum(head.cells for head in left) - most_cells
+    out: set[Head] = set()
+    while over > 0 and left:
+        head = left.pop()
+        over -= head.cells
+        out.add(head)
+    return out

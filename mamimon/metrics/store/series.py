@@ -28,7 +28,7 @@ from mamimon.metrics.store.coarse import LongReader
 from mamimon.metrics.store.day import Day, PartCache
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.deletion import delete
-from mamimon.metrics.store.head import Head, Row
+from mamimon.metrics.store.head import Head, Row, largest
 from mamimon.metrics.store.history import History
 from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.scrape import Scrape, scrape_of
@@ -229,7 +229,7 @@ class SeriesStore:
         """Seal every head that is due now; returns how many."""
         count = 0
         days = list(self._days.values())
-        large = self._too_large(days)
+        large = largest((head for day in days for head in day.heads), self._most_cells)
         for day in days:
             async with self._sealing:
                 for head in day.due(int(self._clock.now() * 1000), large):
@@ -239,17 +239,6 @@ class SeriesStore:
                     await day.seal(head)
                     count += 1
         return count
-
-    def _too_large(self, days: Sequence[Day]) -> set[Head]:
-        """The largest heads, as many as it takes to keep open chunks within their memory."""
-        heads = sorted((head for day in days for head in day.heads), key=lambda head: head.cells)
-        over = sum(head.cells for head in heads) - self._most_cells
-        out: set[Head] = set()
-        while over > 0 and heads:
-            head = heads.pop()
-            over -= head.cells
-            out.add(head)
-        return out
 
     async def downsample(self) -> None:
         """Background task: make the long history of each day that is over."""
