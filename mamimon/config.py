@@ -114,6 +114,9 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 128 * MIB
     scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
     statsd: Annotated[str, _text("Port or address to take StatsD on by UDP (8125); empty is off.")] = ""
+    otlp_convert_deltas: Annotated[bool, _text("Sum up OTLP's delta points instead of refusing them.")] = (
+        False
+    )
     admin_api: Annotated[bool, _text("Let admins delete series and take snapshots over HTTP.")] = False
     strict_openmetrics: Annotated[
         bool, _text("Refuse OpenMetrics bodies that break its rules although Prometheus reads them.")

@@ -19,6 +19,7 @@ from mamimon.problems import Problem
 from mamimon.server.pages import page_handlers, template_config
 from mamimon.server.protect import protect
 from mamimon.server.system import system_handlers
+from mamimon.server.traces import trace_handlers
 
 if TYPE_CHECKING:
     from mamimon.http import AsgiApp
@@ -35,6 +36,7 @@ def create_app(house: House, core: Core) -> AsgiApp:
             *house.handlers(),
             *page_handlers(house, core),
             *system_handlers(core),
+            *trace_handlers(core),
             create_static_files_router("/static", [web_dir() / "static"], include_in_schema=False),
         ],
         template_config=template_config(house, core),

@@ -102,7 +102,7 @@ LABELS = {
 }
 
 
-def everything(at: float) -> ExportMetricsServiceRequest:
+def everything(at: float, *, without_buckets: bool = True) -> ExportMetricsServiceRequest:
     """Every kind of metric, names and units of all sorts, attributes of all types."""
     request, metrics = empty(
         at, **{"service.namespace": "web", "host.name": "h1", "os.type": "linux", "n": 3}
@@ -118,9 +118,10 @@ def everything(at: float) -> ExportMetricsServiceRequest:
     point = histogram.histogram.data_points.add(time_unix_nano=round(at * SECOND), count=6, sum=12.5)
     point.explicit_bounds.extend([0.5, 1, 2.5, 10])
     point.bucket_counts.extend([1, 0, 2, 2, 1])
-    nosum = metrics.add(name="nosum")
-    nosum.histogram.aggregation_temporality = 2
-    nosum.histogram.data_points.add(time_unix_nano=round(at * SECOND), count=3)
+    if without_buckets:
+        nosum = metrics.add(name="nosum")
+        nosum.histogram.aggregation_temporality = 2
+        nosum.histogram.data_points.add(time_unix_nano=round(at * SECOND), count=3)
     for name, scale, offset in (("exp.a", 2, -3), ("exp.b", 11, 40), ("exp.c", -4, 0)):
         exponential = metrics.add(name=name, unit="s")
         exponential.exponential_histogram.aggregation_temporality = 2
@@ -138,67 +139,150 @@ def everything(at: float) -> ExportMetricsServiceRequest:
     return request
 
 
-@pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[str]:
-    """A real Prometheus with its OTLP receiver on."""
-    program = peer("prometheus")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "receiver.yml").write_text("{}\n")
-    popen = subprocess.Popen(
-        [
-            program,
-            f"--config.file={tmp_path / 'receiver.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'receiver'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-otlp-receiver",
-            "--enable-feature=native-histograms",
-        ],
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
+CONFIGS = {
+    "default": "",
+    "utf8": "translation_strategy: NoUTF8EscapingWithSuffixes, promote_all_resource_attributes: true",
+    "plain": "translation_strategy: UnderscoreEscapingWithoutSuffixes, convert_histograms_to_nhcb: true, "
+    "promote_resource_attributes: [os.type, host.name], keep_identifying_resource_attributes: true",
+    "untranslated": "translation_strategy: NoTranslation, promote_scope_metadata: true",
+    "collapsed": "label_name_preserve_multiple_underscores: false, label_name_underscore_sanitization: false",
+}
 
-    def ready() -> bool:
+
+class Receiver:
+    """A real Prometheus with its OTLP receiver on and a configuration that mamimon gets as well."""
+
+    def __init__(self, folder: Path, otlp: str) -> None:
+        self.config = folder / "receiver.yml"
+        self.config.write_text(f"otlp: {{{otlp}}}\n" if otlp else "{}\n")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.popen = subprocess.Popen(
+            [
+                peer("prometheus"),
+                f"--config.file={self.config}",
+                f"--storage.tsdb.path={folder / 'receiver'}",
+                f"--web.listen-address={self.url.partition('//')[2]}",
+                "--web.enable-otlp-receiver",
+                "--enable-feature=otlp-deltatocumulative",
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._ready, timeout_s=30, what="the peer")
+
+    def _ready(self) -> bool:
         try:
-            return httpx.get(f"{url}/-/ready").status_code == 200
+            return httpx.get(f"{self.url}/-/ready").status_code == 200
         except httpx.TransportError:
             return False
 
-    try:
-        wait_until(ready, timeout_s=30, what="the peer")
-        yield url
-    finally:
-        popen.terminate()
-        popen.wait(20)
+    def stop(self) -> None:
+        """End it."""
+        self.popen.terminate()
+        self.popen.wait(20)
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Callable[[str], Receiver]]:
+    """Start a receiver with an `otlp` section."""
+    running: list[Receiver] = []
+
+    def run(otlp: str) -> Receiver:
+        running.append(Receiver(tmp_path, otlp))
+        return running[-1]
+
+    yield run
+    for one in running:
+        one.stop()
+
+
+def series_at(url: str, at: float) -> dict[str, Any]:
+    """Every series of the request with its value or histogram."""
+    params = {"query": '{job="web/shop"}', "time": at}
+    found = httpx.get(f"{url}/api/v1/query", params=params).json()["data"]["result"]
+    return {
+        json.dumps(one["metric"], sort_keys=True): one.get("value") or one.get("histogram") for one in found
+    }
+
+
+def compare(theirs: str, ours: str, at: float) -> dict[str, Any]:
+    """Hold our series to theirs."""
+    expected, found = series_at(theirs, at), series_at(ours, at)
+    assert sorted(found) == sorted(expected)
+    different = {name: (found[name], expected[name]) for name in expected if found[name] != expected[name]}
+    assert different == {}
+    return expected
 
 
 @pytest.mark.peer("prometheus")
 @pytest.mark.feature("M2")
-def test_translation_is_that_of_a_real_prometheus(receiver: str, process: Callable[..., Any]) -> None:
-    """Both get the same request and then hold the same series with the same values, kinds and units."""
-    ours = process()
+@pytest.mark.parametrize("config", CONFIGS)
+def test_translation_is_that_of_a_real_prometheus(
+    receiver: Callable[[str], Receiver], process: Callable[..., Any], config: str
+) -> None:
+    """Both get the same `otlp` section and request and then hold the same series with the same values."""
+    theirs = receiver(CONFIGS[config])
+    ours = process("--prometheus-config", str(theirs.config))
     at = float(int(time.time()))
-    body = everything(at).SerializeToString()
-    theirs = httpx.post(f"{receiver}/api/v1/otlp/v1/metrics", content=body, headers=PROTOBUF)
-    assert theirs.status_code == 200, theirs.text
+    body = everything(at, without_buckets="nhcb" not in CONFIGS[config]).SerializeToString()
+    answer = httpx.post(f"{theirs.url}/api/v1/otlp/v1/metrics", content=body, headers=PROTOBUF)
+    assert answer.status_code == 200, answer.text
     for path in ("/v1/metrics", "/api/v1/otlp/v1/metrics"):
         answer = httpx.post(f"{ours.url}{path}", content=body, headers=PROTOBUF)
         assert (answer.status_code, answer.content) == (200, b"")
+    assert len(compare(theirs.url, ours.url, at)) > 100
 
-    def series(url: str) -> dict[str, Any]:
-        params = {"query": '{job="web/shop"}', "time": at}
-        found = httpx.get(f"{url}/api/v1/query", params=params).json()["data"]["result"]
-        return {
-            json.dumps(one["metric"], sort_keys=True): one.get("value") or one.get("histogram")
-            for one in found
-        }
 
-    expected, found = series(receiver), series(ours.url)
-    assert len(expected) > 100
-    assert sorted(found) == sorted(expected)
-    different = {name: (found[name], expected[name]) for name in expected if found[name] != expected[name]}
-    assert different == {}
+@pytest.mark.peer("prometheus")
+@pytest.mark.feature("M2")
+def test_deltas_are_summed_up_as_a_real_prometheus_does(
+    receiver: Callable[[str], Receiver], process: Callable[..., Any]
+) -> None:
+    """Three batches of delta sums and histograms of both kinds end at the same sums."""
+    theirs = receiver("")
+    ours = process(env={"MAMIMON_METRICS__OTLP_CONVERT_DELTAS": "true"})
+    base = float(int(time.time())) - 30
+    for number in range(3):
+        at = base + number * 10
+        request, metrics = empty(at, **{"service.namespace": "web"})
+        point = sum_of(metrics, "orders", 2.5 + number, at, temporality=1, kind="a")
+        point.start_time_unix_nano = round((at - 10) * SECOND)
+        histogram = metrics.add(name="took", unit="s")
+        histogram.histogram.aggregation_temporality = 1
+        part = histogram.histogram.data_points.add(
+            time_unix_nano=round(at * SECOND),
+            start_time_unix_nano=round((at - 10) * SECOND),
+            count=3 + number,
+            sum=1.5,
+        )
+        part.explicit_bounds.extend([1, 2])
+        part.bucket_counts.extend([1 + number, 1, 1])
+        exponential = metrics.add(name="size")
+        exponential.exponential_histogram.aggregation_temporality = 1
+        wide = exponential.exponential_histogram.data_points.add(
+            time_unix_nano=round(at * SECOND),
+            start_time_unix_nano=round((at - 10) * SECOND),
+            count=6,
+            sum=9,
+            scale=3 - number,
+            zero_count=1,
+        )
+        wide.positive.offset = 2 - number
+        wide.positive.bucket_counts.extend([1, 0, 2, 2])
+        body = request.SerializeToString()
+        for url in (theirs.url, ours.url):
+            answer = httpx.post(f"{url}/api/v1/otlp/v1/metrics", content=body, headers=PROTOBUF)
+            assert (answer.status_code, answer.content) == (200, b""), answer.text
+    expected = compare(theirs.url, ours.url, base + 21)
+    orders = next(value for name, value in expected.items() if "orders_total" in name)
+    assert orders[1] == "10.5"
+    late, metrics = empty(base, **{"service.namespace": "web"})
+    sum_of(metrics, "orders", 1, base, temporality=1, kind="a")
+    answer = httpx.post(f"{ours.url}/v1/metrics", content=late.SerializeToString(), headers=PROTOBUF)
+    found = ExportMetricsServiceResponse.FromString(answer.content)
+    assert found.partial_success.rejected_data_points == 1
+    assert "older than the one before it" in found.partial_success.error_message
 
 
 @pytest.mark.feature("M2")

@@ -50,7 +50,7 @@ def api_handlers(
         *chart_handlers(core, backend),
         *admin_handlers(core, store),
         *read_handlers(core, backend, scraper),
-        *otlp_handlers(core, pusher),
+        *otlp_handlers(core, pusher, scraper),
         *push_handlers(core, pusher),
         *pushgateway_handlers(core, pushed),
     ]

@@ -21,7 +21,9 @@ from mamimon.metrics.scrape.read_job import (
     read_limits,
     read_protocols,
 )
+from mamimon.metrics.scrape.read_otlp import read_otlp
 from mamimon.metrics.scrape.yaml_file import Node, YamlFile
+from mamimon.metrics.wire.otlp.model import OtlpSettings
 
 _GLOBAL = {
     "scrape_interval",
@@ -32,8 +34,8 @@ _GLOBAL = {
     "rule_query_offset",
 }
 _GLOBAL_UNSUPPORTED = {"query_log_file", "scrape_failure_log_file"}
-_TOP = {"global", "scrape_configs", "scrape_config_files", "rule_files", "alerting", "storage"}
-_TOP_UNSUPPORTED = {"remote_write", "remote_read", "tracing", "otlp"}
+_TOP = {"global", "scrape_configs", "scrape_config_files", "rule_files", "alerting", "storage", "otlp"}
+_TOP_UNSUPPORTED = {"remote_write", "remote_read", "tracing"}
 # Tunes Go's garbage collector.
 _NO_DIFFERENCE = {"runtime"}
 
@@ -51,6 +53,7 @@ class PrometheusConfig(msgspec.Struct, frozen=True, kw_only=True):
     rule_files: list[Path] = []
     alertmanagers: list[str] = []
     jobs: list[Job] = []
+    otlp: OtlpSettings = OtlpSettings()
     out_of_order_s: float | None = None
     """How late a pushed sample may be, where the file says so."""
     files: list[Path] = []
@@ -102,6 +105,7 @@ class _Reading:
             rule_files=self._rule_files(root.get("rule_files")),
             alertmanagers=self._alertmanagers(root.get("alerting")),
             jobs=self._jobs(root, defaults),
+            otlp=read_otlp(root.get("otlp")),
             out_of_order_s=self._storage(root.get("storage")),
             files=self.files,
             patterns=self.patterns,

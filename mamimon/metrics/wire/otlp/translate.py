@@ -7,6 +7,7 @@ be translated is rejected point by point with its reason, the rest is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
@@ -171,7 +172,10 @@ def _metric(metric: Metric, base: _Base, settings: OtlpSettings, out: Translated
 def _not_cumulative(metric: Metric) -> str:
     text = f'invalid temporality and type combination for metric "{metric.name}"'
     if metric.temporality == DELTA:
-        return f"{text}: it is delta; let the sender use cumulative temporality"
+        return (
+            f"{text}: it is delta; let the sender use cumulative temporality, "
+            "or set metrics.otlp_convert_deltas"
+        )
     return text
 
 
@@ -196,6 +200,7 @@ def _point(
             yield _series(name, {**labels, "quantile": format_float(quantile)}, point, value)
     elif metric.kind == "exponential" or settings.convert_histograms_to_nhcb:
         whole = _exponential(point) if metric.kind == "exponential" else _custom(point)
+        _check(whole)
         yield _series(name, labels, point, whole, exemplars=_exemplars(point.exemplars))
     else:
         yield from _classic(name, point, labels)
@@ -273,6 +278,16 @@ def _custom(point: Point) -> Histogram:
         positive={place: float(count) for place, count in enumerate(point.counts) if count},
         custom=tuple(point.bounds),
     )
+
+
+def _check(one: Histogram) -> None:
+    """A native histogram's count is that of its buckets; NaN is observed in none."""
+    inside = sum(one.positive.values()) + sum(one.negative.values()) + one.zero_count
+    if inside > one.count or (inside != one.count and not math.isnan(one.sum)):
+        raise ValueError(
+            f"{inside:g} observations found in buckets, but the Count field is {one.count:g}: "
+            "histogram's observation count should equal the number of observations found in the buckets"
+        )
 
 
 def _exemplars(examples: list[Example]) -> list[PushedExemplar]:
