@@ -74,10 +74,13 @@ def test_doors_let_in_exactly_those_they_should(server: Any) -> None:
 
 
 @pytest.mark.feature("S3")
-@pytest.mark.parametrize("path", [*INGEST, *READ])
-def test_odd_requests_are_never_our_mistake(server: Any, path: str) -> None:
+def test_odd_requests_are_never_our_mistake(server: Any) -> None:
     """Every body with every type and encoding, in every method: an answer below 500."""
-    wrong = []
+    assert not [found for path in (*INGEST, *READ) for found in _mistakes(server, path)]
+
+
+def _mistakes(server: Any, path: str) -> list[Any]:
+    wrong: list[Any] = []
     for body in BODIES:
         for kind in TYPES:
             for encoding in ENCODINGS if kind in {"application/json", ""} else ENCODINGS[:3]:
@@ -85,12 +88,12 @@ def test_odd_requests_are_never_our_mistake(server: Any, path: str) -> None:
                 sent = {name: value for name, value in headers.items() if value}
                 answer = server.client.post(path, content=body, headers=sent)
                 if answer.status_code >= 500:
-                    wrong.append((body[:20], kind, encoding, answer.status_code, answer.text[:80]))
+                    wrong.append((path, body[:20], kind, encoding, answer.status_code, answer.text[:80]))
     for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
         answer = server.client.request(method, path, params={"query": "\x00{", "start": "x", "limit": "-1"})
         if answer.status_code >= 500:
-            wrong.append((method, answer.status_code))
-    assert not wrong
+            wrong.append((path, method, answer.status_code))
+    return wrong
 
 
 @pytest.mark.feature("S3")

@@ -33,15 +33,16 @@ class Place:
         config.write_text(re.sub(r'"(1514|12201)"', '"0"', toml))
         self.process = process("--config", str(config))
         self.url = str(self.process.url)
-        found = [re.search(r"(syslog|gelf) by (UDP|TCP) on \S+:(\d+)", line) for line in self._listening()]
-        self.ports = {f"{one[1]}.{one[2].lower()}": int(one[3]) for one in found if one}
+        self.ports: dict[str, int] = wait_until(self._listening, what="four listeners in its own log")
 
-    def _listening(self) -> list[str]:
-        answer = httpx.get(
-            self.url + "/api/mamimon/logs/search",
-            params={"q": "message:(syslog OR gelf)", "dataset": "mamimon"},
-        )
-        return [hit["message"] for hit in answer.json()["hits"]]
+    def _listening(self) -> dict[str, int] | None:
+        """The ports by door and transport, once all are told."""
+        asked = {"q": "message:(syslog OR gelf)", "dataset": "mamimon"}
+        answer = httpx.get(self.url + "/api/mamimon/logs/search", params=asked)
+        lines = [hit["message"] for hit in answer.json()["hits"]]
+        found = [re.search(r"(syslog|gelf) by (UDP|TCP) on \S+:(\d+)", line) for line in lines]
+        ports = {f"{one[1]}.{one[2].lower()}": int(one[3]) for one in found if one}
+        return ports if len(ports) == 4 else None
 
     def text(self, name: str, transport: str = "tcp") -> str:
         """A block with this server's addresses and paths."""
