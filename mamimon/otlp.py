@@ -181,6 +181,18 @@ def attributes(pairs: Iterable[bytes], depth: int = 0) -> dict[str, Any]:
     """Read protobuf KeyValues; of a repeated key the last stands."""
     out: dict[str, Any] = {}
     for pair in pairs:
+        size = pair[1] if pair[:1] == b"\x0a" and len(pair) > 1 else 0x80
+        text = pair[size + 4 :]
+        # Nearly every pair is a short key with a short text: \n size key \x12 size \n size text.
+        if (
+            0 < size < 0x80
+            and len(text) > 2
+            and len(text) < 0x80
+            and pair[size + 2 : size + 5] == bytes((0x12, len(text), 0x0A))
+            and text[1] == len(text) - 2
+        ):
+            out[pair[2 : size + 2].decode()] = text[2:].decode()
+            continue
         key, value = "", None
         for field, part in protobuf.fields(pair):
             if field == 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -48,13 +49,18 @@ def timestamp(nanoseconds: int) -> str:
     A number that is no date of this calendar raises `ValueError`.
     """
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    try:
-        base = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    except (OverflowError, OSError):
-        raise ValueError("a time outside the calendar") from None
     digits = f"{rest:09}"
     shown = digits[:3] if rest % 1_000_000 == 0 else digits[:6] if rest % 1000 == 0 else digits
-    return f"{base:%Y-%m-%dT%H:%M:%S}.{shown}Z"
+    return f"{_second(seconds)}.{shown}Z"
+
+
+@lru_cache(256)
+def _second(seconds: int) -> str:
+    """Most lines of a batch share theirs."""
+    try:
+        return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}"
+    except (OverflowError, OSError):
+        raise ValueError("a time outside the calendar") from None
 
 
 def dataset_named(name: str, default: str) -> str:
