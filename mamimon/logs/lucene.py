@@ -224,7 +224,7 @@ class _Parser:
         text = self.quoted()
         found = self.take(re.compile(r"~(\d+)?"))
         slop = min(int(found[1] or 0), 100) if found else 0
-        return _each(fields, lambda f: moment(f, text, self.style.now) or Words(f, text, slop=slop))
+        return _each(fields, lambda f: moment(f, text, self.style.now) or phrase(f, text, slop))
 
     def range(self, fields: Sequence[str]) -> Clause:
         found = self.take(_RANGE)
@@ -245,7 +245,7 @@ class _Parser:
         text = self.text[self.at + 1 : end].replace("\\/", "/")
         self.at = end + 1
         pattern = lucene_regex(text)
-        return _each(fields, lambda f: Pattern(f, pattern))
+        return _each(fields, lambda f: Pattern(f, pattern, fold_case=False))
 
     def term(self, fields: Sequence[str]) -> Clause:
         raw = self.word()
@@ -256,10 +256,8 @@ class _Parser:
             return _each(fields, lambda f: Fuzzy(f, text, distance))
         if raw == "*":
             return All() if not any(fields) else _each(fields, Exists)
-        if re.search(r"(?<!\\)[*?]", raw):
-            pattern = glob(raw)
-            start = fold(literal_start(raw))
-            return _each(fields, lambda f: Pattern(f, pattern, starts=start, wildcard=raw))
+        if re.search(r"(?:^|[^\\])(?:\\\\)*[*?]", raw):
+            return _each(fields, lambda f: wildcard(f, raw))
         return _each(fields, lambda f: moment(f, text, self.style.now) or plain(f, text))
 
 
@@ -272,8 +270,20 @@ def plain(field: str, text: str) -> Clause:
     """A word on a field; one without letters or digits must be the whole value."""
     if field == "pattern" and pattern_number(text):
         return Mined(text)
-    words = Words(field, text)
-    return words if words.words else Exact(field, text)
+    return phrase(field, text)
+
+
+def phrase(field: str, text: str, slop: int = 0) -> Clause:
+    """Words that follow one another; on a `.keyword` field, or without a word, the whole value."""
+    words = Words(field, text, slop=slop)
+    return words if words.words and not field.endswith(".keyword") else Exact(field, text)
+
+
+def wildcard(field: str, raw: str) -> Clause:
+    """A pattern of `*` and `?`; only on a `.keyword` field does case matter."""
+    folded = not field.endswith(".keyword")
+    pattern = glob(raw, fold_case=folded)
+    return Pattern(field, pattern, starts=fold(literal_start(raw)), fold_case=folded, wildcard=raw)
 
 
 def compare(field: str, sign: str, text: str, now: float) -> Clause:

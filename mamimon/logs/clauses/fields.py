@@ -156,6 +156,7 @@ class Pattern(Plain):
     def __init__(
         self, field: str, pattern: Any, *, starts: str = "", fold_case: bool = True, wildcard: str = ""
     ) -> None:
+        self.only_whole = field.endswith(".keyword")
         self.field = field.removesuffix(".keyword")
         self.pattern = pattern
         self.starts = starts
@@ -168,7 +169,9 @@ class Pattern(Plain):
             text = shown(value)
             if self.pattern.fullmatch(fold(text) if self.fold_case else text):
                 return True
-            if isinstance(value, str) and any(self.pattern.fullmatch(word) for word in tokens(text)):
+            if self.only_whole or not isinstance(value, str):
+                continue
+            if any(self.pattern.fullmatch(word) for word in tokens(text)):
                 return True
         return False
 
@@ -234,11 +237,15 @@ class Mined(Plain):
 
 
 class Fuzzy(Plain):
-    """A token within an edit distance of the wanted one (insert, delete, change, swap)."""
+    """A token within an edit distance of the wanted one (insert, delete, change, swap).
+
+    On a `.keyword` field it is the whole value that is near.
+    """
 
     def __init__(self, field: str, text: str, distance: int | None = None) -> None:
-        self.field = field
-        self.word = fold(text)
+        self.only_whole = field.endswith(".keyword")
+        self.field = field.removesuffix(".keyword")
+        self.word = text if self.only_whole else fold(text)
         auto = 0 if len(self.word) < 3 else 1 if len(self.word) < 6 else 2
         self.distance = auto if distance is None else min(distance, 2)
 
@@ -247,7 +254,7 @@ class Fuzzy(Plain):
         return any(
             edits(word, self.word, self.distance) <= self.distance
             for value in row.matching(self.field)
-            for word in tokens(shown(value))
+            for word in ([shown(value)] if self.only_whole else tokens(shown(value)))
         )
 
 

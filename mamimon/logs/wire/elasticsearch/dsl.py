@@ -142,9 +142,11 @@ class Dsl:
         field, options = fielded("match_phrase", body, "query")
         check_analyzer(options)
         text = shown(options.get("query", ""))
-        if not tokens(text):
+        if field.endswith(".keyword") and prefix:
+            return self.prefix({field: text})
+        if field.endswith(".keyword") or not tokens(text):
             return c.Exact(field, text) if text else c.Nothing()
-        return c.Words(field.removesuffix(".keyword"), text, slop=int(options.get("slop", 0)), prefix=prefix)
+        return c.Words(field, text, slop=int(options.get("slop", 0)), prefix=prefix)
 
     def match_bool_prefix(self, body: Any) -> c.Clause:
         """`match_bool_prefix`: tokens, the last one as a prefix."""
@@ -291,7 +293,9 @@ class Dsl:
         fields = [unboosted(f) for f in texts(body.get("fields") or [""])]
         fields = ["" if f == "*" else f for f in fields]
         every = str(body.get("default_operator", "or")).lower() == "and"
-        return simple(str(body.get("query", "")), fields, every)
+        text = str(body.get("query", ""))
+        # No text is no term, and Elasticsearch finds nothing then.
+        return simple(text, fields, every) if text.strip() else c.Nothing()
 
     def exists(self, body: Any) -> c.Clause:
         """`exists`."""

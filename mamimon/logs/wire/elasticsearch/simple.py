@@ -1,61 +1,89 @@
-"""`simple_query_string`: a language that has no mistakes."""
+"""`simple_query_string`: a language that has no mistakes.
+
+`+` and `|` combine what stands before them with what follows, strictly from left to right; a `-`
+makes the next part mean everything but itself. What cannot be read is left out.
+"""
 
 from __future__ import annotations
 
 import re
 
 from mamimon.logs import clauses as c
-from mamimon.logs.lucene import plain
+from mamimon.logs.lucene import phrase, plain, unescape
 from mamimon.logs.text import tokens
 from mamimon.logs.wire.elasticsearch.options import either
 
+_LONGEST = 32_768
+_DEEPEST = 20
+_PART = re.compile(
+    r'"(?P<phrase>(?:[^"\\]|\\.)*)"(?:~(?P<slop>\d+))?|(?P<sign>[()|+]|-)|'
+    r'(?P<word>(?:\\.|[^\s()|+"\\])+)',
+    re.DOTALL,
+)
+
 
 def simple(text: str, fields: list[str], every: bool) -> c.Clause:
-    """The clause of what a person typed."""
-    return _Simple(text, fields, every).read()
+    """The clause of what a person typed; `every`: parts without an operator must all be there."""
+    if text.strip() == "*":
+        return c.All()
+    return _Simple(text[:_LONGEST], fields, every).read(0) or c.Nothing()
 
 
 class _Simple:
-    """`simple_query_string`'s own small language: + | - "phrase" ( ) word*."""
-
     def __init__(self, text: str, fields: list[str], every: bool) -> None:
-        self.parts = re.findall(r'"[^"]*"(?:~\d+)?|[()|+]|-|[^\s()|+"]+', text[:32_768])
+        self.parts = list(_PART.finditer(text))
         self.fields = fields
         self.every = every
         self.at = 0
 
-    def read(self, depth: int = 0) -> c.Clause:
-        groups: list[list[c.Clause]] = [[]]
-        sign, joined = False, False
+    def read(self, depth: int) -> c.Clause | None:
+        """Everything up to the bracket that closes this one."""
+        found: c.Clause | None = None
+        operator = ""
+        negative = False
         while self.at < len(self.parts):
             part = self.parts[self.at]
             self.at += 1
-            if part == ")" and depth:
-                break
-            if part == "|":
-                groups.append([])
-            elif part == "+":
-                joined = True
-            elif part == "-":
-                sign = True
+            sign = part["sign"]
+            if sign == ")":
+                if depth:
+                    break
+                continue
+            if sign in {"+", "|"}:
+                operator = operator or (sign if found is not None else "")
+                continue
+            if sign == "-":
+                negative = not negative
+                continue
+            one = self.read(depth + 1) if sign == "(" and depth < _DEEPEST else self.leaf(part)
+            if one is None:
+                continue
+            one = c.Not(one) if negative else one
+            if found is None:
+                found = one
+            elif operator == "+" or (not operator and self.every):
+                found = c.And([found, one])
             else:
-                if part.startswith("-") and len(part) > 1:
-                    sign, part = True, part[1:]
-                clause = self.read(depth + 1) if part == "(" and depth < 20 else self.word(part)
-                if clause is None:
-                    continue
-                if sign:
-                    clause = c.Not(clause)
-                if groups[-1] and not (self.every or joined or sign):
-                    groups.append([])
-                groups[-1].append(clause)
-                sign = joined = False
-        known = [group[0] if len(group) == 1 else c.And(group) for group in groups if group]
-        return either(known) if known else c.Nothing()
+                found = c.Or([found, one])
+            operator, negative = "", False
+        return found
 
-    def word(self, part: str) -> c.Clause | None:
-        if part.startswith('"'):
-            return either([c.Words(f, part.strip('"')) for f in self.fields])
-        if part.endswith("*") and tokens(part):
-            return either([c.Words(f, part[:-1], prefix=True) for f in self.fields])
-        return either([plain(f, part) for f in self.fields]) if tokens(part) else None
+    def leaf(self, part: re.Match[str]) -> c.Clause | None:
+        """A phrase, or a word with what its last signs make of it."""
+        if part["phrase"] is not None:
+            text = unescape(part["phrase"])
+            return (
+                either([phrase(f, text, min(int(part["slop"] or 0), 100)) for f in self.fields])
+                if text
+                else None
+            )
+        word = part["word"]
+        if word is None:
+            return None
+        if fuzzy := re.fullmatch(r"(.+)~(\d?)", word, re.DOTALL):
+            distance = int(fuzzy[2]) if fuzzy[2] else None
+            return either([c.Fuzzy(f, unescape(fuzzy[1]), distance) for f in self.fields])
+        if word.endswith("*") and not word.endswith("\\*") and tokens(word):
+            return either([c.Words(f, unescape(word[:-1]), prefix=True) for f in self.fields])
+        text = unescape(word)
+        return either([plain(f, text) for f in self.fields]) if tokens(text) else None

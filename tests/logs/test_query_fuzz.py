@@ -1,0 +1,71 @@
+"""Random queries of both languages against a brute-force reading of the same documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.logs.random_queries import Maker, Query, documents, line
+
+FULL = bool(os.environ.get("MAMIMON_FULL"))
+QUERIES, DOCUMENTS = (10_000, 2_500) if FULL else (500, 1_000)
+AT_ONCE = 50
+
+
+def ask(server: Any, queries: list[Query]) -> list[Any]:
+    """The answers of several searches: ids and total, or the error."""
+    lines: list[Any] = []
+    for query in queries:
+        lines += [{}, {"query": query.body, "size": 10_000, "_source": False, "track_total_hits": True}]
+    body = "".join(json.dumps(one) + "\n" for one in lines)
+    answer = server.client.post("/es/_msearch", content=body.encode(), timeout=300)
+    assert answer.status_code == 200, answer.text[:500]
+    return [
+        one["error"]["reason"]
+        if "error" in one
+        else (one["hits"]["total"]["value"], {hit["_id"] for hit in one["hits"]["hits"]})
+        for one in answer.json()["responses"]
+    ]
+
+
+@pytest.mark.feature("L4")
+def test_random_queries_find_what_reading_every_document_finds(start: Callable[..., Any]) -> None:
+    """No query of either language finds another set of documents than its plain meaning does."""
+    seed = int(os.environ.get("MAMIMON_SEED", "5"))
+    server = start(logs={"block_rows": 64, "mask": False, "query_timeout_s": 120})
+    now = server.server.clock.now()
+    docs = documents(random.Random(seed), now, DOCUMENTS)
+    for at in range(0, len(docs), 150):
+        body = "".join(map(line, docs[at : at + 150]))
+        stored = server.client.post("/es/_bulk", content=body.encode()).json()
+        assert not stored["errors"], [item for item in stored["items"] if "error" in item["create"]][:3]
+    maker = Maker(random.Random(seed + 1), now)
+    differences: list[str] = []
+    empty = 0
+    for _ in range(0, QUERIES, AT_ONCE):
+        queries = [maker.query() for _ in range(AT_ONCE)]
+        for query, answer in zip(queries, ask(server, queries), strict=True):
+            meant = {doc.id for doc in docs if query.test(doc)}
+            empty += not meant
+            if answer != (len(meant), meant):
+                differences.append(told(query, answer, meant, docs))
+    assert empty < QUERIES * 0.6, "most queries find nothing: they test too little"
+    assert len(differences) == 0, f"{len(differences)} of {QUERIES}:\n" + "\n".join(differences[:20])
+
+
+def told(query: Query, answer: Any, meant: set[str], docs: list[Any]) -> str:
+    """A difference with one document that shows it."""
+    text = json.dumps(query.body, ensure_ascii=False)
+    if isinstance(answer, str):
+        return f"{text}\n    refused: {answer[:200]}"
+    wrong = sorted(answer[1] ^ meant)
+    shown = next(
+        (json.dumps(doc.body, ensure_ascii=False) for doc in docs if wrong and doc.id == wrong[0]), ""
+    )
+    which = "is not meant" if wrong and wrong[0] in answer[1] else "is missing"
+    return f"{text}\n    found {answer[0]}, meant {len(meant)}; {wrong[:1]} {which}: {shown[:400]}"
