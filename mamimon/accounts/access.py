@@ -7,10 +7,12 @@ import re
 from mamimon.accounts.model import Scope
 
 # Answered to anybody: liveness, what pages are made of, signing in, and doors with a key of their own
-# (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link).
+# (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link,
+# the secret in a calendar's address).
 _PUBLIC = re.compile(
     r"^/(healthz|readyz|robots\.txt|login|logout)$"
     r"|^/(static|sdk|ping|ack)/"
+    r"|^/oncall/[0-9a-f]{32}\.ics$"
     r"|^/api/\d+/(envelope|store|security|minidump|unreal)/?$"
     r"|^/(capture|batch|e)/?$"
     # /sdk/mamimon.js tells the DSN to everybody already; an application asks for it with any token or none.

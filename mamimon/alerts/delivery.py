@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
@@ -38,11 +39,18 @@ GIVE_UP_S = 86_400.0
 class Delivery:
     """The worker; `work` sends what is due and returns when it is under way."""
 
-    def __init__(self, core: Core, routing: Callable[[], Routing], woken: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        routing: Callable[[], Routing],
+        woken: Callable[[], None],
+        quiet_until: Callable[[str, str], float | None],
+    ) -> None:
         self._core = core
         self._clock = core.clock
         self._routing = routing
         self._woken = woken
+        self._quiet_until = quiet_until
         self._flying: dict[int, asyncio.Task[None]] = {}
         self._client: httpx.AsyncClient | None = None
         self.key = b""
@@ -64,6 +72,11 @@ class Delivery:
         )
         for one in due:
             if one.id in self._flying or len(self._flying) >= AT_ONCE:
+                continue
+            until = None if one.message.kind == "test" else self._quiet_until(one.to, one.message.severity)
+            if until is not None:
+                hold = partial(store.postpone, one=one, until=until, at=self._clock.now())
+                await self._core.state.write(hold)
                 continue
             task = asyncio.create_task(self._deliver(one), name=f"notification-{one.id}")
             self._flying[one.id] = task

@@ -256,6 +256,7 @@ class Dispatcher:
             title=title,
             summary=summary,
             incident=group.incident,
+            severity=incidents.severity(shown),
             receiver=route.receiver,
             group_key=group.key,
             group_labels=group.labels,
@@ -304,7 +305,8 @@ class Dispatcher:
 def tell_resolved(
     raw: sqlite3.Connection, routing: Routing, incident: Incident, message: Message, now: float
 ) -> None:
-    """Intents to everybody who was told and wants to know the end."""
+    """Intents to everybody who was told and wants to know the end; who was not told yet need not be."""
+    store.withdraw(raw, incident.id)
     message.incident = incident.id
     for ref, to in store.told(raw, incident.id).items():
         target = routing.target(ref)

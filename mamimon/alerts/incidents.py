@@ -158,6 +158,7 @@ def escalate(raw: sqlite3.Connection, one: Incident, routing: Routing, now: floa
         title=one.title,
         summary=one.summary,
         incident=one.id,
+        severity=one.severity,
         group_labels=one.labels,
         note=f"Nobody has acknowledged this for {minutes} min." if not by else f"{by} asks you to look.",
         late_s=late_s,

@@ -235,6 +235,7 @@ class Message(msgspec.Struct, kw_only=True):
     alerts: list[Alert] = []
     more: int = 0
     """Alerts of the group that the message leaves out."""
+    severity: str = ""
     late_s: float = 0.0
     at: float = 0.0
     note: str = ""
@@ -253,7 +254,7 @@ class Notification(msgspec.Struct, kw_only=True):
     target: str
     to: str
     message: Message
-    status: Literal["pending", "sent", "failed"]
+    status: Literal["pending", "sent", "failed", "withdrawn"]
     attempts: int
     next_at: float
     created_at: float

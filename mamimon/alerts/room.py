@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from mamimon.alerts import store
 from mamimon.alerts.model import AlertSummary, IncidentSummary, Labels
+from mamimon.alerts.oncall.routes import oncall_handlers
 from mamimon.alerts.pages import page_handlers
 from mamimon.alerts.routes import api_handlers
 from mamimon.alerts.service import Alerting
@@ -92,6 +93,7 @@ class AlertRoom:
             *prometheus_handlers(self.service),
             *api_handlers(self.service),
             *page_handlers(self.service, self._logs, self._errors),
+            *oncall_handlers(self.service),
         ]
 
     def firing(self) -> list[AlertSummary]:

@@ -150,10 +150,15 @@ def settings_people(settings: AlertSettings) -> dict[str, Target]:
         return {}
     found: dict[str, Target] = {}
     for address in [*people(settings.email_to), *people(settings.escalate_email_to)]:
-        ref = f"settings/email/{address}"
-        options = {**settings_mail(settings), "address": address}
-        found.setdefault(ref, Target(ref=ref, kind="email", to=address, options=options))
+        one = person_target(settings, address)
+        found.setdefault(one.ref, one)
     return found
+
+
+def person_target(settings: AlertSettings, address: str) -> Target:
+    """One person by the mail server of the settings."""
+    options = {**settings_mail(settings), "address": address}
+    return Target(ref=f"settings/email/{address}", kind="email", to=address, options=options)
 
 
 def builtin(settings: AlertSettings) -> Routing:

@@ -16,6 +16,7 @@ from mamimon.alerts.delivery import Delivery
 from mamimon.alerts.dispatch import Dispatcher, tell_resolved
 from mamimon.alerts.engine import JUMP_S, Append, Engine
 from mamimon.alerts.model import FileError, Incident, IncidentSummary, Labels, Message, Outcome
+from mamimon.alerts.oncall.desk import Desk
 from mamimon.alerts.routing import Routing, Target, builtin
 from mamimon.alerts.silences import Silence
 from mamimon.config import ConfigError
@@ -51,11 +52,12 @@ class Alerting:
         self._group_defaults = group_defaults
         self._check = check
         self._wake = asyncio.Event()
-        self.routing = builtin(self.settings)
+        self._routing = builtin(self.settings)
+        self.oncall = Desk(core)
         self.config_error = ""
         self.rule_errors: list[FileError] = []
         self.dispatcher = Dispatcher(core, lambda: self.routing, self._wake.set)
-        self.delivery = Delivery(core, lambda: self.routing, self._wake.set)
+        self.delivery = Delivery(core, lambda: self.routing, self._wake.set, self.oncall.quiet_until)
         self.engine = Engine(core, backend, append, self.dispatcher.put, external_labels)
         self.deadman = DeadMan(core, self.engine)
         self.unresolved: list[IncidentSummary] = []
@@ -66,13 +68,19 @@ class Alerting:
 
     async def open(self) -> None:
         """Read configuration and state; a broken alertmanager.yml raises `ConfigError`."""
-        self.routing = self._load_routing()
+        self._routing = self._load_routing()
+        await self.oncall.open()
         await self.dispatcher.open()
         await self.delivery.open()
         loaded = await asyncio.to_thread(self._load_rules)
         self._report(loaded)
         await self.engine.open(loaded.groups)
         await self._refresh()
+
+    @property
+    def routing(self) -> Routing:
+        """The routing in force, with who is on call first."""
+        return self.oncall.apply(self._routing)
 
     def _load_routing(self) -> Routing:
         path = self.settings.alertmanager_config
@@ -104,7 +112,7 @@ class Alerting:
         if stamps == self._stamps and not force:
             return
         try:
-            self.routing = await asyncio.to_thread(self._load_routing)
+            self._routing = await asyncio.to_thread(self._load_routing)
             self.config_error = ""
         except ConfigError as error:
             self.config_error = str(error)

@@ -298,12 +298,29 @@ def notifications(raw: Raw, incident_id: int | None, limit: int = 200) -> list[N
 
 
 def told(raw: Raw, incident_id: int) -> dict[str, str]:
-    """Target → recipient of everybody who was told of an incident."""
+    """Target → recipient of everybody who was told of an incident, or is about to be."""
     return dict(
         raw.execute(
-            "SELECT target, recipient FROM notification WHERE incident = ? GROUP BY target ORDER BY min(id)",
+            "SELECT target, recipient FROM notification WHERE incident = ? AND status <> 'withdrawn'"
+            " GROUP BY target ORDER BY min(id)",
             (incident_id,),
         )
+    )
+
+
+def postpone(raw: Raw, one: Notification, until: float, at: float) -> None:
+    """Hold a notification back until then; the incident's timeline says so."""
+    raw.execute("UPDATE notification SET next_at = ? WHERE id = ?", (until, one.id))
+    if one.incident is not None:
+        add_event(raw, one.incident, at, "held", f"{one.to} has quiet hours")
+
+
+def withdraw(raw: Raw, incident_id: int) -> None:
+    """Nobody needs to hear that something fired which is over, unless they heard of it already."""
+    raw.execute(
+        "UPDATE notification SET status = 'withdrawn', answer = 'over before it was told'"
+        " WHERE incident = ? AND status = 'pending' AND next_at > created_at AND attempts = 0",
+        (incident_id,),
     )
 
 

@@ -12,4 +12,12 @@ PHONE = {"width": 360, "height": 740}
 def paths() -> list[str]:
     """Every page of the navigation, each built-in dashboard, and pages reached from them."""
     found = [entry[0] for entry in NAVIGATION if entry]
-    return [*found, *(f"/dashboards/{slug}" for slug in ORDER), "/targets", "/status", "/explore?q=up"]
+    return [
+        *found,
+        *(f"/dashboards/{slug}" for slug in ORDER),
+        "/targets",
+        "/status",
+        "/explore?q=up",
+        "/settings/alerts",
+        "/settings/oncall",
+    ]
