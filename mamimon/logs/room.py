@@ -15,6 +15,7 @@ from mamimon.logs.listeners import Listeners
 from mamimon.logs.model import LogHit, LogRecord
 from mamimon.logs.patterns.room import PatternRoom
 from mamimon.logs.query import DayBackend, LogBackend, hit_of
+from mamimon.logs.sealing import Sealer
 from mamimon.logs.selflog import SelfLog
 from mamimon.logs.store.day import Stored
 from mamimon.logs.store.days import LogDays
@@ -62,6 +63,7 @@ class LogRoom:
             scrape_interval_s=settings.metrics.scrape_interval_s,
         )
         self.ingest.listeners.append(self._count)
+        self._sealer = Sealer(self.store, core.clock, lambda: core.writable())  # noqa: PLW0108 - as above
         self.listeners = Listeners(self.ingest, core.clock, core.registry)
         self._self_log = SelfLog(self.ingest, core.clock, core.registry) if settings.server.self_log else None
 
@@ -92,6 +94,7 @@ class LogRoom:
             Task("logs.sync", self._sync),
             Task("logs.tail", self.tail.run),
             Task("logs.patterns", self.patterns.run),
+            Task("logs.seal", self._sealer.run),
         ]
         tasks += self.listeners.tasks()
         if self._self_log is not None:

@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -33,9 +33,10 @@ class _Writer(aiosqlite.Connection):
 class Database:
     """A SQLite file that is open; every method is safe to call from one event loop."""
 
-    def __init__(self, path: Path, writer: _Writer, readers: int) -> None:
+    def __init__(self, path: Path, opening: Callable[[], Awaitable[_Writer]], readers: int) -> None:
         self.path = path
-        self._writer = writer
+        self._opening = opening
+        self._writer: _Writer | None = None
         self._turn = asyncio.Lock()
         self._pool = ThreadPoolExecutor(readers, thread_name_prefix=f"read-{path.stem}")
         self._local = threading.local()
@@ -51,23 +52,36 @@ class Database:
         readers: int = 2,
         page_size: int = 4096,
         busy_timeout_s: float = 5.0,
+        reading: bool = False,
     ) -> Database:
         """Open or create the file in WAL mode.
 
         `synchronous=FULL` makes each commit survive a power cut; NORMAL survives a kill and
-        leaves power cuts to a periodic `sync`.
+        leaves power cuts to a periodic `sync`. With `reading` the file is there already and the
+        writing connection is opened only when something is written.
         """
+
+        async def opening() -> _Writer:
+            writer = _Writer(
+                lambda: sqlite3.connect(
+                    path, isolation_level=None, cached_statements=256, timeout=busy_timeout_s
+                ),
+                iter_chunk_size=256,
+            )
+            await writer
+            await writer.run(lambda raw: _prepare(raw, synchronous, page_size))
+            return writer
+
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = _Writer(
-            lambda: sqlite3.connect(
-                path, isolation_level=None, cached_statements=256, timeout=busy_timeout_s
-            ),
-            iter_chunk_size=256,
-        )
-        await writer
-        database = cls(path, writer, readers)
-        await writer.run(lambda raw: _prepare(raw, synchronous, page_size))
+        database = cls(path, opening, readers)
+        if not reading:
+            await database._writing()
         return database
+
+    async def _writing(self) -> _Writer:
+        if self._writer is None:
+            self._writer = await self._opening()
+        return self._writer
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in one transaction on the writing connection; an exception rolls it back.
@@ -76,7 +90,8 @@ class Database:
         """
         async with self._turn:
             try:
-                return await self._writer.run(lambda raw: _transact(raw, work))
+                writer = await self._writing()
+                return await writer.run(lambda raw: _transact(raw, work))
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL:
                     raise unavailable(f"{self.path.name} cannot be written: {error}") from error
@@ -85,7 +100,7 @@ class Database:
     async def manage(self, work: Work[T]) -> T:
         """Run `work` on the writing connection outside a transaction (VACUUM, checkpoints, attach)."""
         async with self._turn:
-            return await self._writer.run(work)
+            return await (await self._writing()).run(work)
 
     async def read(self, work: Work[T], *, timeout_s: float | None = None) -> T:
         """Run `work` on a query-only connection in a reader thread; past `timeout_s` it is stopped."""
@@ -125,7 +140,8 @@ class Database:
         for raw in self._readers:
             raw.close()
         async with self._turn:
-            await self._writer.close()
+            if self._writer is not None:
+                await self._writer.close()
 
 
 def _prepare(raw: sqlite3.Connection, synchronous: str, page_size: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any
@@ -75,20 +75,70 @@ class Block:
         return self.body[start : start + self.lengths[position]]
 
 
+class Columns(msgspec.Struct):
+    """Rows by column, as a block keeps them."""
+
+    times: list[int]
+    levels: bytes
+    datasets: array[int]
+    lengths: array[int]
+    patterns: array[int]
+    body: bytes
+
+    def pack(self, level: int = _LEVEL) -> tuple[bytes, bytes]:
+        """The head and the body of a block, compressed by zstd at a level."""
+        head = b"".join(
+            (
+                len(self.times).to_bytes(4, "little"),
+                array("q", [self.times[0], *(b - a for a, b in pairwise(self.times))]).tobytes(),
+                self.levels,
+                self.datasets.tobytes(),
+                self.lengths.tobytes(),
+                self.patterns.tobytes(),
+            )
+        )
+        compressor = _compressor(level)
+        return compressor.compress(head), compressor.compress(self.body)
+
+
+def columns_of(lines: Sequence[Line]) -> Columns:
+    """Rows by column."""
+    return Columns(
+        [line.time_us for line in lines],
+        bytes([line.level for line in lines]),
+        array("H", [line.dataset for line in lines]),
+        array("I", [len(line.raw) for line in lines]),
+        array("I", [line.pattern for line in lines]),
+        join(lines),
+    )
+
+
+def merged(blocks: Sequence[Block], erased: Callable[[int, int], bool]) -> Columns:
+    """Several blocks as one; rows that are `erased` (by row number and dataset) keep nothing but `{}`."""
+    times: list[int] = []
+    datasets, lengths, patterns = array("H"), array("I"), array("I")
+    bodies: list[bytes] = []
+    for block in blocks:
+        gone = [i for i in range(len(block)) if erased(block.first_seq + i, block.datasets[i])]
+        if gone:
+            raws = [block.raw(i) for i in range(len(block))]
+            for i in gone:
+                raws[i] = b"{}"
+            bodies.append(b"\n".join(raws))
+            lengths.extend(len(raw) for raw in raws)
+        else:
+            bodies.append(block.body)
+            lengths.extend(block.lengths)
+        times += block.times
+        datasets.extend(block.datasets)
+        patterns.extend(block.patterns)
+    levels = b"".join(block.levels for block in blocks)
+    return Columns(times, levels, datasets, lengths, patterns, b"\n".join(bodies))
+
+
 def pack(lines: Sequence[Line]) -> tuple[bytes, bytes]:
     """The head and the body of a block."""
-    times = [line.time_us for line in lines]
-    head = b"".join(
-        (
-            len(lines).to_bytes(4, "little"),
-            array("q", [times[0], *(b - a for a, b in pairwise(times))]).tobytes(),
-            bytes([line.level for line in lines]),
-            array("H", [line.dataset for line in lines]).tobytes(),
-            array("I", [len(line.raw) for line in lines]).tobytes(),
-            array("I", [line.pattern for line in lines]).tobytes(),
-        )
-    )
-    return _compressor().compress(head), _compressor().compress(join(lines))
+    return columns_of(lines).pack()
 
 
 def join(lines: Iterable[Line]) -> bytes:
@@ -161,12 +211,13 @@ def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int],
     return list(accumulate(deltas)), levels, datasets, lengths, patterns
 
 
-def _compressor() -> Any:
-    if not hasattr(_local, "compressor"):
+def _compressor(level: int) -> Any:
+    known: dict[int, Any] = _local.__dict__.setdefault("compressors", {})
+    if level not in known:
         import zstandard
 
-        _local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    return _local.compressor
+        known[level] = zstandard.ZstdCompressor(level=level)
+    return known[level]
 
 
 def _decompressor() -> Any:

@@ -9,19 +9,22 @@ and a flood of batches thus end as the same full blocks. Numbers of what was tri
 from __future__ import annotations
 
 import sqlite3
+import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from mamimon.logs.model import LogRecord, index_of, level_number, pattern_id
 from mamimon.logs.store import labels
-from mamimon.logs.store.blocks import Line, join, pack, unpack
+from mamimon.logs.store.blocks import Columns, Line, columns_of, pack, unpack
 from mamimon.logs.store.labels import SLOT_US, Label
 from mamimon.logs.text import TOKENIZER, indexed_text
 from mamimon.storage import Database
 
+T = TypeVar("T")
 _VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE dataset (id INTEGER PRIMARY KEY, name TEXT NOT NULL, plain INTEGER NOT NULL,
@@ -72,6 +75,11 @@ class Dataset(msgspec.Struct, frozen=True):
     gone: bool = False
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether the file is there and may not be written: then its day is over and packed."""
+    return path.exists() and not path.stat().st_mode & stat.S_IWUSR
+
+
 class DayFile:
     """One day, open. Appending is for one task at a time; reading is for anybody."""
 
@@ -84,6 +92,9 @@ class DayFile:
         self.dead: frozenset[int] = frozenset()
         self.users = 0
         self.dirty = False
+        self.changes = 0
+        """How often something was written since the file was opened."""
+        self.sealed = False
         self._numbers: dict[tuple[str, bool], int] = {}
         self._block_rows = block_rows
         self._sort = sort
@@ -93,14 +104,16 @@ class DayFile:
     @classmethod
     async def open(cls, path: Path, block_rows: int, readers: int, sort: Sorter | None = None) -> DayFile:
         """Open or create the file of a day; a damaged one raises `sqlite3.DatabaseError`."""
-        database = await Database.open(path, readers=readers)
+        sealed = is_sealed(path)
+        database = await Database.open(path, readers=readers, reading=sealed)
         try:
             version = await database.read(lambda raw: raw.execute("PRAGMA user_version").fetchone()[0])
             if version == 0:
-                await database.write(_create)
+                await database.write(create)
             elif version > _VERSION:
                 raise sqlite3.DatabaseError(f"{path.name} was written by a newer mamimon")
             file = cls(path.stem, database, block_rows, sort)
+            file.sealed = sealed
             await database.read(file._load)
         except BaseException:
             await database.close()
@@ -124,13 +137,23 @@ class DayFile:
         if not dataset.gone:
             self._numbers[dataset.name, dataset.plain] = dataset.id
 
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Change the file; one that is sealed is sealed no more, and will be again when it is quiet."""
+        if self.sealed:
+            path = self.database.path
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+            self.sealed = False
+        self.changes += 1
+        self.dirty = True
+        return await self.database.write(work)
+
     def own_id(self, seq: int) -> str:
         """The id of a row that was given none."""
         return f"{self._prefix}-{seq}"
 
     async def append(self, records: Sequence[LogRecord]) -> list[Stored]:
         """Store records; they are committed when this returns, in their order."""
-        change = await self.database.write(lambda raw: self._append(raw, records))
+        change = await self._write(lambda raw: self._append(raw, records))
         for dataset in change.datasets:
             self._know(dataset)
         self.next_seq = change.next_seq
@@ -138,7 +161,6 @@ class DayFile:
         self._labels |= change.labels
         if change.dead:
             self.dead |= frozenset(change.dead)
-        self.dirty = True
         return change.stored
 
     def _append(self, raw: sqlite3.Connection, records: Sequence[LogRecord]) -> _Change:
@@ -195,7 +217,7 @@ class DayFile:
         size = self._block_rows
         whole = len(waiting) - len(waiting) % size
         for start in range(0, whole, size):
-            _insert_block(raw, first + start, waiting[start : start + size])
+            insert_block(raw, first + start, columns_of(waiting[start : start + size]))
         change.tail = waiting[whole:]
         if whole:
             raw.execute("DELETE FROM tail")
@@ -217,16 +239,15 @@ class DayFile:
     async def add_dataset(self, name: str, plain: bool) -> None:
         """Make an empty dataset, where there is none of the name."""
         if (name, plain) not in self._numbers:
-            number = await self.database.write(lambda raw: _add_dataset(raw, name, plain))
+            number = await self._write(lambda raw: _add_dataset(raw, name, plain))
             self._know(Dataset(number, name, plain))
 
     async def delete(self, seqs: Sequence[int]) -> int:
         """Delete rows by number; returns how many were there."""
         new = [seq for seq in dict.fromkeys(seqs) if 0 < seq < self.next_seq and seq not in self.dead]
         if new:
-            await self.database.write(lambda raw: self._bury(raw, new))
+            await self._write(lambda raw: self._bury(raw, new))
             self.dead |= frozenset(new)
-            self.dirty = True
         return len(new)
 
     def _bury(self, raw: sqlite3.Connection, seqs: Sequence[int]) -> None:
@@ -267,12 +288,11 @@ class DayFile:
         """Delete whole datasets of the day; their rows vanish at once. Returns how many datasets."""
         numbers = [one.id for one in self.datasets.values() if not one.gone and wanted(one)]
         if numbers:
-            await self.database.write(lambda raw: _forget(raw, numbers))
+            await self._write(lambda raw: _forget(raw, numbers))
             for number in numbers:
                 one = self.datasets[number]
                 self.datasets[number] = Dataset(one.id, one.name, one.plain, gone=True)
                 self._numbers.pop((one.name, one.plain), None)
-            self.dirty = True
         return len(numbers)
 
     async def sync(self) -> None:
@@ -298,7 +318,8 @@ class _Change(msgspec.Struct):
     labels: dict[Label, int] = {}
 
 
-def _create(raw: sqlite3.Connection) -> None:
+def create(raw: sqlite3.Connection) -> None:
+    """Make the tables of a day."""
     for statement in _SCHEMA.split(";\n"):
         if statement.strip():
             raw.execute(statement)
@@ -316,20 +337,22 @@ def _add_dataset(raw: sqlite3.Connection, name: str, plain: bool) -> int:
     return int(raw.execute("INSERT INTO dataset (name, plain) VALUES (?, ?)", (name, plain)).lastrowid or 0)
 
 
-def _insert_block(raw: sqlite3.Connection, first_seq: int, lines: Sequence[Line]) -> None:
-    head, data = pack(lines)
-    times = [line.time_us for line in lines]
+def insert_block(raw: sqlite3.Connection, first_seq: int, rows: Columns, level: int = 3) -> None:
+    """Write a block and index its text; `level` is zstd's."""
+    head, data = rows.pack(level)
     levels = datasets = 0
-    for line in lines:
-        levels |= 1 << line.level
-        datasets |= dataset_bit(line.dataset)
+    for one in set(rows.levels):
+        levels |= 1 << one
+    for one in set(rows.datasets):
+        datasets |= dataset_bit(one)
+    times = rows.times
     number = raw.execute(
         "INSERT INTO block (first_seq, rows, min_us, max_us, levels, datasets) VALUES (?, ?, ?, ?, ?, ?)",
-        (first_seq, len(lines), min(times), max(times), levels, datasets),
+        (first_seq, len(times), min(times), max(times), levels, datasets),
     ).lastrowid
     raw.execute("INSERT INTO body VALUES (?, ?, ?)", (number, head, data))
-    text = indexed_text(join(lines).decode("utf-8", "replace"))
-    marks = "".join([f" {pattern_id(pattern)}" for pattern in {line.pattern for line in lines} if pattern])
+    text = indexed_text(rows.body.decode("utf-8", "replace"))
+    marks = "".join([f" {pattern_id(pattern)}" for pattern in set(rows.patterns) if pattern])
     raw.execute("INSERT INTO text (rowid, body) VALUES (?, ?)", (number, text + marks))
 
 

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mamimon.logs.store.day import DayFile, Sorter
+from mamimon.logs.store import seal
+from mamimon.logs.store.day import DayFile, Sorter, is_sealed
 from mamimon.logs.store.scan import Plan, View
 from mamimon.problems import unavailable
 from mamimon.storage.days import remove_database
@@ -33,6 +34,7 @@ class LogDays:
         """Tells lines apart by pattern as they are stored; None stores them without."""
         self._open: dict[str, DayFile] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._left = asyncio.Event()
         self._days: set[str] = set()
         self.damaged: set[str] = set()
         self.last_seq: dict[str, int] = {}
@@ -43,10 +45,16 @@ class LogDays:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._days = {path.stem for path in self.folder.glob("*.db") if _DAY.match(path.stem)}
         self.damaged = {path.name[:10] for path in self.folder.glob("*.damaged")}
+        for path in self.folder.glob("*.sealing*"):
+            path.unlink()
 
     def days(self) -> list[str]:
         """Every day that has a file, oldest first."""
         return sorted(self._days)
+
+    def unsealed(self) -> list[str]:
+        """Days whose files may still be written, oldest first."""
+        return [day for day in self.days() if not is_sealed(self.path(day))]
 
     def path(self, day: str) -> Path:
         """The file of a day."""
@@ -64,6 +72,7 @@ class LogDays:
             yield file
         finally:
             file.users -= 1
+            self._left.set()
             self.last_seq[day] = file.next_seq - 1
             await self._close_idle()
 
@@ -125,6 +134,37 @@ class LogDays:
                 _log.error("the log file of %s cannot be read: %s", day, error)
                 self.damaged.add(day)
                 return None, False
+
+    def changes(self, day: str) -> int | None:
+        """A number that grows with each change of a day that is open; None while it is not."""
+        file = self._open.get(day)
+        return None if file is None else file.changes
+
+    async def seal(self, day: str, idle_share: float = 0.0) -> bool:
+        """Pack a day that is over and make it read-only; False where it was changed or read all the while.
+
+        Reading and writing go on meanwhile. `idle_share` is the part of the time in which nothing is done.
+        """
+        path = self.path(day)
+        target = path.with_suffix(".sealing")
+        try:
+            async with self.using(day) as file:
+                if file is None:
+                    return False
+                before = file.changes
+                await asyncio.to_thread(seal.rewrite, path, target, idle_share)
+                while file.users > 1:
+                    self._left.clear()
+                    await self._left.wait()
+                async with self._locks[day]:
+                    if file.changes != before or file.users > 1 or self._open.get(day) is not file:
+                        return False
+                    del self._open[day]
+                    await file.database.close()
+                    await asyncio.to_thread(seal.replace, target, path)
+                    return True
+        finally:
+            target.unlink(missing_ok=True)
 
     async def sync(self) -> None:
         """Make what is committed survive a power cut."""
