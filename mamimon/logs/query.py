@@ -8,6 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -115,13 +116,13 @@ class DayBackend:
             plan.high_us = min(plan.high_us, edge[0] + 1)
         hits: list[LogHit] = []
         incomplete = False
-        for day in self.days_within(plan):
-            need = wanted - len(hits)
-            found, whole = await self.days.read(day, plan, partial(_newest_hits, need, edge))
-            incomplete |= not whole
-            hits += found or []
-            if len(hits) >= wanted:
-                break
+        work = partial(_newest_hits, wanted, edge)
+        async with aclosing(self.days.read_each(self.days_within(plan), plan, work)) as answers:
+            async for found, whole in answers:
+                incomplete |= not whole
+                hits += found or []
+                if len(hits) >= wanted:
+                    break
         took = (time.monotonic() - began) * 1000
         more = len(hits) > query.size
         hits = hits[: query.size]
@@ -141,10 +142,12 @@ class DayBackend:
         step_us = round(step_s * 1_000_000)
         counts: Counter[tuple[int, int]] = Counter()
         incomplete = False
-        for day in days:
-            found, whole = await self.days.read(day, plan, lambda view: count_steps(view, step_us))
-            incomplete |= not whole
-            counts.update(found or {})
+        async with aclosing(
+            self.days.read_each(days, plan, partial(count_steps, step_us=step_us))
+        ) as answers:
+            async for found, whole in answers:
+                incomplete |= not whole
+                counts.update(found or {})
         table: dict[str, list[int]] = {}
         for (step, level), n in counts.items():
             if 0 <= step - first < count:
@@ -164,10 +167,11 @@ class DayBackend:
         """Several facets by one pass over the lines."""
         plan = self.plan(query)
         totals: dict[str, Counter[str]] = {field: Counter() for field in fields}
-        for day in self.days_within(plan):
-            found, _ = await self.days.read(day, plan, lambda view: _count_values(view, fields))
-            for field, counts in (found or {}).items():
-                totals[field].update(counts)
+        work = partial(_count_values, fields=fields)
+        async with aclosing(self.days.read_each(self.days_within(plan), plan, work)) as answers:
+            async for found, _ in answers:
+                for field, counts in (found or {}).items():
+                    totals[field].update(counts)
         return {
             field: sorted(((k, n) for k, n in counts.items() if k), key=lambda pair: (-pair[1], pair[0]))[
                 :size
@@ -220,6 +224,12 @@ def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
     for row in tallies(view, Grain(0 if step_us >= EVER_US else step_us)) or view.any_order():
         counts[row.time_us // step_us, row.level] += row.weight
     return counts
+
+
+def count_all(view: View) -> int:
+    """How many rows match."""
+    rows = tallies(view, Grain())
+    return view.count(None) if rows is None else sum(row.weight for row in rows)
 
 
 def _count_values(view: View, fields: Sequence[str]) -> dict[str, Counter[str]]:

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 _log = logging.getLogger("mamimon.logs")
 _DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _OPEN_FILES = 10
+_AT_ONCE = 4
 
 
 class LogDays:
@@ -134,6 +136,30 @@ class LogDays:
                 _log.error("the log file of %s cannot be read: %s", day, error)
                 self.damaged.add(day)
                 return None, False
+
+    async def read_each(
+        self, days: Iterable[str], plan: Plan, work: Callable[[View], T]
+    ) -> AsyncGenerator[tuple[T | None, bool], None]:
+        """`read` of several days, the answers in the days' order; the more are taken, the more run at once.
+
+        To be closed (`contextlib.aclosing`) by who needs no more.
+        """
+        rest = iter(days)
+        ahead: deque[asyncio.Task[tuple[T | None, bool]]] = deque()
+        width = 1
+        try:
+            while True:
+                while len(ahead) < width and (day := next(rest, None)) is not None:
+                    ahead.append(asyncio.create_task(self.read(day, plan, work)))
+                if not ahead:
+                    return
+                yield await ahead[0]
+                ahead.popleft()
+                width = min(2 * width, _AT_ONCE)
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
 
     def changes(self, day: str) -> int | None:
         """A number that grows with each change of a day that is open; None while it is not."""

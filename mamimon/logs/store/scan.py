@@ -46,11 +46,12 @@ class Plan(msgspec.Struct, kw_only=True):
 class View:
     """A day as one query sees it; a `Row` asks it what its numbers mean."""
 
-    def __init__(self, raw: sqlite3.Connection, file: DayFile, plan: Plan) -> None:
+    def __init__(self, raw: sqlite3.Connection, file: DayFile, plan: Plan, whole: View | None = None) -> None:
         self.raw = raw
         self.file = file
         self.day = file.day
         self.timed_out = False
+        self._whole = whole
         self.plan = plan
         self.wanted = {
             one.id
@@ -94,6 +95,11 @@ class View:
                 heapq.heappush(heap, (-row.time_us, -row.seq, row))
         while heap:
             yield heapq.heappop(heap)[2]
+
+    def until(self, high_us: int) -> View:
+        """The same without what is newer than a time."""
+        plan = msgspec.structs.replace(self.plan, high_us=min(self.plan.high_us, high_us + 1))
+        return View(self.raw, self.file, plan, self)
 
     def any_order(self) -> Iterator[Row]:
         """Matching rows in the order they are stored in."""
@@ -196,7 +202,10 @@ class View:
             yield max_us, block, self._plain_positions(block)
 
     def _late(self) -> bool:
-        self.timed_out |= time.monotonic() > self.plan.deadline
+        if time.monotonic() > self.plan.deadline:
+            self.timed_out = True
+            if self._whole is not None:
+                self._whole.timed_out = True
         return self.timed_out
 
     def _opened(self, found: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, Block, Sequence[int]]]:

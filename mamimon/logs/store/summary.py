@@ -93,9 +93,8 @@ def _rows(view: View, slot_us: int, whole: list[Row], *, bare: bool) -> Iterator
     for from_us, to_us in ends:
         if from_us <= to_us:
             plan = msgspec.structs.replace(view.plan, low_us=from_us, high_us=to_us + 1)
-            part = View(view.raw, view.file, plan)
+            part = View(view.raw, view.file, plan, view)
             yield from _heads(part) if bare else part.any_order()
-            view.timed_out |= part.timed_out
 
 
 def _heads(part: View) -> Iterator[Row]:

@@ -7,15 +7,16 @@ import binascii
 import heapq
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mamimon.logs.clauses import All, And, Clause, Row
-from mamimon.logs.query import count_steps
+from mamimon.logs.query import count_all
 from mamimon.logs.store.scan import Plan, View
-from mamimon.logs.store.summary import EVER_US, Grain, tallies
+from mamimon.logs.store.summary import Grain, tallies
 from mamimon.logs.wire.elasticsearch import aggregations, pipelines
 from mamimon.logs.wire.elasticsearch.body import check_body
 from mamimon.logs.wire.elasticsearch.divisions import Global
@@ -121,11 +122,14 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
     days = room.local.days_within(plan)
     if request.sort.by_time == "asc":
         days.reverse()
-    for day in days:
-        _, whole = await room.store.read(day, plan, lambda view: _gather(view, request, found))
-        found.timed_out |= not whole
-        if _enough(request, found):
-            break
+    if request.aggs or request.sort.by_time != "desc":
+        for day in days:
+            _, whole = await room.store.read(day, plan, lambda view: _gather(view, request, found))
+            found.timed_out |= not whole
+            if _enough(request, found):
+                break
+    else:
+        await _gather_newest(room, request, plan, days, found)
     await _feed_wide(room, request, found)
     hits = [hit for _, hit in found.hits[request.start : request.start + request.size]]
     answer: dict[str, Any] = {
@@ -143,6 +147,24 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
         answer["aggregations"] = aggregations.write(aggs, {**found.states, **found.wide})
         pipelines.siblings(request.aggs, answer["aggregations"])
     return answer
+
+
+async def _gather_newest(room: LogRoom, request: Request, plan: Plan, days: list[str], found: _Found) -> None:
+    """Hits that come in the right order, several days at once, until there are enough."""
+
+    def work(view: View) -> _Found:
+        part = _Found()
+        _gather(view, request, part)
+        return part
+
+    async with aclosing(room.store.read_each(days, plan, work)) as answers:
+        async for part, whole in answers:
+            found.timed_out |= not whole
+            if part is not None:
+                found.hits += part.hits
+                found.total += part.total
+            if _enough(request, found):
+                break
 
 
 async def _feed_wide(room: LogRoom, request: Request, found: _Found) -> None:
@@ -199,8 +221,7 @@ def _gather(view: View, request: Request, found: _Found) -> None:
             _add_up(rows, request, found)
             _newest(view, request, found, wanted)
             return
-        if request.track is None or found.total <= request.track:
-            found.total += view.count(None if request.track is None else request.track - found.total)
+        found.total += view.count(request.track)
         _newest(view, request, found, wanted)
         return
     for row in view.any_order():
@@ -236,6 +257,9 @@ def _newest(view: View, request: Request, found: _Found, wanted: int) -> None:
     """Hits come in the right order, so reading stops once there are enough of them."""
     if len(found.hits) >= wanted:
         return
+    if request.after is not None and (edge := request.sort.edge_us(request.after)) is not None:
+        # What comes behind the page before is not newer than its last line.
+        view = view.until(edge)
     rows = view.newest()
     for row in _first_come_first(rows) if request.sort.first_come_first else rows:
         if request.after is not None and not request.sort.behind(request.after, row):
@@ -256,10 +280,10 @@ async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> tu
     await check_names(room, request.names, lenient)
     plan = Plan(clause=request.clause, datasets=request.names.wants(), deadline=room.local.deadline())
     total, whole = 0, True
-    for day in room.local.days_within(plan):
-        steps, all_seen = await room.store.read(day, plan, lambda view: count_steps(view, EVER_US))
-        whole &= all_seen
-        total += sum((steps or {}).values())
+    async with aclosing(room.store.read_each(room.local.days_within(plan), plan, count_all)) as answers:
+        async for part, all_seen in answers:
+            whole &= all_seen
+            total += part or 0
     return total, whole
 
 

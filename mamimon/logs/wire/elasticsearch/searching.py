@@ -45,10 +45,16 @@ async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
     sort = [*(given if isinstance(given, list) else [given] if given else []), "_shard_doc"]
     newest = [{"@timestamp": "desc"}, {"_shard_doc": "desc"}]
     body.update(sort=sort if given else newest, track_total_hits=True)
+    known = state.get("total")
     if state.get("after"):
         body["search_after"] = state["after"]
+        # Only the first page counts; the others carry its count along.
+        body["track_total_hits"] = known is None
     request = search.read_request(call.room, state["index"], params, body, call.now)
     answer = await search.run(call.room, request, lenient=call.lenient)
+    if "total" not in answer["hits"]:
+        answer["hits"] = {"total": {"value": known, "relation": "eq"}, **answer["hits"]}
+    total = answer["hits"]["total"]["value"]
     hits = answer["hits"]["hits"]
     after = hits[-1]["sort"] if hits else state.get("after")
     if not given:
@@ -57,7 +63,7 @@ async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
             hit["_score"] = 1.0
     if call.flag("rest_total_hits_as_int"):
         answer["hits"]["total"] = answer["hits"]["total"]["value"]
-    return {"_scroll_id": search.pack({**state, "after": after}), **answer}
+    return {"_scroll_id": search.pack({**state, "after": after, "total": total}), **answer}
 
 
 async def scroll(call: Call) -> Answer:

@@ -117,6 +117,14 @@ class Sort(msgspec.Struct, frozen=True):
             parts.append(text if number == value else _Either(comparable(key, number), text))
         return tuple(parts)
 
+    def edge_us(self, after: tuple[Any, ...]) -> int | None:
+        """The newest time that a row behind `after` can have, newest first; None where it does not say."""
+        key, part = self.keys[0], after[0]
+        if key.field != "@timestamp" or not key.descending or isinstance(part, _Either):
+            return None
+        typed = part[1].value if part[0] == 1 else None
+        return int(typed[1]) * 1000 + 999 if typed and typed[0] == 0 else None
+
     def behind(self, after: tuple[Any, ...], row: Row) -> bool:
         """Whether a row comes behind the key that `after` made."""
         for place, own in zip(after, self.key(row), strict=False):
