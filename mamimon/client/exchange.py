@@ -106,9 +106,16 @@ class Exchange:
         shared.watch()
         method = self.method if self.method in _METHODS else "other"
         TOTAL.add((method, route, str(self.status)))
-        DURATION.add((method, route), duration)
+        DURATION.add((method, route), duration, self._example())
         if self.status >= 500:
             ERRORS.add((method, route))
+
+    def _example(self) -> dict[str, str]:
+        """The request's ids as an exemplar's labels, which OpenMetrics allows 128 characters in all."""
+        ids = {"trace_id": self.trace.trace_id, "request_id": self.request_id}
+        if sum(len(name) + len(value) for name, value in ids.items()) > 128:
+            del ids["trace_id"]
+        return ids if len(self.request_id) <= 100 else {}
 
     def _write(self, route: str, duration: float, slow: bool) -> None:
         status = self.status

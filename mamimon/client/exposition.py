@@ -1,4 +1,8 @@
-"""The application's `/metrics`: Prometheus text exposition 0.0.4, as an ASGI and a WSGI application."""
+"""The application's `/metrics` as an ASGI and a WSGI application.
+
+Prometheus text 0.0.4, or OpenMetrics 1.0 for who asks for it: that has the exemplars, which lead from a
+slow bucket to the request.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from mamimon.client import agent
-from mamimon.client.metrics import Family, Histogram, families
+from mamimon.client.metrics import Example, Family, Histogram, families
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-def render() -> bytes:
+def wants_openmetrics(accept: str) -> bool:
+    """Whether an Accept header names OpenMetrics."""
+    return "application/openmetrics-text" in accept
+
+
+def render(openmetrics: bool = False) -> bytes:
     """Our families, the machine, the client's own losses and prometheus_client's registry, as text."""
     from mamimon.client import shared, system
 
@@ -23,19 +33,19 @@ def render() -> bytes:
     everybody = shared.merged(where) if where is not None else {}
     for family in families():
         names.add(family.name)
-        lines += _head(family.name, family.kind, family.about)
-        lines += _family(family, everybody.get(family.name) or family.snapshot())
+        lines += _head(family.name, family.kind, family.about, openmetrics)
+        lines += _family(family, everybody.get(family.name) or family.snapshot(), openmetrics)
     for reading in system.readings():
         if reading.name not in names:
             names.add(reading.name)
-            lines += _head(reading.name, reading.kind, reading.about)
+            lines += _head(reading.name, reading.kind, reading.about, openmetrics)
             lines.append(f"{reading.name} {_number(reading.value)}")
-    lines += _own()
-    text = "\n".join(lines) + "\n"
-    return (text + _foreign(names)).encode()
+    lines += _own(openmetrics)
+    text = "\n".join(lines) + "\n" + _foreign(names, openmetrics)
+    return (text + "# EOF\n" if openmetrics else text).encode()
 
 
-def _family(family: Family, series: dict[tuple[str, ...], list[float]]) -> Iterator[str]:
+def _family(family: Family, series: dict[tuple[str, ...], list[float]], openmetrics: bool) -> Iterator[str]:
     for key, values in sorted(series.items()):
         labels = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(family.labels, key))
         if not isinstance(family, Histogram):
@@ -47,47 +57,68 @@ def _family(family: Family, series: dict[tuple[str, ...], list[float]]) -> Itera
             continue
         comma = "," if labels else ""
         total = 0.0
-        for bound, count in zip((*family.buckets, float("inf")), values):
+        examples = family.examples(key) if openmetrics else {}
+        for place, (bound, count) in enumerate(zip((*family.buckets, float("inf")), values)):
             total += count
-            yield f'{family.name}_bucket{{{labels}{comma}le="{_number(bound)}"}} {_number(total)}'
+            tail = _example(examples[place]) if place in examples else ""
+            yield f'{family.name}_bucket{{{labels}{comma}le="{_number(bound)}"}} {_number(total)}{tail}'
         tail = f"{{{labels}}}" if labels else ""
         yield f"{family.name}_sum{tail} {_number(values[-1])}"
         yield f"{family.name}_count{tail} {_number(total)}"
 
 
-def _own() -> list[str]:
+def _example(example: Example) -> str:
+    names, value, at = example
+    inner = ",".join(f'{name}="{_escape(text)}"' for name, text in names.items())
+    return f" # {{{inner}}} {_number(value)} {at:.3f}"
+
+
+def _own(openmetrics: bool) -> list[str]:
     shipper = agent.shipper()
     if shipper is None:
         return []
     name = "mamimon_client_dropped_total"
-    lines = _head(name, "counter", "Records that this application gave up.")
+    lines = _head(name, "counter", "Records that this application gave up.", openmetrics)
     counts = dict(shipper.losses.counts) or {("log", "INFO"): 0}
     lines += [
         f'{name}{{kind="{kind}",level="{level}"}} {count}' for (kind, level), count in sorted(counts.items())
     ]
-    lines += _head("mamimon_client_waiting", "gauge", "Records that wait to be sent, in memory and on disk.")
+    waiting = "Records that wait to be sent, in memory and on disk."
+    lines += _head("mamimon_client_waiting", "gauge", waiting, openmetrics)
     return [*lines, f"mamimon_client_waiting {shipper.left()}"]
 
 
-def _foreign(names: set[str]) -> str:
+def _foreign(names: set[str], openmetrics: bool) -> str:
     """What `prometheus_client` has, if the application uses it; a family that we have is left out."""
     library = sys.modules.get("prometheus_client")
     if library is None:
         return ""
     try:
-        text = str(library.generate_latest(library.REGISTRY).decode())
+        if openmetrics:
+            from prometheus_client.openmetrics import exposition
+
+            generate: Any = exposition.generate_latest
+            text = str(generate(library.REGISTRY).decode()).replace("# EOF\n", "")
+        else:
+            text = str(library.generate_latest(library.REGISTRY).decode())
     except Exception as error:
         return f"# prometheus_client failed: {type(error).__name__}\n"
     kept: list[str] = []
     for block in re.split(r"(?m)^(?=# HELP )", text):
         name = block[7:].split(" ", 1)[0]
-        if name not in names:
+        if name not in names and not (openmetrics and f"{name}_total" in names):
             kept.append(block)
     return "".join(kept)
 
 
-def _head(name: str, kind: str, about: str) -> list[str]:
+def _head(name: str, kind: str, about: str, openmetrics: bool) -> list[str]:
+    if openmetrics and kind == "counter":
+        # There a counter's samples end in _total and its family does not; ours may be called otherwise.
+        kind = "counter" if name.endswith("_total") else "unknown"
+        name = name[:-6] if name.endswith("_total") else name
     text = about.replace("\\", "\\\\").replace("\n", "\\n")
+    if openmetrics:
+        text = text.replace('"', '\\"')
     return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
 
 
@@ -124,15 +155,20 @@ class MetricsApp:
         await answer(scope, send)
 
     def _wsgi(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        body = render()
-        start_response("200 OK", [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))])
+        openmetrics = wants_openmetrics(environ.get("HTTP_ACCEPT", ""))
+        body = render(openmetrics)
+        kind = OPEN_METRICS if openmetrics else CONTENT_TYPE
+        start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else body]
 
 
 async def answer(scope: Any, send: Any) -> None:
     """Send the exposition as an ASGI response."""
-    body = render()
-    headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    accept = b",".join(value for name, value in scope.get("headers", ()) if name == b"accept")
+    openmetrics = wants_openmetrics(accept.decode("latin-1"))
+    body = render(openmetrics)
+    kind = OPEN_METRICS if openmetrics else CONTENT_TYPE
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
 

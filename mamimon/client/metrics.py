@@ -25,6 +25,7 @@ _families: dict[str, Family] = {}
 _lock = threading.Lock()
 
 Key = tuple[str, ...]
+Example = tuple[dict[str, str], float, float]
 
 
 class Family:
@@ -123,19 +124,35 @@ class Histogram(Family):
     def __init__(self, name: str, about: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> None:
         self.buckets = buckets
         self.width = len(buckets) + 2
+        self._examples: dict[Key, dict[int, Example]] = {}
         super().__init__(name, about, labels)
 
     def observe(self, value: float, **labels: Any) -> None:
         """Count one observation."""
         self.add(self.key(labels), value)
 
-    def add(self, key: Key, value: float) -> None:
-        """`observe` for label values in the declared order."""
+    def add(self, key: Key, value: float, example: Optional[dict[str, str]] = None) -> None:
+        """`observe` for label values in the declared order.
+
+        `example` names what was observed, for OpenMetrics' exemplars; the newest of a bucket is kept.
+        """
         at = bisect_left(self.buckets, value)
         with self._lock:
             values = self._values(key)
             values[at] += 1.0
             values[-1] += value
+            if example and key in self._series:
+                self._examples.setdefault(key, {})[at] = (example, value, time.time())
+
+    def examples(self, key: Key) -> dict[int, Example]:
+        """The newest example of each bucket of a series: its labels, its value, when (epoch seconds)."""
+        with self._lock:
+            return dict(self._examples.get(key, {}))
+
+    def after_fork(self) -> None:
+        """See `Family.after_fork`."""
+        super().after_fork()
+        self._examples = {}
 
     def time(self, **labels: Any) -> Timer:
         """Observe how long a `with` block takes, in seconds."""
