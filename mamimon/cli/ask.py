@@ -63,11 +63,12 @@ def ask(
     token: str | None,
     data_dir: Path | None,
     timeout_s: float = 60.0,
+    mistake: int = 1,
     **parts: Any,
 ) -> Any:
     """Send one request and return its JSON; a refusal or a missing server ends the command with 1.
 
-    A mistake in what was asked (400) ends it with 2.
+    A mistake in what was asked (400) ends it with `mistake`.
 
     `parts` go to `httpx.request` (`params`, `json`, `content`).
     """
@@ -84,8 +85,7 @@ def ask(
         sys.exit(1)
     if answer.status_code >= 400:
         click.echo(f"mamimon: {_reason(answer)}", err=True)
-        # What was asked has a mistake: as for a wrong option.
-        sys.exit(2 if answer.status_code == 400 else 1)
+        sys.exit(mistake if answer.status_code == 400 else 1)
     return answer.json() if answer.content else None
 
 

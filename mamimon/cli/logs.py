@@ -57,7 +57,7 @@ def search(
     Exits 1 where no line matches, and 2 where the query has a mistake.
     """
     params = {"q": query, "since": since, "dataset": dataset, "size": size}
-    found = ask("GET", "/api/mamimon/logs/search", params=params, **where)
+    found = ask("GET", "/api/mamimon/logs/search", params=params, mistake=2, **where)
     painter = Painter(as_json=as_json, fields=fields)
     hits = found["hits"][::-1]
     if context and not as_json:
@@ -117,7 +117,9 @@ def tail(
                 # Watched first and searched then, so that no line falls between; some are in both.
                 printed = set()
                 asked = {**params, "since": "24h", "size": lines}
-                for hit in ask("GET", "/api/mamimon/logs/search", params=asked, **where)["hits"][::-1]:
+                for hit in ask("GET", "/api/mamimon/logs/search", params=asked, mistake=2, **where)["hits"][
+                    ::-1
+                ]:
                     printed.add(hit["id"])
                     painter.line(hit)
                 painter.flush()
@@ -200,7 +202,7 @@ def patterns(
     """
     view = "new" if new_since else "changed" if changed else "all"
     params = {"q": query, "since": new_since or since, "dataset": dataset, "level": level, "view": view}
-    found = ask("GET", "/api/mamimon/logs/patterns", params=params, **where)
+    found = ask("GET", "/api/mamimon/logs/patterns", params=params, mistake=2, **where)
     shown = found["patterns"][:limit]
     if as_json:
         print(json.dumps(shown, ensure_ascii=False))

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "backup": "mamimon.cli.backup:backup",
     "query": "mamimon.cli.query:query",
     "logs": "mamimon.cli.logs:logs",
+    "trace": "mamimon.cli.trace:trace",
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
     "alerts": "mamimon.cli.alerts:alerts",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mamimon.dashboards.explore import explore_handlers
 from mamimon.dashboards.overview import overview_handlers
 from mamimon.dashboards.pages import dashboard_handlers
+from mamimon.dashboards.request_trail import request_handlers
 from mamimon.dashboards.routes import api_handlers
 from mamimon.dashboards.sources import AlertSource, Sources
 from mamimon.dashboards.store import DashboardStore
@@ -67,5 +68,6 @@ class DashboardRoom:
             *overview_handlers(self._core, self.sources),
             *dashboard_handlers(self._core, self.sources, self.store),
             *explore_handlers(self._core, self.sources),
+            *request_handlers(self._core, self.sources),
             *api_handlers(self._core, self.sources, self.store),
         ]

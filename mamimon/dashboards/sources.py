@@ -21,13 +21,16 @@ from mamimon.problems import Problem
 from mamimon.window import Window, fitting, read_window
 
 if TYPE_CHECKING:
+    from mamimon.errors.model import EventSummary
     from mamimon.errors.room import ErrorRoom
     from mamimon.events.room import EventRoom
     from mamimon.health.model import CheckStatus
     from mamimon.health.room import HealthRoom
     from mamimon.logs.model import LogPage
     from mamimon.logs.room import LogRoom
+    from mamimon.metrics.model import Matcher
     from mamimon.metrics.room import MetricRoom
+    from mamimon.metrics.store.dayfile import ExemplarRow
 
 T = TypeVar("T")
 _log = logging.getLogger("mamimon.dashboards")
@@ -74,6 +77,20 @@ class Sources:
         self.events = events
         self._health = health
         self.alerts: AlertSource | None = None
+
+    async def lines_ever(self, query: LogQuery) -> LogPage:
+        """Log lines by a query of one's own, of any time."""
+        return await self._logs.backend.search(query)
+
+    async def errors_of_requests(self, ids: Sequence[str], limit: int) -> list[tuple[EventSummary, int]]:
+        """Error events of requests, each with the number of its issue."""
+        return await self._errors.events.of_requests(ids, limit)
+
+    async def exemplars(
+        self, selectors: Sequence[Sequence[Matcher]], start: float, end: float, limit: int
+    ) -> list[tuple[dict[str, str], list[ExemplarRow]]]:
+        """Exemplars of series between two epoch seconds."""
+        return await self._metrics.exemplars(selectors, start, end, limit)
 
     async def instant(self, expr: str, at: float | None = None) -> list[Sample]:
         """The series of an instant query with their values, absent ones left out."""

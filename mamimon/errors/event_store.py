@@ -183,6 +183,31 @@ class EventStore:
             ]
         return found
 
+    async def of_requests(self, ids: Sequence[str], limit: int) -> list[tuple[EventSummary, int]]:
+        """Kept events whose request id is one of `ids`, the newest first, with their issues' numbers."""
+        marks = ", ".join("?" * len(ids))
+        sql = (
+            "SELECT row, event_id, time, title, level, release, environment, user, issue_id FROM event"  # noqa: S608 - marks only
+            f" WHERE request_id IN ({marks}) AND request_id <> '' ORDER BY time DESC LIMIT ?"
+        )
+        found: list[tuple[EventSummary, int]] = []
+        for database in await self.existing():
+            values = (*ids, limit - len(found))
+            rows = await database.read(
+                lambda raw, values=values: raw.execute(sql, values).fetchall()  # type: ignore[misc]
+            )
+            found += [
+                (
+                    EventSummary(
+                        month=database.path.stem, row=row[0], id=row[1], time=row[2], title=row[3],
+                        level=row[4], release=row[5], environment=row[6], user=row[7],
+                    ),
+                    row[8],
+                )
+                for row in rows
+            ]  # fmt: skip
+        return found
+
     async def hours(self, issues: Sequence[int], start: float, end: float) -> dict[int, dict[int, int]]:
         """Exact counts an hour (hours since the epoch) of each issue in [start, end]."""
         marks = ",".join("?" * len(issues))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import msgspec
 
@@ -82,10 +83,24 @@ async def recent(
     answers, _ = await store.over(
         start, end, lambda raw: questions.newest(raw, _ms(start), _ms(end), type_, user, size)
     )
-    rows = [row for day in answers for row in day][:size]
+    return _rows(answers)[:size]
+
+
+async def of_requests(
+    store: EventStore, ids: Sequence[str], start: float, end: float, size: int
+) -> list[EventRow]:
+    """The events of requests or traces in `[start, end)`, by their properties request_id and trace_id."""
+    answers, _ = await store.over(
+        start, end, lambda raw: questions.of_requests(raw, _ms(start), _ms(end), list(ids), size)
+    )
+    return _rows(answers)[:size]
+
+
+def _rows(answers: Sequence[Sequence[tuple[int, str, bytes | None, str]]]) -> list[EventRow]:
     return [
         EventRow(at / 1000, name, pseudonym.hex() if pseudonym else "", msgspec.json.decode(text))
-        for at, name, pseudonym, text in rows
+        for day in answers
+        for at, name, pseudonym, text in day
     ]
 
 

@@ -10,6 +10,7 @@ from litestar import asgi
 
 from mamimon.events import query
 from mamimon.events.ingest import Ingest
+from mamimon.events.model import EventRow
 from mamimon.events.pages import page_handlers
 from mamimon.events.routes import api_handlers, key_handlers
 from mamimon.events.store import EventStore, PseudonymKeys
@@ -77,6 +78,10 @@ class EventRoom:
     async def counts(self, start: float, end: float, step_s: float) -> dict[str, list[int]]:
         """Events by type in steps of `step_s` seconds over `[start, end)`."""
         return await query.counts(self.store, start, end, step_s)
+
+    async def of_requests(self, ids: Sequence[str], start: float, end: float, size: int) -> list[EventRow]:
+        """The events of requests or traces in `[start, end)`."""
+        return await query.of_requests(self.store, ids, start, end, size)
 
     def days(self) -> list[str]:
         """The UTC days that have events, oldest first, as `YYYY-MM-DD`."""

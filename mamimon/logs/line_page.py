@@ -1,4 +1,4 @@
-"""One line for ever, with what stands around it, and every line of one request."""
+"""One line for ever, with what stands around it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SOURCE = ("host", "service")
 
 
 def line_handlers(room: LogRoom) -> list[ControllerRouterHandler]:
-    """`/logs/line/<id>` and `/requests/<id>`."""
+    """`/logs/line/<id>`."""
 
     @get("/logs/line/{line_id:str}", include_in_schema=False)
     async def line(line_id: FromPath[str], request: Request[Any, Any, Any]) -> Template:
@@ -52,19 +52,7 @@ def line_handlers(room: LogRoom) -> list[ControllerRouterHandler]:
         }  # fmt: skip
         return Template("logs/line.html", context=context)
 
-    @get("/requests/{request_id:str}", include_in_schema=False)
-    async def one_request(request_id: FromPath[str]) -> Template:
-        """Every line of one request, in order."""
-        quoted = quote_value(request_id)
-        text = f'request_id:"{quoted}" OR trace_id:"{quoted}" OR correlation_id:"{quoted}"'
-        page = await room.backend.search(LogQuery(text=text, size=500))
-        rows = [shown_row(hit, All()) for hit in reversed(page.hits)]
-        context = {
-            "section": "/logs", "request_id": request_id, "rows": rows, "more": page.more, "columns": [],
-        }  # fmt: skip
-        return Template("logs/request.html", context=context)
-
-    return [line, one_request]
+    return [line]
 
 
 async def around_line(room: LogRoom, hit: LogHit, most: int) -> list[LogHit]:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.metrics.histogram import Histogram
-    from mamimon.metrics.model import Labels
+    from mamimon.metrics.model import Labels, Matcher
+    from mamimon.metrics.store.dayfile import ExemplarRow
     from mamimon.metrics.store.history import History
 
 _log = logging.getLogger("mamimon.metrics")
@@ -66,6 +67,12 @@ class MetricRoom:
     def config(self) -> PrometheusConfig | None:
         """The `prometheus.yml` in force."""
         return self.scraper.config
+
+    async def exemplars(
+        self, selectors: Sequence[Sequence[Matcher]], start: float, end: float, limit: int
+    ) -> list[tuple[Labels, list[ExemplarRow]]]:
+        """The exemplars of matching series between two epoch seconds, at most `limit`."""
+        return await self._local.exemplars(selectors, start, end, limit)
 
     async def open(self) -> None:
         """See `Room.open`. Raises `ConfigError` for a `prometheus.yml` that cannot be used."""

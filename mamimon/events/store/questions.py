@@ -48,6 +48,19 @@ def names(raw: Raw, low: int, high: int, type_: str) -> list[tuple[str, int]]:
     ).fetchall()
 
 
+def of_requests(
+    raw: Raw, low: int, high: int, ids: list[str], size: int
+) -> list[tuple[int, str, bytes | None, str]]:
+    """(at, type, pseudonym, properties) of events whose request_id or trace_id is one of `ids`."""
+    marks = ", ".join("?" * len(ids))
+    return raw.execute(
+        "SELECT e.at, t.name, e.user, e.properties FROM event e JOIN type t ON t.id = e.type"  # noqa: S608 - marks only
+        f" WHERE e.at >= ? AND e.at < ? AND (json_extract(e.properties, '$.request_id') IN ({marks})"
+        f" OR json_extract(e.properties, '$.trace_id') IN ({marks})) ORDER BY e.at LIMIT ?",
+        (low, high, *ids, *ids, size),
+    ).fetchall()
+
+
 def newest(
     raw: Raw, low: int, high: int, type_: str, user: bytes | None, size: int
 ) -> list[tuple[int, str, bytes | None, str]]:
