@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath, FromQuery
 from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
-from mamimon.alerts import incidents, links, store
+from mamimon.alerts import incidents, links, postmortem, store
 from mamimon.alerts.changes import Change, changes
+from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
 from mamimon.alerts.routes import Who, perform, person
@@ -219,13 +221,27 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
         context = {"changes": rows, "problem": problem, "humanize": humanize}
         return Template("alerts/changes.html", context=context)
 
+    @get("/incidents/{incident_id:int}/postmortem.md", include_in_schema=False)
+    async def written(incident_id: FromPath[int]) -> Response[str]:
+        page = await incident_context(service, logs, errors, incident_id)
+        drawn = await incident_chart(service, incident_id)
+        moved: list[Change] = []
+        with contextlib.suppress(Problem):  # the section says "nothing": the page has the reason
+            moved = await changes(service.backend(), page["incident"].started_at, service.core.clock.now())
+        url = f"{service.core.base_url}/incidents/{incident_id}"
+        return Response(
+            postmortem.markdown(page, drawn, moved, url),
+            media_type="text/markdown; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="incident-{incident_id}.md"'},
+        )
+
     @post("/incidents/{incident_id:int}/{action:str}", include_in_schema=False, status_code=303)
     async def act(incident_id: FromPath[int], action: FromPath[str], data: Form) -> Redirect:
         who = Who(data.get("by", ""), data.get("note", ""), data.get("to", ""))
         await perform(service, incident_id, action, who, "page")
         return Redirect(f"/incidents/{incident_id}", status_code=303)
 
-    return [many, one, changed, act]
+    return [many, one, changed, written, act]
 
 
 async def incident_context(

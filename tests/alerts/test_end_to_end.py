@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -136,3 +138,45 @@ def test_a_crossed_threshold_is_at_the_webhook_within_twenty_seconds(
     took = time.monotonic() - crossed
     events = httpx.get(f"{server.url}/api/mamimon/incidents/1").json()["events"]
     assert took < 20, f"{took:.1f} s: {[(round(one['at'] - at, 1), one['kind']) for one in events]}"
+
+
+@pytest.mark.feature("A7")
+def test_an_incident_is_written_down_for_its_post_mortem(
+    start: Callable[..., Any], clock: ManualClock, app: App, prometheus_yml: str, tmp_path: Path
+) -> None:
+    """The Markdown file has the facts, the timeline and a chart with a line above the threshold."""
+    rules = tmp_path / "rules.yml"
+    rules.write_text(
+        "groups: [{name: g, rules: [{alert: Loaded, expr: load > 5, labels: {severity: page},"
+        " annotations: {summary: 'load | is <b>{{ $value }}</b>'}}]}]\n"
+    )
+    server = start(
+        metrics={"prometheus_config": prometheus_yml, "scrape_self": False},
+        alerts={"rule_files": [str(rules)], "builtin_rules": False},
+    )
+    live(clock, app, 60)
+    app.load = 9.0
+    live(clock, app, 60)
+    number = wait_until(lambda: server.client.get("/api/mamimon/incidents").json(), what="the incident")[0][
+        "id"
+    ]
+    server.client.post("/api/mamimon/deploys", json={"version": "1.4.2"})
+    server.client.post(f"/incidents/{number}/comment", data={"by": "Ada", "note": "rolled back"})
+    app.load = 1.0
+    live(clock, app, 120)
+    wait_until(
+        lambda: server.client.get("/api/mamimon/incidents").json()[0]["state"] == "resolved", what="the end"
+    )
+    answer = server.client.get(f"/incidents/{number}/postmortem.md")
+    assert answer.headers["content-disposition"] == f'attachment; filename="incident-{number}.md"'
+    text = answer.text
+    assert text.startswith("# Loaded")
+    assert r"load \| is \<b\>9\</b\>" in text
+    for part in ("deploy 1.4.2", "| Ada | rolled back |", "load \\> 5", "| Severity | page |"):
+        assert part in text, part
+    drawn = base64.b64decode(text.split("base64,")[1].split(")")[0])
+    root = ElementTree.fromstring(drawn)
+    paths = [one.get("d", "") for one in root.iter("{http://www.w3.org/2000/svg}path")]
+    assert any(path.count("L") >= 8 for path in paths)
+    turkish = server.client.get(f"/incidents/{number}/postmortem.md", headers={"Accept-Language": "tr"}).text
+    assert "## Zaman çizgisi" in turkish and "## Neden" in turkish
