@@ -118,6 +118,9 @@ class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         False
     )
     admin_api: Annotated[bool, _text("Let admins delete series and take snapshots over HTTP.")] = False
+    start_timestamps: Annotated[
+        bool, _text("Keep when counters began and let rate() use it, as Prometheus' use-start-timestamps.")
+    ] = False
     strict_openmetrics: Annotated[
         bool, _text("Refuse OpenMetrics bodies that break its rules although Prometheus reads them.")
     ] = False

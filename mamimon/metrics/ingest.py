@@ -50,6 +50,7 @@ class _Row(msgspec.Struct, eq=False):
     ids: list[int] = []
     values: list[float] = []
     histograms: dict[int, Histogram] = {}
+    starts: dict[int, int] = {}
 
 
 class Pusher:
@@ -123,6 +124,8 @@ class Pusher:
                 assert isinstance(value, Histogram)
                 row.histograms[len(row.ids)] = value
                 row.values.append(HISTOGRAM_NAN)
+            if one.starts and self._settings.start_timestamps and at in one.starts:
+                row.starts[len(row.ids)] = one.starts[at]
             row.ids.append(number)
 
     def describe(self, about: Described) -> None:
@@ -137,7 +140,11 @@ class Pusher:
         for (source, at), row in sorted(rows.items(), key=lambda item: item[0][1]):
             if row is not None:
                 ids, values = np.asarray(row.ids, dtype=np.int64), np.asarray(row.values, dtype=np.float64)
-                by_day[row.day.name].append(Scrape(source, at, ids, values, False, row.histograms))
+                starts = None
+                if row.starts:
+                    starts = np.zeros(len(ids), dtype=np.int64)
+                    starts[list(row.starts)] = list(row.starts.values())
+                by_day[row.day.name].append(Scrape(source, at, ids, values, False, row.histograms, starts))
         for scrapes in by_day.values():
             await self._store.write(scrapes)
             native = sum(len(scrape.histograms) for scrape in scrapes)

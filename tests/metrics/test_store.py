@@ -266,3 +266,18 @@ async def test_a_head_that_grows_too_large_is_sealed_early(tmp_path: Path) -> No
     await again.open()
     assert sum(b.values.size for b in select(again, Matcher("__name__", "=", "m")).blocks) == rounds * series
     await again.close()
+
+
+@pytest.mark.feature("M3")
+async def test_a_source_without_a_series_leaves_no_empty_chunk(opened: tuple[Opener, ManualClock]) -> None:
+    """States without a single sample are neither logged nor sealed, and the store opens again."""
+    run, clock = opened
+    store = await run()
+    for i in range(3):
+        await store.append("empty", (START + i * 15) * 1000, [])
+        await store.append("full", (START + i * 15) * 1000, [({"__name__": "a"}, float(i))])
+    clock.advance(3 * 3600)
+    assert await store.seal_due() >= 1
+    store = await run()
+    assert len(by_name(select(store, Matcher("__name__", "=", "a")))["a"]) == 3
+    assert store.figures()["chunks"] == 1

@@ -18,6 +18,7 @@ from mamimon.metrics.promql import (
     labelling,
     overtime,
     rates,
+    starts,
 )
 from mamimon.metrics.promql.ast import Call, Expr, Range, Selector, String, Subquery, unwrap
 from mamimon.metrics.promql.errors import PromQLError
@@ -133,16 +134,18 @@ def _over_range(run: Evaluator, node: Call, times: Ints) -> Value:
         handle = histogram_windows.handler(name)
 
     def apply(rows: Ints, tile: Windows) -> tuple[Floats, Bools, Objects | None]:
-        native = rows.tolist() if tile.histograms is not None else []
+        started = tile.starts is not None and name in starts.USED_BY
+        named = rows.tolist() if started or tile.histograms is not None else []
+        metrics = [found.labels[row].get("__name__", "") for row in named]
+        length_s = tile.beside.length_s if tile.beside else found.length_ms / 1000
         result, present, histograms = histogram_windows.apply(
-            handle,
-            tile,
-            [found.labels[row].get("__name__", "") for row in native],
-            kernel(tile),
-            length_s=tile.beside.length_s if tile.beside else found.length_ms / 1000,
-            node=node.args[0],
-            notes=run.notes,
+            handle, tile, metrics, kernel(tile), length_s=length_s, node=node.args[0], notes=run.notes
         )
+        if started:
+            before = result, present, histograms
+            return starts.apply(
+                name, tile, metrics, before, length_s=length_s, node=node.args[0], notes=run.notes
+            )
         if tile.beside is not None and name in ("rate", "increase", "delta"):
             histograms = histogram_windows.scale_all(histograms, float(tile.beside.factor[0]))
         return result, present, histograms
@@ -356,10 +359,6 @@ def _info(run: Evaluator, node: Call, times: Ints) -> Vector:
     return info(run, node, times)
 
 
-def _unsupported(run: Evaluator, node: Call, times: Ints) -> Value:
-    raise PromQLError("execution", f"function {quote(node.function.name)} is not supported yet")
-
-
 _FUNCTIONS: dict[str, Callable[[Evaluator, Call, Ints], Value]] = {
     "absent": _absent,
     "clamp": _clamp,
@@ -388,7 +387,7 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call, Ints], Value]] = {
     "sort_by_label_desc": _sort,
     "sort_desc": _sort,
     "start": _constant(lambda run: run.start_ms / 1000),
-    "start_timestamp": _unsupported,
+    "start_timestamp": starts.call,
     # A range of one step has none, as in Prometheus.
     "step": _constant(lambda run: run.step_ms / 1000 if run.end_ms > run.start_ms else 0.0),
     "time": lambda run, _, times: Scalar(times / 1000),

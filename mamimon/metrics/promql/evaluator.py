@@ -323,10 +323,10 @@ class Evaluator:
             part: Windows | LazyWindows
             if block.coarse is not None:
                 part = coarse.windows(block, block.coarse, function, ends, length)
-            elif block.table is not None:
+            elif block.table is not None and block.starts is None:
                 part = LazyWindows(block.table, block.times, ends, length)
             else:
-                part = build(block.times, block.values, ends, length, block.histograms)
+                part = build(block.times, block.values, ends, length, block.histograms, block.starts)
             parts.append((block.rows, part))
         return RangeVector(found.labels, parts, length)
 
@@ -387,4 +387,4 @@ def _compared(block: Block) -> Block:
     if block.histograms is None:
         return block
     known = histogram_windows.know_resets(block.histograms)
-    return Block(block.times, block.rows, block.values, known, coarse=block.coarse)
+    return Block(block.times, block.rows, block.values, known, block.starts, block.coarse)

@@ -98,7 +98,7 @@ def note_combined(notes: Annotations, node: Expr, combined: Combined, operation:
         notes.info(node, f"mismatched custom buckets were reconciled during {operation}")
 
 
-def _increase(points: Points, window: Window, *, counter: bool) -> Histogram | None:
+def increase(points: Points, window: Window, *, counter: bool) -> Histogram | None:
     """last - first, with what was lost to resets added."""
     first, last = points[0][1], points[-1][1]
     middle = [one for _, one in points[1:-1]]
@@ -144,7 +144,7 @@ def extrapolated(window: Window, *, counter: bool, per_second: bool) -> Outcome:
     points = window.histograms
     if window.mixed() or len(points) < 2:
         return None
-    result = _increase(points, window, counter=counter)
+    result = increase(points, window, counter=counter)
     if result is None:
         return None
     to_start, to_end = (points[0][0] - window.start) / 1000, (window.end - points[-1][0]) / 1000

@@ -45,6 +45,8 @@ class Windows:
         self.beside: Beside | None = None
         """Set where the samples are downsampled ones: see `coarse`."""
         self.histograms = histograms
+        self.starts: Ints | None = None
+        """When each sample's counter began (ms, 0 where nobody said); None without any."""
         self.times = times
         self.rows = rows
         self.valid = valid
@@ -137,6 +139,7 @@ class Windows:
         )
         tile.check = self.check
         tile.beside = None if self.beside is None else self.beside.part(part)
+        tile.starts = None if self.starts is None else self.starts[part]
         return tile
 
 
@@ -207,9 +210,14 @@ def sample_mask(values: Floats) -> tuple[Bools | None, Bools | None]:
 
 
 def build(
-    times: Ints, values: Floats, ends: Ints, length_ms: int, histograms: Objects | None = None
+    times: Ints,
+    values: Floats,
+    ends: Ints,
+    length_ms: int,
+    histograms: Objects | None = None,
+    began: Ints | None = None,
 ) -> Windows:
-    """The windows of `length_ms` that end at `ends`."""
+    """The windows of `length_ms` that end at `ends`; `began` becomes `Windows.starts`."""
     starts = ends - length_ms
     low = np.searchsorted(times, starts, side="right")
     high = np.searchsorted(times, ends, side="right")
@@ -217,5 +225,8 @@ def build(
     if inside is not None:  # most samples are in no window: leave them out
         times, values = times[inside], values[:, inside]
         histograms = None if histograms is None else histograms[:, inside]
+        began = None if began is None else began[:, inside]
     valid, _ = sample_mask(values)
-    return Windows(times, values, valid, low, high, starts, ends, histograms)
+    out = Windows(times, values, valid, low, high, starts, ends, histograms)
+    out.starts = began
+    return out

@@ -21,6 +21,7 @@ from mamimon.metrics.scrape.labelling import Labelling
 from mamimon.metrics.scrape.read_job import lowest_factor_schema
 from mamimon.metrics.store import Scrape, SeriesStore
 from mamimon.metrics.wire.classic import Part, to_native
+from mamimon.metrics.wire.created import Role, take_created
 from mamimon.metrics.wire.exposition import (
     OPEN_METRICS,
     PROTOBUF,
@@ -97,6 +98,7 @@ class ScrapedTarget:
         self._reports: list[int] = []
         self._exemplars: dict[str, Exemplar] = {}
         self._parts: dict[str, Part | None] = {}
+        self._created: dict[str, Role | None] = {}
         self._day: Day | None = None
         self._layout: _Layout | None = None
         self._before: npt.NDArray[np.int64] | None = None
@@ -144,6 +146,8 @@ class ScrapedTarget:
             exposition = parse(body, media, self._ids)
             if media == OPEN_METRICS and self._settings.strict_openmetrics:
                 check(body.decode())
+        if self._settings.start_timestamps and media == OPEN_METRICS:
+            exposition = take_created(exposition, self._created)
         if formats.to_custom_buckets:
             exposition = to_native(exposition, self._parts, keep_classic=formats.keep_classic)
         if exposition.histograms:
@@ -272,26 +276,37 @@ class ScrapedTarget:
             self._reports = [
                 layout.day.index.id_of({"__name__": name, **self.target.labels}) for name in names
             ]
-        place = (
-            {index: number for number, index in enumerate(layout.samples.tolist())}
-            if exposition.histograms
-            else {}
-        )
+        values, histograms, starts = self._picked(exposition, layout.samples)
+        count = len(self._reports)
         await self._store.write(
             [
                 Scrape(
                     self.source,
                     at_ms,
                     np.concatenate([layout.ids, np.asarray(self._reports, dtype=np.int64)]),
-                    np.concatenate(
-                        [exposition.values[layout.samples], np.asarray(reports, dtype=np.float64)]
-                    ),
-                    histograms={
-                        place[index]: one for index, one in exposition.histograms.items() if index in place
-                    },
+                    np.concatenate([values, np.asarray(reports, dtype=np.float64)]),
+                    histograms=histograms,
+                    starts=None if starts is None else np.concatenate([starts, np.zeros(count, np.int64)]),
                 )
             ]
         )
+
+    def _picked(
+        self, exposition: Exposition, samples: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float64], dict[int, Histogram], npt.NDArray[np.int64] | None]:
+        """Values, native histograms and start timestamps of some samples."""
+        import numpy as np
+
+        began = exposition.starts_ms if self._settings.start_timestamps else {}
+        place = {}
+        if exposition.histograms or began:
+            place = {index: number for number, index in enumerate(samples.tolist())}
+        starts = np.zeros(len(samples), dtype=np.int64) if began else None
+        for index, at in began.items():
+            if starts is not None and index in place:
+                starts[place[index]] = at
+        native = {place[index]: one for index, one in exposition.histograms.items() if index in place}
+        return exposition.values[samples], native, starts
 
     async def _write_timed(self, exposition: Exposition, layout: _Layout, at_ms: int) -> str:
         """Samples with times of their own; out of bounds is the target's doing and the rest is good."""
@@ -315,13 +330,10 @@ class ScrapedTarget:
             ids = [number for _, number in samples]
             if day is not layout.day:
                 ids = [day.index.id_of_key(layout.day.index.key(number)) for number in ids]
-            histograms = {
-                place: exposition.histograms[index]
-                for place, (index, _) in enumerate(samples)
-                if index in exposition.histograms
-            }
-            values = exposition.values[[index for index, _ in samples]]
-            scrapes.append(Scrape(source, time, np.asarray(ids, dtype=np.int64), values, False, histograms))
+            chosen = np.asarray([index for index, _ in samples], dtype=np.int64)
+            values, histograms, starts = self._picked(exposition, chosen)
+            own = np.asarray(ids, dtype=np.int64)
+            scrapes.append(Scrape(source, time, own, values, False, histograms, starts))
         try:
             for day_scrapes in by_day(scrapes):
                 await self._store.write(day_scrapes)
@@ -364,6 +376,7 @@ class ScrapedTarget:
         keys = set(exposition.keys)
         self._ids = {key: number for key, number in self._ids.items() if key in keys}
         self._parts = {key: part for key, part in self._parts.items() if key in keys}
+        self._created.clear()
         self._exemplars = {key: one for key, one in self._exemplars.items() if key in keys}
 
 

@@ -34,7 +34,9 @@ def decode_times(blob: bytes) -> npt.NDArray[np.int64]:
     """Undo `encode_times`."""
     from pcodec import standalone
 
-    return np.asarray(standalone.simple_decompress(blob), dtype=np.int64)
+    found = standalone.simple_decompress(blob)
+    # pcodec gives None for nothing.
+    return np.empty(0, dtype=np.int64) if found is None else np.asarray(found, dtype=np.int64)
 
 
 def encode(matrix: Matrix) -> bytes:

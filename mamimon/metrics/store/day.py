@@ -33,6 +33,8 @@ class Segment(msgspec.Struct, eq=False):
     """[series, scrapes]; `HISTOGRAM_NAN` where a native histogram is."""
     histograms: npt.NDArray[np.object_] | None = None
     """[series, scrapes], None without any."""
+    starts: npt.NDArray[np.int64] | None = None
+    """[series, scrapes]: when counters began (ms), 0 where nobody said; None if nobody did."""
 
     def values(self) -> npt.NDArray[np.float64]:
         """The piece as a matrix."""
@@ -105,7 +107,7 @@ class Day:
         """Compress a head into a chunk; questions see one or the other, never both."""
         import asyncio
 
-        if not head.count:
+        if not head.count or not head.columns:
             with self.lock:
                 self.heads.remove(head)
             return
@@ -123,6 +125,7 @@ class Day:
             sealed.times,
             sealed.ids,
             np.asarray(sorted(sealed.histograms), dtype=np.int64),
+            bool(sealed.starts),
         )
         self._intern(chunk)
         with self.lock:
@@ -151,7 +154,9 @@ class Day:
             for place, column in enumerate(order.tolist())
             if column in packed
         }
-        return Sealed(head.number, head.source, times, columns[order], parts, histograms)
+        with self.lock:
+            starts = head.starts.encode(order)
+        return Sealed(head.number, head.source, times, columns[order], parts, histograms, starts)
 
     def present(self, start: int, end: int) -> npt.NDArray[np.bool_]:
         """Mask over ids: which series have samples near `start <= t <= end` (ms)."""
@@ -196,7 +201,7 @@ class Day:
         for source, found in heads:
             if len(found.ids) and len(found.times):
                 held = Held(found.values)
-                yield Segment(names[source], found.ids, found.times, held, found.histograms())
+                yield Segment(names[source], found.ids, found.times, held, found.histograms(), found.starts)
 
     def _chunk(
         self,
@@ -219,6 +224,8 @@ class Day:
             return None
         piece = ChunkPiece(cache, self.file, chunk, places, int(low), int(high))
         segment = Segment("", ids[places].astype(np.int64), chunk.times[low:high], piece)
+        if chunk.started:
+            segment.starts = self.file.starts(chunk.id).rows(places, segment.times)
         native = np.flatnonzero(np.isin(places, chunk.native)) if len(chunk.native) else places[:0]
         if len(native):
             segment.histograms = self._histograms(segment, chunk, places[native], native, int(low), cache)

@@ -29,6 +29,7 @@ from mamimon.metrics.store import codec
 from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.histograms import Column, pack_all
 from mamimon.metrics.store.replay import LoggedRow, replay
+from mamimon.metrics.store.starts import Starts, decode, pack_changes
 from mamimon.problems import unavailable
 from mamimon.storage import Database
 
@@ -36,11 +37,15 @@ if TYPE_CHECKING:
     from mamimon.metrics.store.deletion import Rewritten
 
 GROUP = 32
-_VERSION = 2
-_UPGRADE = (
+_VERSION = 3
+_UPGRADE_2 = (
     "ALTER TABLE wal ADD COLUMN histograms BLOB NOT NULL DEFAULT x''",
     "CREATE TABLE histogram (chunk INTEGER NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (chunk, place))",
+)
+_UPGRADE_3 = (
+    "ALTER TABLE wal ADD COLUMN starts BLOB NOT NULL DEFAULT x''",
+    "CREATE TABLE start (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     f"PRAGMA user_version = {_VERSION}",
 )
 _SCHEMA = (
@@ -55,7 +60,8 @@ _SCHEMA = (
     "CREATE TABLE part (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     "CREATE TABLE exemplar (series INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL NOT NULL,"
     " labels TEXT NOT NULL, PRIMARY KEY (series, at_ms)) WITHOUT ROWID",
-    *_UPGRADE,
+    *_UPGRADE_2,
+    *_UPGRADE_3,
 )
 
 
@@ -75,6 +81,8 @@ class Chunk(msgspec.Struct, eq=False):
     """Series ids in the order of the parts, `GROUP` a part."""
     native: npt.NDArray[np.int64]
     """Places in `ids` that have native histograms."""
+    started: bool = False
+    """Whether it says when counters began."""
     span: tuple[int, int] = (0, 0)
     """The lowest and the highest of `ids`."""
 
@@ -89,6 +97,8 @@ class Sealed(msgspec.Struct, eq=False):
     parts: list[bytes]
     histograms: dict[int, bytes]
     """Place in `ids` → compressed native histograms."""
+    starts: bytes
+    """When counters began, compressed; empty if nobody said."""
 
 
 class DayFile:
@@ -154,12 +164,13 @@ class DayFile:
                 before[id(head)] = bits
                 added = np.asarray(row.added, dtype=np.int32).tobytes()
                 packed = b""
+                began = pack_changes(row.starts) if row.starts else b""
                 if row.histograms:
                     packed = zstandard.compress(pack_all(list(row.histograms.values())), 1)
                 raw.execute(
-                    "INSERT INTO wal (head, source, window_ms, at_ms, added, row, histograms)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (head.number, head.source, head.window, row.at, added, blob, packed),
+                    "INSERT INTO wal (head, source, window_ms, at_ms, added, row, histograms, starts)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (head.number, head.source, head.window, row.at, added, blob, packed, began),
                 )
 
         await self._database.write(work)
@@ -195,6 +206,8 @@ class DayFile:
                 "INSERT INTO histogram (chunk, place, data) VALUES (?, ?, ?)",
                 [(number, place, data) for place, data in sealed.histograms.items()],
             )
+            if sealed.starts:
+                raw.execute("INSERT INTO start (chunk, data) VALUES (?, ?)", (number, sealed.starts))
             raw.execute("DELETE FROM wal WHERE head = ?", (sealed.head,))
             return number
 
@@ -268,6 +281,7 @@ class DayFile:
         """Every sealed chunk's description. Blocking."""
         with self.reader() as raw:
             native: dict[int, list[int]] = {}
+            started = {row[0] for row in raw.execute("SELECT chunk FROM start")} if _version(raw) > 2 else ()
             if _version(raw) > 1:
                 for chunk, place in raw.execute("SELECT chunk, place FROM histogram ORDER BY chunk, place"):
                     native.setdefault(chunk, []).append(place)
@@ -281,6 +295,7 @@ class DayFile:
                     codec.decode_times(times),
                     codec.decode_times(ids).astype(np.int32),
                     np.asarray(native.get(number, ()), dtype=np.int64),
+                    number in started,
                 )
                 for number, source, start, end, times, ids in rows
             ]
@@ -290,12 +305,12 @@ class DayFile:
         logged: dict[int, list[LoggedRow]] = {}
         of: dict[int, tuple[int, int]] = {}
         with self.reader() as raw:
-            extra = "histograms" if _version(raw) > 1 else "x''"
-            for number, source, window, at, added, blob, packed in raw.execute(
+            extra = {1: "x'', x''", 2: "histograms, x''"}.get(_version(raw), "histograms, starts")
+            for number, source, window, at, *row in raw.execute(
                 f"SELECT head, source, window_ms, at_ms, added, row, {extra} FROM wal ORDER BY id"  # noqa: S608
             ):
                 of[number] = source, window
-                logged.setdefault(number, []).append((at, added, blob, packed))
+                logged.setdefault(number, []).append((at, *row))
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             return list(
                 pool.map(lambda number: replay(Head(number, *of[number]), logged.pop(number)), list(of))
@@ -318,6 +333,12 @@ class DayFile:
         if found is None:
             raise unavailable(f"{self.path.name} is damaged: histograms of chunk {chunk} are missing")
         return Column(found[0])
+
+    def starts(self, chunk: int) -> Starts:
+        """When the counters of a chunk began, by place. Blocking."""
+        with self.reader() as raw:
+            found = raw.execute("SELECT data FROM start WHERE chunk = ?", (chunk,)).fetchone()
+        return decode(found[0]) if found else Starts()
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
@@ -371,7 +392,7 @@ def _create(raw: sqlite3.Connection, path: Path) -> None:
     version = _version(raw)
     if version > _VERSION:
         raise unavailable(f"{path.name} was written by a newer mamimon")
-    for statement in {0: _SCHEMA, 1: _UPGRADE}.get(version, ()):
+    for statement in {0: _SCHEMA, 1: (*_UPGRADE_2, *_UPGRADE_3), 2: _UPGRADE_3}.get(version, ()):
         raw.execute(statement)
 
 

@@ -22,6 +22,7 @@ from mamimon.metrics.model import (
     STALE_NAN,
 )
 from mamimon.metrics.store.histograms import known_reset, pack, unpack
+from mamimon.metrics.store.starts import Starts
 
 WINDOW_MS = 7_200_000
 
@@ -37,6 +38,8 @@ class Row(msgspec.Struct, eq=False):
     """[columns]; `ABSENT_NAN` where the scrape has no sample."""
     histograms: dict[int, bytes] = {}
     """Column → packed histogram, ascending, of each `HISTOGRAM_NAN` in `values`."""
+    starts: dict[int, int] = {}
+    """Column → when its counter began (ms), where that is not what held for the sample before."""
 
 
 class Head:
@@ -57,6 +60,7 @@ class Head:
         self._histograms: dict[int, dict[int, bytes]] = {}
         self._when: dict[int, list[int]] = {}
         self._packed_bytes = 0
+        self.starts = Starts()
 
     @property
     def times(self) -> npt.NDArray[np.int64]:
@@ -97,11 +101,12 @@ class Head:
         values: npt.NDArray[np.float64],
         gone: Sequence[int] = (),
         histograms: Mapping[int, Histogram] | None = None,
+        starts: npt.NDArray[np.int64] | None = None,
     ) -> Row:
         """Lay samples out in column order; `gone` series get a staleness marker.
 
         A series given twice keeps its first value, as Prometheus does. `histograms` has the place in
-        `ids` of each native one.
+        `ids` of each native one, `starts` says when counters began (ms, 0 unknown).
         """
         if self._seen is not None and np.array_equal(self._seen[0], ids):
             places = self._seen[1]
@@ -122,7 +127,9 @@ class Head:
             laid[missing] = STALE_NAN
         if not added:
             self._seen = (ids, places)
-        return Row(at, added, laid, self._packed(at, laid, places, histograms) if histograms else {})
+        packed = self._packed(at, laid, places, histograms) if histograms else {}
+        changes = self.starts.changes(at, places, starts) if starts is not None or self.starts else {}
+        return Row(at, added, laid, packed, changes)
 
     def _packed(
         self,
@@ -176,6 +183,7 @@ class Head:
             lacking = kept.view(np.int64) == ABSENT_BITS
             kept[lacking] = values[lacking]
             self._keep_histograms(row, {place for place in row.histograms if lacking[place]})
+            self._keep_starts(row, {place: one for place, one in row.starts.items() if lacking[place]})
             return
         if self.count == len(self._times):
             self._grow()
@@ -188,6 +196,12 @@ class Head:
         self.count += 1
         if row.histograms:
             self._keep_histograms(row, row.histograms.keys())
+        self._keep_starts(row, row.starts)
+
+    def _keep_starts(self, row: Row, changes: dict[int, int]) -> None:
+        if changes:
+            after = int(np.searchsorted(self.times, row.at, side="right"))
+            self.starts.apply(row.at, changes, int(self._times[after]) if after < self.count else None)
 
     def fill(self, times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], columns: list[int]) -> None:
         """Take whole scrapes into an empty head; `values` has a few rows more than `times`, for the next."""
@@ -257,7 +271,10 @@ class Head:
             if (kept := self._histograms.get(place))
         }
         values = np.ascontiguousarray(self._values[low:high, places].T)
-        return Slice(ids[places], times, values, {row: found for row, found in packed.items() if found})
+        starts = self.starts.rows(places, times) if self.starts else None
+        return Slice(
+            ids[places], times, values, {row: found for row, found in packed.items() if found}, starts
+        )
 
     def bytes(self) -> int:
         """Memory held by the matrix and the packed histograms."""
@@ -273,6 +290,8 @@ class Slice(msgspec.Struct, eq=False):
     """[series, scrapes]; `HISTOGRAM_NAN` where a native histogram is."""
     packed: dict[int, dict[int, bytes]]
     """Row → time → packed histogram."""
+    starts: npt.NDArray[np.int64] | None
+    """[series, scrapes]: when counters began; None if nobody said."""
 
     def histograms(self) -> npt.NDArray[np.object_] | None:
         """[series, scrapes] of native histograms, None without any."""

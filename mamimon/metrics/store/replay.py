@@ -17,38 +17,42 @@ from mamimon.metrics.model import ABSENT_BITS, HISTOGRAM_BITS
 from mamimon.metrics.store import codec
 from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.histograms import unpack_all
+from mamimon.metrics.store.starts import unpack_changes
 
-LoggedRow: TypeAlias = tuple[int, bytes, bytes, bytes]
-"""Milliseconds, series ids that become columns (int32), the row, its packed histograms."""
+LoggedRow: TypeAlias = tuple[int, bytes, bytes, bytes, bytes]
+"""Milliseconds, series ids that become columns (int32), the row, its packed histograms and starts."""
 
 
 def replay(head: Head, rows: Sequence[LoggedRow]) -> Head:
     """Fill an empty head; `last_logged` is then its last row."""
     following = _following(rows)
-    ids = [np.frombuffer(added, np.int32) for _, added, _, _ in rows[:following]]
+    ids = [np.frombuffer(added, np.int32) for _, added, _, _, _ in rows[:following]]
     width = sum(len(one) for one in ids)
     bits = np.empty((following + 16, width), dtype=np.uint64)
     decompress = zstandard.ZstdDecompressor().decompress
     before: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
     histograms: list[tuple[int, npt.NDArray[np.uint64], bytes]] = []
-    for place, (at, _, blob, packed) in enumerate(rows[:following]):
+    for place, (at, _, blob, packed, began) in enumerate(rows[:following]):
         change = np.frombuffer(decompress(blob), np.uint64)
         row = bits[place]
         np.bitwise_xor(change[: len(before)], before, out=row[: len(before)])
         row[len(before) : len(change)] = change[len(before) :]
         row[len(change) :] = ABSENT_BITS
         before = row[: len(change)]
+        if began:
+            head.starts.apply(at, unpack_changes(began), None)
         if packed:
             histograms.append((at, before, packed))
-    times = np.asarray([at for at, _, _, _ in rows[:following]], dtype=np.int64)
+    times = np.asarray([at for at, *_ in rows[:following]], dtype=np.int64)
     head.fill(times, bits.view(np.float64), np.concatenate(ids).tolist() if ids else [])
     head.last_logged = before.copy()
     for at, row, packed in histograms:
         head.fill_histograms(at, _placed(row, packed))
-    for at, added, blob, packed in rows[following:]:
+    for at, added, blob, packed, began in rows[following:]:
         row = codec.decode_row(blob, head.last_logged)
         new = np.frombuffer(added, np.int32).tolist()
-        head.apply(Row(at, new, row.view(np.float64), _placed(row, packed) if packed else {}))
+        native = _placed(row, packed) if packed else {}
+        head.apply(Row(at, new, row.view(np.float64), native, unpack_changes(began) if began else {}))
         head.last_logged = row
     return head
 
@@ -56,7 +60,7 @@ def replay(head: Head, rows: Sequence[LoggedRow]) -> Head:
 def _following(rows: Sequence[LoggedRow]) -> int:
     """How many rows from the first on are each later than the one before."""
     last = None
-    for count, (at, _, _, _) in enumerate(rows):
+    for count, (at, *_) in enumerate(rows):
         if last is not None and at <= last:
             return count
         last = at

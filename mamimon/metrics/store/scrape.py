@@ -26,6 +26,8 @@ class Scrape(msgspec.Struct, eq=False):
     """The source's whole state: a series of its last scrape that is not here has ended."""
     histograms: dict[int, Histogram] = {}
     """Place in `ids` → native histogram; `values` has `HISTOGRAM_NAN` there."""
+    starts: npt.NDArray[np.int64] | None = None
+    """When each counter began (ms), 0 where nobody said; None if nobody did."""
 
 
 def scrape_of(

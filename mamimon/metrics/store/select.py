@@ -112,7 +112,8 @@ def _without_marks(block: Block) -> Block:
     if block.histograms is None:
         return block
     marked = block.values.view(np.int64) == HISTOGRAM_BITS
-    return Block(block.times, block.rows, np.where(marked, ABSENT_NAN, block.values), block.histograms)
+    values = np.where(marked, ABSENT_NAN, block.values)
+    return Block(block.times, block.rows, values, block.histograms, block.starts)
 
 
 def merge(sources: Sequence[Sequence[tuple[npt.NDArray[np.int64], Segment]]], series: int) -> list[Block]:
@@ -150,6 +151,7 @@ def _cut(
         rows=block.rows[rows],
         values=part(block.values),
         histograms=None if block.histograms is None else part(block.histograms),
+        starts=None if block.starts is None else part(block.starts),
     )
 
 
@@ -157,23 +159,24 @@ def _join(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
     pieces = sorted(pieces, key=lambda piece: int(piece[1].times[0]))
     segments = [segment for _, segment in pieces]
     apart = all(a.times[-1] < b.times[0] for a, b in itertools.pairwise(segments))
-    if apart and all(segment.histograms is None for segment in segments):
+    if apart and all(segment.histograms is None and segment.starts is None for segment in segments):
         return _lazy(pieces)
-    parts = [
-        Block(times=one.times, rows=rows, values=one.values(), histograms=one.histograms)
-        for rows, one in pieces
-    ]
+    parts = [Block(one.times, rows, one.values(), one.histograms, one.starts) for rows, one in pieces]
     if len(parts) == 1:
         return parts[0]
     if apart and all(np.array_equal(parts[0].rows, other.rows) for other in parts[1:]):
         histograms = None
         if any(part.histograms is not None for part in parts):
             histograms = np.concatenate([_objects(part) for part in parts], axis=1)
+        starts = None
+        if any(part.starts is not None for part in parts):
+            starts = np.concatenate([_starts(part) for part in parts], axis=1)
         return Block(
             times=np.concatenate([part.times for part in parts]),
             rows=parts[0].rows,
             values=np.concatenate([part.values for part in parts], axis=1),
             histograms=histograms,
+            starts=starts,
         )
     return _union(parts)
 
@@ -197,6 +200,10 @@ def _objects(part: Block) -> npt.NDArray[np.object_]:
     return np.full(part.values.shape, None, dtype=object) if part.histograms is None else part.histograms
 
 
+def _starts(part: Block) -> npt.NDArray[np.int64]:
+    return np.zeros(part.values.shape, dtype=np.int64) if part.starts is None else part.starts
+
+
 def _union(parts: Sequence[Block]) -> Block:
     """All timestamps and series of the parts; where two have a sample the earlier part wins."""
     times = np.unique(np.concatenate([part.times for part in parts]))
@@ -205,13 +212,18 @@ def _union(parts: Sequence[Block]) -> Block:
     histograms = None
     if any(part.histograms is not None for part in parts):
         histograms = np.full(values.shape, None, dtype=object)
+    starts = None
+    if any(part.starts is not None for part in parts):
+        starts = np.zeros(values.shape, dtype=np.int64)
     for part in reversed(parts):
         place = np.ix_(np.searchsorted(rows, part.rows), np.searchsorted(times, part.times))
         has = part.values.view(np.int64) != ABSENT_BITS
         values[place] = np.where(has, part.values, values[place])
         if histograms is not None:
             histograms[place] = np.where(has, _objects(part), histograms[place])
-    return Block(times=times, rows=rows, values=values, histograms=histograms)
+        if starts is not None:
+            starts[place] = np.where(has, _starts(part), starts[place])
+    return Block(times=times, rows=rows, values=values, histograms=histograms, starts=starts)
 
 
 def _compact(labels: list[Labels], blocks: list[Block]) -> Selection:

@@ -137,9 +137,12 @@ class SeriesStore:
                     rows = []
                     wider.clear()
                 gone = self._gone(day, scrape)
-                row = head.row(scrape.at, scrape.ids, scrape.values, gone, scrape.histograms)
+                native, starts = scrape.histograms, scrape.starts
+                row = head.row(scrape.at, scrape.ids, scrape.values, gone, native, starts)
+                if not len(row.values):
+                    continue  # a source that has never had a series has nothing to say
                 rows.append((head, row))
-                if row.added or row.histograms:
+                if row.added or row.histograms or row.starts:
                     wider.add(head.number)
                 count += len(scrape.ids)
             await self._commit(day, rows)

@@ -78,7 +78,7 @@ def _part(key: str, metadata: Mapping[str, Metadata]) -> Part | None:
     family = metadata.get(base)
     if family is None or family.kind != "histogram":
         return None
-    text = _text(base, labels)
+    text = label_set(base, labels)
     if suffix != "_bucket":
         return Part(text, suffix)
     try:
@@ -95,7 +95,8 @@ def _split(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def _text(name: str, labels: Labels) -> str:
+def label_set(name: str, labels: Labels) -> str:
+    """The text of a series by another name, without the bound of a bucket."""
     own = [(label, value) for label, value in labels.items() if label not in ("__name__", "le")]
     pairs = [
         f"{label if label.isascii() and label.isidentifier() else quoted(label)}={quoted(value)}"

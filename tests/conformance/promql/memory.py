@@ -20,9 +20,14 @@ class Memory:
     def __init__(self, *, shared: bool) -> None:
         self.shared = shared
         self._series: dict[object, tuple[Labels, dict[int, float | Histogram]]] = {}
+        self.starts: dict[object, dict[int, int]] = {}
 
     def add(self, labels: Labels, samples: dict[int, float | Histogram]) -> None:
         self._series.setdefault(signature(labels), (labels, {}))[1].update(samples)
+
+    def add_starts(self, labels: Labels, starts: dict[int, int]) -> None:
+        """When the counters of samples began (ms, ms)."""
+        self.starts.setdefault(signature(labels), {}).update(starts)
 
     def add_custom_buckets(self, series: list[tuple[Labels, dict[int, float]]]) -> None:
         """Classic histograms once more as native ones with custom buckets (load_with_nhcb)."""
@@ -57,14 +62,17 @@ class Memory:
     def close(self) -> None:
         """Nothing is held open here."""
 
-    @staticmethod
-    def _block(chosen: list[tuple[Labels, dict[int, float | Histogram]]], rows: list[int]) -> Block:
+    def _block(self, chosen: list[tuple[Labels, dict[int, float | Histogram]]], rows: list[int]) -> Block:
         times = sorted({time for row in rows for time in chosen[row][1]})
         column = {time: number for number, time in enumerate(times)}
         values = np.full((len(rows), len(times)), ABSENT_NAN)
         histograms = np.full(values.shape, None, dtype=object)
+        starts = np.zeros(values.shape, dtype=np.int64)
         for number, row in enumerate(rows):
-            for time, value in chosen[row][1].items():
+            labels, samples = chosen[row]
+            own = self.starts.get(signature(labels), {})
+            for time, value in samples.items():
+                starts[number, column[time]] = own.get(time, 0)
                 if isinstance(value, Histogram):
                     histograms[number, column[time]] = value
                 else:
@@ -74,6 +82,7 @@ class Memory:
             np.array(rows, dtype=np.int64),
             values,
             histograms if any(one is not None for one in histograms.flat) else None,
+            starts if starts.any() else None,
         )
 
 

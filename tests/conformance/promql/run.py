@@ -53,6 +53,15 @@ def run(path: Path, new: Callable[[], Memory]) -> list[Outcome]:
                         if value is not None
                     },
                 )
+            for labels, values in command.start_times:
+                memory.add_starts(
+                    labels,
+                    {
+                        number * command.step_ms: number * command.step_ms + round(value * 1000)
+                        for number, value in enumerate(values)
+                        if isinstance(value, float)
+                    },
+                )
             if command.with_nhcb:
                 memory.add_custom_buckets(
                     [

@@ -8,10 +8,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import Labels, Matcher, Selection
+from mamimon.metrics.promql.values import signature
 from mamimon.metrics.store import SeriesStore, scrape_of
 from tests.conformance.promql.memory import Memory
 
@@ -32,6 +35,10 @@ class Stored(Memory):
         super().add(labels, samples)
         self.close()
 
+    def add_starts(self, labels: Labels, starts: dict[int, int]) -> None:
+        super().add_starts(labels, starts)
+        self.close()
+
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
         if self._store is None:
             self._store = self._runner.run(self._load())
@@ -49,7 +56,10 @@ class Stored(Memory):
                 rows.setdefault(at, []).append((labels, value))
         for at, samples in sorted(rows.items()):
             day = await store.day_of(at)
-            await store.write([scrape_of(day, "script", at, samples, whole=False)])
+            scrape = scrape_of(day, "script", at, samples, whole=False)
+            began = [self.starts.get(signature(labels), {}).get(at, 0) for labels, _ in samples]
+            scrape.starts = np.asarray(began, dtype=np.int64) if any(began) else None
+            await store.write([scrape])
         if self._sealed:
             await store.seal_due()
         else:
