@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mamimon.logs.catalogue import Catalogue
 from mamimon.logs.clauses import All, Ids
@@ -17,6 +20,7 @@ from mamimon.logs.patterns.room import PatternRoom
 from mamimon.logs.query import DayBackend, LogBackend, hit_of
 from mamimon.logs.sealing import Sealer
 from mamimon.logs.selflog import SelfLog
+from mamimon.logs.store import definitions
 from mamimon.logs.store.day import Stored
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
@@ -45,6 +49,8 @@ class LogRoom:
         self.patterns = PatternRoom(core, self.store, self.local)
         self.backend: LogBackend = self.local
         self.catalogue = Catalogue(self.store)
+        self.aliases: dict[str, dict[str, dict[str, Any]]] = {}
+        """Other names of indices: alias, index, options; as they are in the state."""
         self.ingest = LogIngest(
             self.store,
             settings.logs,
@@ -70,6 +76,8 @@ class LogRoom:
     async def open(self) -> None:
         """See `Room.open`."""
         self.store.scan_folder()
+        kept = await self._core.state.read(partial(definitions.read, kind="_alias"))
+        self.aliases = {one.name: msgspec.json.decode(one.body) for one in kept}
         await self.patterns.open()
         self.ingest.open()
         if self._self_log is not None:

@@ -11,7 +11,15 @@ import msgspec
 from litestar import asgi
 
 from mamimon.http import Receive, Scope, Send, answer, decompress, header, query, read_body
-from mamimon.logs.wire.elasticsearch import definitions, documents, info, searching
+from mamimon.logs.wire.elasticsearch import (
+    aliases,
+    cat,
+    definitions,
+    documents,
+    indices,
+    info,
+    searching,
+)
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.errors import EsError, no_handler, of_problem
 from mamimon.problems import Problem
@@ -30,6 +38,9 @@ _ROUTES = [
         *documents.ROUTES,
         *searching.ROUTES,
         *definitions.ROUTES,
+        *aliases.ROUTES,
+        *cat.ROUTES,
+        *indices.ROUTES,
         *info.ROUTES,
     )
 ]

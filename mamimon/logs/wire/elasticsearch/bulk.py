@@ -11,7 +11,7 @@ from mamimon.logs.model import LogRecord, dataset_of
 from mamimon.logs.store.day import Stored
 from mamimon.logs.wire.elasticsearch.body import token
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
-from mamimon.logs.wire.elasticsearch.names import check_name, parse_names
+from mamimon.logs.wire.elasticsearch.names import check_name, parse_names, write_index
 
 if TYPE_CHECKING:
     from mamimon.logs.room import LogRoom
@@ -41,7 +41,7 @@ class Bulk:
         self._require_alias = require_alias
         self.pipelines: frozenset[str] = frozenset({"_none"})
         """Ingest pipelines that an action may name."""
-        self._names: dict[str, tuple[str, bool, EsError | None]] = {}
+        self._names: dict[str, tuple[str, str, bool, EsError | None]] = {}
 
     async def run(self, body: bytes) -> tuple[dict[str, Any], int]:
         """The answer and its status; a full queue answers 429 as a whole, nothing being stored."""
@@ -123,13 +123,13 @@ class Bulk:
                 400, "action_request_validation_exception", "Validation Failed: 1: index is missing;"
             )
         identity = meta.get("_id")
-        item = _Item(action, index, "" if identity is None else str(identity))
-        dataset, plain, error = self._dataset(index)
+        name, dataset, plain, error = self._dataset(index)
+        item = _Item(action, name, "" if identity is None else str(identity))
         if identity == "":
             error = illegal("if _id is specified it must not be empty")
         elif identity is not None and len(item.id.encode()) > 512:
             error = illegal(f"id [{item.id[:40]}…] is too long, must be no longer than 512 bytes")
-        if self._require_alias or meta.get("require_alias"):
+        if (self._require_alias or meta.get("require_alias")) and index not in self._room.aliases:
             error = EsError(
                 404,
                 "index_not_found_exception",
@@ -153,18 +153,20 @@ class Bulk:
             item.error = EsError(400, refusal.type, refusal.reason)
         return item
 
-    def _dataset(self, index: str) -> tuple[str, bool, EsError | None]:
+    def _dataset(self, index: str) -> tuple[str, str, bool, EsError | None]:
+        """The index that is written to, its dataset, whether it is plain, and what is wrong with it."""
         known = self._names.get(index)
         if known is None:
             error: EsError | None = None
             name = index
             try:
                 if index.startswith("<"):
-                    name = parse_names(index, self._now).take[0]
+                    name = parse_names(index, self._now, {}).take[0]
+                name = write_index(name, self._room.aliases)
                 check_name(name)
             except EsError as refused:
                 error = refused
-            known = self._names[index] = (*dataset_of(name), error)
+            known = self._names[index] = (name, *dataset_of(name), error)
         return known
 
     def answer(self, item: _Item, stored: Stored | None) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mamimon.logs.wire.elasticsearch.names import Names, parse_names
+
 if TYPE_CHECKING:
     from mamimon.logs.room import LogRoom
     from mamimon.storage import Core
@@ -32,6 +34,10 @@ class Call:
         if name not in self.params:
             return default
         return self.params[name] in {"", "true", "1"}
+
+    def names(self, text: str | None = None) -> Names:
+        """The indices that a name means: the given one, or that of the path."""
+        return parse_names(self.parts.get("index", "") if text is None else text, self.now, self.room.aliases)
 
     @property
     def lenient(self) -> bool:

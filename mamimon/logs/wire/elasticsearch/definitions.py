@@ -129,6 +129,11 @@ async def delete(call: Call) -> Answer:
     return Answer({"acknowledged": True})
 
 
+async def kept(call: Call, kind: str) -> dict[str, Any]:
+    """Those of a kind as they were sent, by name."""
+    return {one.name: msgspec.json.decode(one.body) for one in await _all(call, kind)}
+
+
 async def check_pipeline(call: Call) -> None:
     """Refuse a write through a pipeline that is not there."""
     name = call.params.get("pipeline", "_none")

@@ -9,12 +9,12 @@ from mamimon.logs.clauses import Ids
 from mamimon.logs.model import dataset_of
 from mamimon.logs.store.day import Dataset, DayFile
 from mamimon.logs.store.scan import Plan
-from mamimon.logs.wire.elasticsearch import search
+from mamimon.logs.wire.elasticsearch import aliases, search
 from mamimon.logs.wire.elasticsearch.bulk import Bulk
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.definitions import check_pipeline, pipeline_names, warned
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
-from mamimon.logs.wire.elasticsearch.names import Names, check_name, parse_names
+from mamimon.logs.wire.elasticsearch.names import Names, check_name
 from mamimon.logs.wire.elasticsearch.sorting import Sort
 from mamimon.logs.wire.elasticsearch.sources import Sources
 from mamimon.problems import unavailable
@@ -56,10 +56,30 @@ async def write(call: Call) -> Answer:
 async def read(call: Call) -> Answer:
     """`GET /<index>/_doc/<id>` and `/_source/<id>`."""
     index, identity = call.parts["index"], call.parts["id"]
-    names = parse_names(index, call.now)
+    spec: dict[str, Any] = {}
+    if "_source" in call.params:
+        text = call.params["_source"]
+        spec["_source"] = text == "true" if text in {"true", "false"} else text.split(",")
+    includes, excludes = call.params.get("_source_includes"), call.params.get("_source_excludes")
+    if includes or excludes:
+        spec["_source"] = {
+            "includes": includes.split(",") if includes else [],
+            "excludes": excludes.split(",") if excludes else [],
+        }
+    hit = await one_by_id(call, index, identity, spec)
+    if call.parts["kind"] == "_source":
+        if hit is None:
+            raise EsError(404, "resource_not_found_exception", f"Document not found [{index}]/[{identity}]")
+        return Answer(hit["_source"])
+    return Answer(hit) if hit else Answer({"_index": index, "_id": identity, "found": False}, 404)
+
+
+async def one_by_id(call: Call, index: str, identity: str, spec: dict[str, Any]) -> dict[str, Any] | None:
+    """A document as `_doc` shows it; None where there is none of that id."""
+    names = call.names(index)
     await search.check_names(call.room, names)
     plan = Plan(clause=Ids([identity]), datasets=names.wants(), deadline=call.room.local.deadline())
-    sources = Sources.read({})
+    sources = Sources.read({**spec, "seq_no_primary_term": True, "version": True})
     for day in call.room.local.days_within(plan):
         hit, _ = await call.room.store.read(
             day,
@@ -67,17 +87,10 @@ async def read(call: Call) -> Answer:
             lambda view: next((sources.hit(row, Sort.read(None)) for row in view.by_id(identity)), None),
         )
         if hit is not None:
-            if call.parts["kind"] == "_source":
-                return Answer(hit["_source"])
-            head = {
-                "_index": hit["_index"],
-                "_id": hit["_id"],
-                "_version": 1,
-                "_seq_no": 0,
-                "_primary_term": 1,
-            }
-            return Answer({**head, "found": True, "_source": hit["_source"]})
-    return Answer({"_index": index, "_id": identity, "found": False}, 404)
+            hit.pop("_score")
+            source = {"_source": hit.pop("_source")} if "_source" in hit else {}
+            return {**hit, "found": True, **source}
+    return None
 
 
 async def delete_by_query(call: Call) -> Answer:
@@ -125,10 +138,16 @@ async def _delete(call: Call, request: search.Request) -> dict[str, Any]:
 
 async def delete_index(call: Call) -> Answer:
     """`DELETE /<index>`: the datasets vanish at once."""
-    names = parse_names(call.parts["index"], call.now)
+    names = call.names()
     if names.take == ("*",):
         raise illegal("Wildcard expressions or all indices are not allowed")
+    if call.parts["index"] in call.room.aliases:
+        raise illegal(
+            f"The provided expression [{call.parts['index'][:80]}] matches an alias,"
+            " specify the corresponding concrete indices instead."
+        )
     await search.check_names(call.room, names, call.lenient)
+    await aliases.forget(call, {one.index for one in names.pick(await call.room.catalogue.all())})
     for day in call.room.store.days():
         async with call.room.store.using(day) as file:
             if file is not None:
@@ -146,9 +165,13 @@ async def create_index(call: Call) -> Answer:
     name = call.parts["index"]
     check_name(name)
     body = search.object_of(call.body)
-    if body.get("aliases"):
-        raise illegal(
-            "aliases are not supported by a log store; a dataset is found by its name without a date"
+    aliases.check(body.get("aliases") or {})
+    if name in call.room.aliases:
+        raise EsError(
+            400,
+            "invalid_index_name_exception",
+            f"Invalid index name [{name}], already exists as alias",
+            index=name,
         )
     dataset, plain = dataset_of(name)
     days = call.room.store.days()
@@ -170,6 +193,7 @@ async def create_index(call: Call) -> Answer:
             raise unavailable(f"the log file of {day} is damaged")
         await file.add_dataset(dataset, plain)
     call.room.catalogue.forget(day)
+    await aliases.add(call, name, body.get("aliases") or {})
     said = "mappings and settings are not used: every field can be searched without them"
     return Answer(
         {"acknowledged": True, "shards_acknowledged": True, "index": name},

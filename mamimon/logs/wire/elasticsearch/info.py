@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-import time
-from functools import partial
 from typing import Any
 
 from mamimon.logs.catalogue import IndexInfo
-from mamimon.logs.dates import iso
 from mamimon.logs.store.day import installation_id
-from mamimon.logs.wire.elasticsearch import search
+from mamimon.logs.wire.elasticsearch import aliases, search, searching
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
-from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, unknown_index
-from mamimon.logs.wire.elasticsearch.names import parse_names
+from mamimon.logs.wire.elasticsearch.errors import illegal, unknown_index
 
 VERSION = "9.2.0"
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
-_COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
-    "indices": (
-        ("health", "h"), ("status", "s"), ("index", "i"), ("uuid", "id"), ("pri", "p"), ("rep", "r"),
-        ("docs.count", "dc"), ("docs.deleted", "dd"), ("store.size", "ss"), ("pri.store.size", "pss"),
-        ("dataset.size", "ds"), ("creation.date", "cd"), ("creation.date.string", "cds"),
-    ),
-    "health": (
-        ("epoch", "t"), ("timestamp", "ts"), ("cluster", "cl"), ("status", "st"), ("node.total", "nt"),
-        ("node.data", "nd"), ("shards", "t"), ("pri", "p"), ("relo", "r"), ("init", "i"), ("unassign", "u"),
-        ("pending_tasks", "pt"), ("max_task_wait_time", "mtwt"), ("active_shards_percent", "asp"),
-    ),
-    "count": (("epoch", "t"), ("timestamp", "ts"), ("count", "dc")),
-}  # fmt: skip
-_SHOWN = {"indices": 11, "health": 14, "count": 3}
 
 
 async def root(call: Call) -> Answer:
@@ -39,7 +21,7 @@ async def root(call: Call) -> Answer:
         {
             "name": "mamimon",
             "cluster_name": "mamimon",
-            "cluster_uuid": await _uuid(call),
+            "cluster_uuid": await uuid(call),
             "version": {
                 "number": VERSION,
                 "build_flavor": "default",
@@ -56,110 +38,21 @@ async def root(call: Call) -> Answer:
     )
 
 
-async def _uuid(call: Call) -> str:
+async def uuid(call: Call) -> str:
+    """What names this installation."""
     return (await call.core.state.read(installation_id))[:22]
 
 
-async def cat_indices(call: Call) -> Answer:
-    """`_cat/indices`."""
-    health = call.params.get("health")
-    if health is not None and health not in {"green", "yellow", "red"}:
-        raise illegal(f"unknown cluster health status [{health[:40]}]")
-    names = parse_names(call.parts.get("index", ""), call.now)
-    await search.check_names(call.room, names, lenient=call.lenient)
-    infos = names.pick(await call.room.catalogue.all()) if health in {None, "green"} else []
-    rows = [_index_row(info, call) for info in infos]
-    return _table(call, "indices", rows)
-
-
-def _index_row(info: IndexInfo, call: Call) -> dict[str, str]:
-    size = str(info.size) if call.params.get("bytes") == "b" else _size(info.size)
-    return {
-        "health": "green", "status": "open", "index": info.index, "uuid": _pseudo_uuid(info.index),
-        "pri": "1",
-        "rep": "0", "docs.count": str(info.docs), "docs.deleted": str(info.deleted), "store.size": size,
-        "pri.store.size": size, "dataset.size": size, "creation.date": str(int(info.created * 1000)),
-        "creation.date.string": iso(info.created),
-    }  # fmt: skip
-
-
-def _pseudo_uuid(name: str) -> str:
+def pseudo_uuid(name: str) -> str:
+    """An index's uuid: always the same for a name."""
     import base64
     import hashlib
 
     return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest())[:22].decode()
 
 
-def _size(value: int) -> str:
-    number = float(value)
-    for unit in ("b", "kb", "mb", "gb"):
-        if number < 1024:
-            return f"{number:.1f}".removesuffix(".0") + unit
-        number /= 1024
-    return f"{number:.1f}tb"
-
-
-async def cat_health(call: Call) -> Answer:
-    """`_cat/health`."""
-    now = call.now
-    row = {
-        "epoch": str(int(now)), "timestamp": time.strftime("%H:%M:%S", time.gmtime(now)),
-        "cluster": "mamimon",
-        "status": _status(call), "node.total": "1", "node.data": "1", "shards": "1", "pri": "1", "relo": "0",
-        "init": "0", "unassign": "0", "pending_tasks": "0", "max_task_wait_time": "-",
-        "active_shards_percent": "100.0%",
-    }  # fmt: skip
-    return _table(call, "health", [row])
-
-
-async def cat_count(call: Call) -> Answer:
-    """`_cat/count`."""
-    request = search.read_request(call.room, call.parts.get("index", ""), {}, {}, call.now)
-    total, _ = await search.count(call.room, request, lenient=call.lenient)
-    row = {
-        "epoch": str(int(call.now)),
-        "timestamp": time.strftime("%H:%M:%S", time.gmtime(call.now)),
-        "count": str(total),
-    }
-    return _table(call, "count", [row])
-
-
-def _table(call: Call, name: str, rows: list[dict[str, str]]) -> Answer:
-    columns = _COLUMNS[name]
-    if "help" in call.params and call.flag("help"):
-        width = max(len(column) for column, _ in columns)
-        return Answer("".join(f"{column:<{width}} | {short} | {column}\n" for column, short in columns))
-    names = [column for column, _ in columns][: _SHOWN[name]]
-    if "h" in call.params:
-        names = [
-            column
-            for asked in call.params["h"].split(",")
-            for column, short in columns
-            if asked in {column, short} or ("*" in asked and fnmatch.fnmatchcase(column, asked))
-        ]
-    for key in reversed([part for part in call.params.get("s", "").split(",") if part]):
-        field, _, way = key.partition(":")
-        rows.sort(key=partial(_cell_order, field), reverse=way == "desc")
-    if call.params.get("format") == "json":
-        return Answer([{column: row[column] for column in names} for row in rows])
-    lines = [[row[column] for column in names] for row in rows]
-    if call.flag("v"):
-        lines.insert(0, names)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(names))] if lines else []
-    return Answer(
-        "".join(
-            " ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n"
-            for line in lines
-        )
-    )
-
-
-def _cell_order(field: str, row: dict[str, str]) -> tuple[int, str]:
-    cell = row.get(field, "")
-    return (len(cell), cell) if cell.isdigit() else (0, cell)
-
-
-def _status(call: Call) -> str:
+def status(call: Call) -> str:
+    """How we are: green, or yellow where the disk is full or a file is damaged."""
     return "green" if call.core.writable() and not call.room.store.damaged else "yellow"
 
 
@@ -167,7 +60,7 @@ async def health(call: Call) -> Answer:
     """`_cluster/health`."""
     return Answer(
         {
-            "cluster_name": "mamimon", "status": _status(call), "timed_out": False, "number_of_nodes": 1,
+            "cluster_name": "mamimon", "status": status(call), "timed_out": False, "number_of_nodes": 1,
             "number_of_data_nodes": 1, "active_primary_shards": 1, "active_shards": 1, "relocating_shards": 0,
             "initializing_shards": 0, "unassigned_shards": 0, "delayed_unassigned_shards": 0,
             "number_of_pending_tasks": 0, "number_of_in_flight_fetch": 0,
@@ -179,42 +72,63 @@ async def health(call: Call) -> Answer:
 
 async def shards_done(call: Call) -> Answer:
     """`_refresh`, `_flush` and `_forcemerge`: what is acknowledged can be searched already."""
-    names = parse_names(call.parts.get("index", ""), call.now)
+    names = call.names()
     await search.check_names(call.room, names, call.lenient)
     return Answer({"_shards": _SHARDS})
 
 
+def settings_of(one: IndexInfo) -> dict[str, str]:
+    """The settings that an index would have in Elasticsearch."""
+    return {
+        "number_of_shards": "1",
+        "number_of_replicas": "0",
+        "uuid": pseudo_uuid(one.index),
+        "creation_date": str(int(one.created * 1000)),
+        "provided_name": one.index,
+    }
+
+
 async def get_index(call: Call) -> Answer:
     """`GET` and `HEAD /<index>`."""
-    names = parse_names(call.parts["index"], call.now)
+    names = call.names()
     await search.check_names(call.room, names, call.lenient)
     return Answer(
         {
             info.index: {
-                "aliases": {},
-                "mappings": {},
-                "settings": {
-                    "index": {
-                        "number_of_shards": "1",
-                        "number_of_replicas": "0",
-                        "uuid": _pseudo_uuid(info.index),
-                    }
-                },
+                "aliases": aliases.of_index(call.room.aliases, info.index),
+                "mappings": await searching.mapping_of(call, info.index),
+                "settings": {"index": settings_of(info)},
             }
             for info in names.pick(await call.room.catalogue.all())
         }
     )
 
 
+def _aliases(call: Call, index: str) -> dict[str, list[str]]:
+    own = sorted(aliases.of_index(call.room.aliases, index))
+    return {"aliases": own} if own else {}
+
+
 async def resolve(call: Call) -> Answer:
     """`_resolve/index`."""
-    names = parse_names(call.parts["index"], call.now)
+    names = call.names()
     await search.check_names(call.room, names, call.lenient)
     infos = names.pick(await call.room.catalogue.all())
     return Answer(
         {
-            "indices": [{"name": i.index, "attributes": ["open"]} for i in infos],
-            "aliases": [],
+            "indices": [
+                {
+                    "name": i.index,
+                    **_aliases(call, i.index),
+                    "attributes": ["open"],
+                }
+                for i in infos
+            ],
+            "aliases": [
+                {"name": alias, "indices": sorted(of)}
+                for alias, of in sorted(call.room.aliases.items())
+                if set(of) & {i.index for i in infos}
+            ],
             "data_streams": [],
         }
     )
@@ -224,7 +138,7 @@ async def license(call: Call) -> Answer:
     """`_license`: ours is free."""
     own = {
         "status": "active",
-        "uid": await _uuid(call),
+        "uid": await uuid(call),
         "type": "basic",
         "issued_to": "mamimon",
         "issuer": "mamimon",
@@ -240,14 +154,7 @@ async def nodes(call: Call) -> Answer:
         "roles": ["data", "ingest", "master"],
         "http": {"publish_address": call.core.base_url.partition("://")[2]},
     }
-    return Answer({"_nodes": _SHARDS, "cluster_name": "mamimon", "nodes": {await _uuid(call): node}})
-
-
-async def aliases(call: Call) -> Answer:
-    """`_alias`: there are none but the datasets' own names."""
-    if call.parts.get("name"):
-        raise EsError(404, "aliases_not_found_exception", f"alias [{call.parts['name']}] missing")
-    return Answer({info.index: {"aliases": {}} for info in await call.room.catalogue.all()})
+    return Answer({"_nodes": _SHARDS, "cluster_name": "mamimon", "nodes": {await uuid(call): node}})
 
 
 async def data_stream(call: Call) -> Answer:
@@ -318,15 +225,11 @@ def _leave(body: Any, path: list[str]) -> Any:
 _INDEX = r"/(?P<index>[^/_][^/]*|_all)"
 ROUTES = (
     ("GET|HEAD", r"/?", root),
-    ("GET", rf"/_cat/indices(?:{_INDEX})?", cat_indices),
-    ("GET|HEAD", r"/_cat/health", cat_health),
-    ("GET", rf"/_cat/count(?:{_INDEX})?", cat_count),
     ("GET", rf"/_cluster/health(?:{_INDEX})?", health),
     ("GET|POST", rf"(?:{_INDEX})?/_(?:refresh|flush|forcemerge)", shards_done),
     ("GET", r"/_resolve/index/(?P<index>[^/]+)", resolve),
     ("GET", r"/_license", license),
     ("GET", r"/_nodes(?:/.*)?", nodes),
-    ("GET", r"(?:/[^/_][^/]*)?/_alias(?:es)?(?:/(?P<name>[^/]+))?", aliases),
     ("GET|PUT|DELETE", r"/_data_stream(?:/(?P<name>[^/]+))?", data_stream),
     ("GET|HEAD", _INDEX, get_index),
 )

@@ -6,6 +6,7 @@ import datetime as dt
 import fnmatch
 import re
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,8 @@ from mamimon.logs.catalogue import IndexInfo
 from mamimon.logs.dates import parse_bound
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
 
+Aliases = dict[str, dict[str, dict[str, Any]]]
+"""Other names of indices: alias, index, options."""
 _MATH = re.compile(r"<([^{<>]*)\{(now[^{}|]*)(?:\{([^{}|]*)(?:\|([^{}]*))?\})?\}([^<>]*)>")
 _FORBIDDEN = set(' "*\\<|,>/?#:')
 
@@ -43,7 +46,7 @@ class Names(msgspec.Struct, frozen=True):
         return [info for info in infos if self.match(info.index, info.dataset, info.plain)]
 
 
-def parse_names(text: str, now: float) -> Names:
+def parse_names(text: str, now: float, aliases: Aliases) -> Names:
     """Read `logs-a-*,-logs-a-2026.*,<logs-{now/d}>`; empty, `_all` and `*` mean everything."""
     take: list[str] = []
     leave: list[str] = []
@@ -52,10 +55,36 @@ def parse_names(text: str, now: float) -> Names:
         if ":" in name and not name.startswith("<"):
             raise illegal(f"remote clusters are not supported: [{name[:80]}]")
         if name.startswith("-") and take:
-            leave.append(name[1:])
+            leave += [name[1:], *_behind(name[1:], aliases)]
+        elif name in aliases:
+            take += aliases[name]
         else:
-            take.append("*" if name == "_all" else name)
+            take += ["*" if name == "_all" else name, *_behind(name, aliases)]
     return Names(tuple(take) or ("*",), tuple(leave))
+
+
+def _behind(pattern: str, aliases: Aliases) -> list[str]:
+    """The indices of all aliases that a pattern means."""
+    if "*" not in pattern or pattern == "*":
+        return []
+    return [index for alias, of in aliases.items() if _any((alias,), (pattern,)) for index in of]
+
+
+def write_index(name: str, aliases: Aliases) -> str:
+    """The index that a write to a name goes to: itself, or the one that an alias names for writing."""
+    of = aliases.get(name)
+    if of is None:
+        return name
+    chosen = [index for index, options in of.items() if options.get("is_write_index")]
+    if not chosen and len(of) == 1 and not any("is_write_index" in options for options in of.values()):
+        chosen = list(of)
+    if len(chosen) != 1:
+        raise illegal(
+            f"no write index is defined for alias [{name[:80]}]. The write index may be explicitly disabled"
+            " using is_write_index=false or the alias points to multiple indices without one being designated"
+            " as a write index"
+        )
+    return chosen[0]
 
 
 def check_name(name: str) -> None:

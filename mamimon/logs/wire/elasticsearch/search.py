@@ -100,7 +100,7 @@ def read_request(
     aggs = aggregations.read(body.get("aggs", body.get("aggregations", {})), now)
     after = body.get("search_after")
     return Request(
-        names=parse_names(index, now),
+        names=parse_names(index, now, room.aliases),
         clause=clause,
         size=size,
         start=start,

@@ -7,7 +7,7 @@ from typing import Any
 from mamimon.logs.wire.elasticsearch import search
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, of_problem, parsing
-from mamimon.logs.wire.elasticsearch.names import Names, parse_names
+from mamimon.logs.wire.elasticsearch.names import Names
 from mamimon.problems import Problem
 
 _MOST_SEARCHES = 1_000
@@ -87,7 +87,7 @@ async def close(call: Call) -> Answer:
 
 async def open_pit(call: Call) -> Answer:
     """A point in time: lines are never changed, so it is the name of what is read."""
-    await search.check_names(call.room, parse_names(call.parts["index"], call.now), call.lenient)
+    await search.check_names(call.room, call.names(), call.lenient)
     return Answer(
         {
             "id": search.pack({"index": call.parts["index"]}),
@@ -134,7 +134,7 @@ async def several(call: Call) -> Answer:
 
 async def field_caps(call: Call) -> Answer:
     """`_field_caps`: which fields there are and what can be done with them."""
-    names = parse_names(call.parts.get("index", ""), call.now)
+    names = call.names()
     await search.check_names(call.room, names, call.lenient)
     asked = call.params.get("fields") or search.object_of(call.body).get("fields") or "*"
     patterns = Names(tuple(asked.split(",") if isinstance(asked, str) else asked), ())
@@ -157,13 +157,18 @@ async def field_caps(call: Call) -> Answer:
 
 async def mapping(call: Call) -> Answer:
     """`_mapping`, inferred from the newest lines."""
-    names = parse_names(call.parts.get("index", ""), call.now)
+    names = call.names()
     await search.check_names(call.room, names, call.lenient)
     answer: dict[str, Any] = {}
     for info in names.pick(await call.room.catalogue.all()):
-        fields = await _fields(call, Names((info.index,), ()))
-        answer[info.index] = {"mappings": {"properties": _properties(fields)}}
+        answer[info.index] = {"mappings": await mapping_of(call, info.index)}
     return Answer(answer)
+
+
+async def mapping_of(call: Call, index: str) -> dict[str, Any]:
+    """The mapping of one index."""
+    fields = await _fields(call, Names((index,), ()))
+    return {"properties": _properties(fields)} if fields else {}
 
 
 async def _fields(call: Call, names: Names) -> dict[str, str]:
