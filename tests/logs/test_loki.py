@@ -275,6 +275,11 @@ def test_metric_queries_count_lines(filled: Any, now: int) -> None:
         "detected_level=error,level=error": ["1", "1", "1", "1"],
         "detected_level=info,level=info": ["9", "9", "9", "9"],
     }
+    # The same from the heads of blocks, where only datasets and levels are asked for.
+    heads = 'sum by (level, dataset) (count_over_time({dataset="web"} | drop __error__ [10s]))'
+    assert series(heads) == {"dataset=web,level=error": ["1"] * 4, "dataset=web,level=info": ["9"] * 4}
+    assert series('sum(rate({dataset=~"w.b", level!="info"}[10s]))') == {"": ["0.1"] * 4}
+    assert series('sum by (dataset) (count_over_time({level="WARN"}[1m]))') == {"dataset=db": ["1"]}
     assert series('sum(rate({job="web"}[10s]))') == {"": ["1", "1", "1", "1"]}
     assert series('sum(count_over_time({job=~".+"}[30s])) / 2') == {"": ["15", "15", "15", "15.5"]}
     assert series('count_over_time({job="web", level="error"}[20s])') == {"job=web,level=error": ["2"] * 4}

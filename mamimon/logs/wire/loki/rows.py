@@ -62,14 +62,16 @@ def metadata_of(row: Row, stream: dict[str, str]) -> dict[str, str]:
 
 def value(row: Row, name: str) -> str:
     """What a label, or else a field, of the line holds; empty where there is none."""
+    if name == "dataset":
+        return row.source.dataset_of(row.dataset)
+    if name in _LEVEL_NAMES and row.level:
+        return LEVELS[row.level].lower()
     document = row.document
     labels = document.get("labels")
     if isinstance(labels, dict) and name in labels:
         return shown(labels[name])
     if name in _LEVEL_NAMES:
-        return LEVELS[row.level].lower()
-    if name == "dataset":
-        return row.source.dataset_of(row.dataset)
+        return ""
     found = lookup(document, "service" if name == "service_name" and name not in document else name)
     if not found and "_" in name:
         found = [scalar for path, scalar in leaves(document) if label_name(path) == name][:1]
@@ -88,6 +90,7 @@ class Selected(Plain):
     """The clause of a log query; `labels(row)` also gives what its pipeline made of them."""
 
     def __init__(self, log: Log) -> None:
+        self._log = log
         self._tests = [_test(one) for one in log.matchers]
         self._stages = [_stage(one) for one in log.stages]
         self.levels_asked = ALL_LEVELS
@@ -114,6 +117,18 @@ class Selected(Plain):
             return None
         return lambda name, plain, index: all(test(name) for test in self._datasets)
 
+    def only_levels(self) -> OnlyLevels | None:
+        """The clause of a query that asks for datasets and levels alone, which blocks tell unopened."""
+        mask = ALL_LEVELS
+        for one in self._log.matchers:
+            if one.name == "dataset":
+                continue
+            number = level_number(one.value) if one.name in _LEVEL_NAMES else 0
+            if not number or one.op not in {"=", "!="}:
+                return None
+            mask &= 1 << number if one.op == "=" else ~(1 << number)
+        return None if any(not isinstance(stage, Drop) for stage in self._log.stages) else OnlyLevels(mask)
+
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
         return all(test(row, {}) for test in self._tests) and self.extracted(row) is not None
@@ -137,6 +152,21 @@ class Selected(Plain):
     def levels(self) -> int:
         """See `Clause.levels`."""
         return self.levels_asked
+
+
+class OnlyLevels(Plain):
+    """Lines of some levels, told by the heads of blocks."""
+
+    def __init__(self, mask: int) -> None:
+        self._mask = mask
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        return bool(self._mask >> row.level & 1)
+
+    def levels(self) -> int:
+        """See `Clause.levels`."""
+        return self._mask
 
 
 class Piece(Plain):
