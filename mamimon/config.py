@@ -49,7 +49,8 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         False
     )
     drop_in_ports: Annotated[
-        str, _text("Ports of --drop-in, as es=9200,prometheus=9090,alertmanager=9093,ui=3000.")
+        str,
+        _text("Ports of --drop-in: es=9200,prometheus=9090,alertmanager=9093,ui=3000,loki=3100,otlp=4318."),
     ] = ""
     max_body_bytes: Annotated[int, _number("Largest request body accepted, as sent.", 1024)] = 64 * MIB
     max_decompressed_bytes: Annotated[int, _number("Largest request body after decompression.", 1024)] = (

@@ -38,7 +38,7 @@ def server_options(command: Any) -> Any:
                 help="Also listen on 9200, 9090, 9093 and 3000.",
             ),
             click.option(
-                "--drop-in-ports", help="Move those: es=19200,prometheus=19090,alertmanager=19093,ui=13000."
+                "--drop-in-ports", help="Move those: es=19200,prometheus=19090,alertmanager=19093,ui=13000, …"
             ),
         )
     ):

@@ -37,6 +37,7 @@ _QUEUE_BYTES = 32 * 1024 * 1024
 _BATCH = 200
 _READ_BYTES = 64 * 1024
 _SOCKET_BYTES = 4 * 1024 * 1024
+_SO_RCVBUFFORCE = 33  # Linux; Python does not name it
 _RETRY_S = 1.0
 _HANDSHAKE_S = 15.0
 
@@ -165,8 +166,10 @@ class Listeners:
         _log.info("%s by %s on %s:%d", dialect.name, transport.upper(), host, self.ports[setting])
 
     async def _open_datagrams(self, dialect: Dialect, sock: socket.socket, networks: list[Any]) -> None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
+        # Root may have more than net.core.rmem_max, others get what they can.
+        for option in (socket.SO_RCVBUF, _SO_RCVBUFFORCE):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
         self.counts.sockets[dialect.name, "udp"] = os.fstat(sock.fileno()).st_ino
         door = Datagrams(dialect, self.counts, networks)
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: door, sock=sock)

@@ -84,7 +84,11 @@ class LogRoom:
             self._self_log.attach()
         from mamimon.logs.wire.sockets import open_listeners
 
-        await open_listeners(self.listeners, self.ingest, self._core)
+        try:
+            await open_listeners(self.listeners, self.ingest, self._core)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """See `Room.close`."""

@@ -14,6 +14,8 @@ DROP_IN = {
     "prometheus": (9090, ""),
     "alertmanager": (9093, "/alertmanager"),
     "ui": (3000, ""),
+    "loki": (3100, ""),
+    "otlp": (4318, ""),
 }
 
 

@@ -99,6 +99,22 @@ def test_the_sdk_delivers_what_an_application_logged(start: Callable[..., Any], 
 
 
 @pytest.mark.feature("L5")
+def test_drop_in_ports_are_where_clients_look(start: Callable[..., Any]) -> None:
+    """With --drop-in, OTLP has a port of its own (4318 by default) and Loki too (3100)."""
+    moved = "es=0,prometheus=0,alertmanager=0,ui=0,loki=0,otlp=0"
+    server = start(server={"drop_in": True, "drop_in_ports": moved})
+    ports = server.server.ports()
+    answer = httpx.post(
+        f"http://127.0.0.1:{ports['otlp']}/v1/logs",
+        content=logs_request("x").SerializeToString(),
+        headers=PROTO,
+    )
+    assert answer.status_code == 200
+    body = {"streams": [{"stream": {"app": "x"}, "values": []}]}
+    assert httpx.post(f"http://127.0.0.1:{ports['loki']}/loki/api/v1/push", json=body).status_code == 204
+
+
+@pytest.mark.feature("L5")
 def test_the_published_examples_are_taken(start: Callable[..., Any], material: Path) -> None:
     """opentelemetry-proto's own JSON examples arrive with every attribute, sent by curl and gzip."""
     server = start(**FOREVER)
