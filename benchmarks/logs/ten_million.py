@@ -181,6 +181,7 @@ def ask(client: httpx.Client, body: dict[str, Any]) -> tuple[float, dict[str, An
 
 
 def share(took: list[float], part: float) -> float:
+    """A percentile."""
     return sorted(took)[min(len(took) - 1, int(len(took) * part))]
 
 

@@ -11,7 +11,6 @@ import datetime as dt
 import logging
 import time
 from collections import Counter as Counts
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -22,7 +21,8 @@ from mamimon.clock import Clock
 from mamimon.config import LogSettings
 from mamimon.logs.dates import iso, parse_time
 from mamimon.logs.mask import mask
-from mamimon.logs.model import LEVELS, LogRecord, level_number, normal_level
+from mamimon.logs.model import LEVEL_NUMBERS, LEVELS, LogRecord, level_number, normal_level
+from mamimon.logs.screen import HARMLESS, SPELLED
 from mamimon.logs.store.day import Stored
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.labels import label_of
@@ -119,20 +119,30 @@ class LogIngest:
         )
 
     def record_of(
-        self, raw: bytes, dataset: str, *, plain: bool = False, id: str = "", create: bool = False
+        self,
+        raw: bytes,
+        dataset: str,
+        *,
+        plain: bool = False,
+        id: str = "",
+        create: bool = False,
+        trust: int = 0,
     ) -> LogRecord:
-        """Read one JSON document; raises `Refusal` for one that is not taken."""
+        """Read one JSON document; raises `Refusal` for one that is not taken.
+
+        `trust` is what a `Screen` knows of it.
+        """
         if len(raw) > self._settings.max_line_bytes:
             self.refuse(
                 "too_large",
                 f"the document has {len(raw)} bytes; the limit is {self._settings.max_line_bytes}",
             )
-        raw, head = self._read(raw)
+        raw, head = self._read(raw, trust)
         now = self._clock.now()
         seconds = self._time(head, now)
         message = head.message if isinstance(head.message, str) else None
         label: tuple[str | None, ...] | None = label_of(head.level, head.logger, head.service)
-        if self._settings.mask:
+        if self._settings.mask and not trust & HARMLESS:
             masked = mask(raw)
             if masked is not raw:
                 # What was masked may be what the line is counted by.
@@ -154,8 +164,10 @@ class LogIngest:
         self._refused.labels(reason).inc()
         raise Refusal(text, type)
 
-    def _read(self, raw: bytes) -> tuple[bytes, _Head]:
+    def _read(self, raw: bytes, trust: int) -> tuple[bytes, _Head]:
         try:
+            if trust & SPELLED:
+                return raw, _read_head(raw)
             if not raw.isascii():
                 raw.decode("utf-8")
             head = _read_head(raw)
@@ -256,15 +268,11 @@ class LogIngest:
         self, group: list[tuple[Sequence[LogRecord], asyncio.Future[list[Stored]]]]
     ) -> None:
         began = time.perf_counter()
-        answers: list[list[Stored | None]] = [[None] * len(records) for records, _ in group]
-        by_day: dict[int, list[tuple[int, int, LogRecord]]] = defaultdict(list)
-        for i, (records, _) in enumerate(group):
-            for j, record in enumerate(records):
-                by_day[int(record.time // 86_400)].append((i, j, record))
+        answers: list[list[Stored]] = [[] for _ in group]
         failed: dict[int, Exception] = {}
-        for number, entries in by_day.items():
+        for number, parts in _by_day(group).items():
             day = day_of(number * 86_400)
-            lines = [record for _, _, record in entries]
+            lines = [line for _, _, records in parts for line in records]
             try:
                 async with self._days.using(day) as file:
                     if file is None:
@@ -273,13 +281,15 @@ class LogIngest:
             except Exception as error:
                 if not isinstance(error, Problem):
                     _log.exception("storing %d log lines of %s failed", len(lines), day)
-                for i, _, _ in entries:
+                for i, _, _ in parts:
                     failed[i] = (
                         error if isinstance(error, Problem) else unavailable("storing the lines failed")
                     )
                 continue
-            for (i, j, _), outcome in zip(entries, stored, strict=True):
-                answers[i][j] = outcome
+            at = 0
+            for i, places, records in parts:
+                _place(answers[i], places, stored[at : at + len(records)])
+                at += len(records)
             self._tell(lines, stored)
         self._commit.observe(time.perf_counter() - began)
         for i, (_, future) in enumerate(group):
@@ -288,7 +298,7 @@ class LogIngest:
             if i in failed:
                 future.set_exception(failed[i])
             else:
-                future.set_result([outcome for outcome in answers[i] if outcome is not None])
+                future.set_result(answers[i])
 
     def _tell(self, lines: Sequence[LogRecord], stored: Sequence[Stored]) -> None:
         levels = Counts(
@@ -300,7 +310,40 @@ class LogIngest:
             listener(lines, stored)
 
 
+_Part = tuple[int, list[int] | None, Sequence[LogRecord]]
+"""Records of one day: of which batch, at which of its places (None: it is the whole batch)."""
+
+
+def _by_day(group: Sequence[tuple[Sequence[LogRecord], Any]]) -> dict[int, list[_Part]]:
+    """The records of several batches, by the number of their day."""
+    found: dict[int, list[_Part]] = {}
+    for i, (records, _) in enumerate(group):
+        numbers = [int(record.time // 86_400) for record in records]
+        days = set(numbers)
+        for day in days:
+            if len(days) == 1:
+                part: _Part = (i, None, records)
+            else:
+                places = [place for place, number in enumerate(numbers) if number == day]
+                part = (i, places, [records[place] for place in places])
+            found.setdefault(day, []).append(part)
+    return found
+
+
+def _place(answers: list[Stored], places: list[int] | None, stored: list[Stored]) -> None:
+    """Put the outcomes of some records at their places in the answer of their batch."""
+    if places is None:
+        answers += stored
+        return
+    # The days of a batch come one after the other; a gap is filled by a later one.
+    answers += [stored[0]] * (places[-1] + 1 - len(answers))
+    for place, outcome in zip(places, stored, strict=True):
+        answers[place] = outcome
+
+
 def _level(head: _Head) -> int:
+    if (known := LEVEL_NUMBERS.get(head.level) if type(head.level) is str else None) is not None:
+        return known
     # A line's own "level" decides even where we do not know the word: queries rely on it.
     if head.level is not None and not isinstance(head.level, dict):
         return level_number(head.level)

@@ -28,7 +28,7 @@ _PATTERN = re.compile(r"[pP][0-9a-fA-F]{8}")
 _DAILY = re.compile(r"^logs-(?P<dataset>.+)-(?P<day>\d{4}\.\d{2}\.\d{2})$")
 
 
-class LogRecord(msgspec.Struct, kw_only=True):
+class LogRecord(msgspec.Struct, kw_only=True, gc=False):
     """One line on its way in: what is indexed, and the JSON document as it will be stored."""
 
     time: float

@@ -15,7 +15,7 @@ from typing import Any
 
 TOKENIZER = "unicode61 remove_diacritics 0 tokenchars ''_''"
 _TOKEN = re.compile(r"\w+")
-_UNICODE_ESCAPE = re.compile(r"\\u00[0-9a-fA-F]{2}")
+_ESCAPE = re.compile(r"\\(?:[\\ntrbf]|u00[0-9a-fA-F]{2})")
 _NO_WORD = re.compile(r"[^\w\x00-\x7f]+")
 # Everything outside the blocks whose every character unicode61 and we see alike.
 _ODD = re.compile(
@@ -44,12 +44,10 @@ def tokens(text: str) -> list[str]:
 def indexed_text(body: str) -> str:
     """What FTS5 is handed for a block of JSON lines: folded, with JSON's escapes taken out."""
     if "\\" in body:
-        body = body.replace("\\\\", "  ")
-        for escape in ("\\n", "\\t", "\\r", "\\b", "\\f"):
-            body = body.replace(escape, "  ")
-        if "\\u" in body:
-            body = _UNICODE_ESCAPE.sub(" ", body)
+        body = _ESCAPE.sub("  ", body)
     body = fold(body)
+    if body.isascii():
+        return body
     return _NO_WORD.sub(" ", body) if _ODD.search(body) else body
 
 

@@ -25,7 +25,7 @@ _LARGEST_BODY = 1 << 30
 _local = threading.local()
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A row on its way into a block."""
 
     time_us: int

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from mamimon.logs.model import LogRecord, index_of, level_number, pattern_id
-from mamimon.logs.store import labels
+from mamimon.logs.model import LEVEL_NUMBERS, LogRecord, index_of, level_number, pattern_id
+from mamimon.logs.store import labels, rollups
 from mamimon.logs.store.blocks import Columns, Line, columns_of, pack, unpack
 from mamimon.logs.store.labels import SLOT_US, Label
 from mamimon.logs.text import TOKENIZER, indexed_text
@@ -51,13 +50,12 @@ CREATE INDEX named_seq ON named (seq);
 CREATE TABLE dead (seq INTEGER PRIMARY KEY);
 CREATE VIRTUAL TABLE text USING fts5(body, content='', detail=none, columnsize=0, tokenize='{TOKENIZER}');
 """
-_ROLLUPS = ("rollup", "pattern_minute", "pattern_hour", "labelled")
 _OTHER_BIT = 62
 Sorter = Callable[[Sequence[LogRecord]], Sequence[int]]
 """Gives each record of a batch the number of its pattern; called once a batch in the writer's thread."""
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """What became of a record: its row number and id, or a conflict with one of the same id."""
 
     seq: int
@@ -171,26 +169,32 @@ class DayFile:
         patterns = self._sort(records) if self._sort is not None else [0] * len(records)
         numbers = dict(self._numbers)
         prefix = self._prefix
+        dataset: tuple[str, bool] | None = None
+        number: int | None = None
+        seq = change.next_seq
         for record, pattern in zip(records, patterns, strict=True):
-            number = numbers.get((record.dataset, record.plain))
+            if dataset is None or record.dataset != dataset[0] or record.plain != dataset[1]:
+                dataset = (record.dataset, record.plain)
+                number = numbers.get(dataset)
             if number is None:
                 number = _add_dataset(raw, record.dataset, record.plain)
                 numbers[record.dataset, record.plain] = number
                 change.datasets.append(Dataset(number, record.dataset, record.plain))
-            seq = change.next_seq
             if not record.id:
                 stored.append(Stored(seq, f"{prefix}-{seq}"))
             else:
+                change.next_seq = seq
                 outcome = self._name(raw, record, number, change)
                 stored.append(outcome)
                 if outcome.conflict:
                     continue
-            time_us, level = round(record.time * 1e6), level_number(record.level)
-            lines.append(Line(time_us, level, number, record.raw, pattern))
+            level = LEVEL_NUMBERS.get(record.level) or level_number(record.level)
+            lines.append(Line(round(record.time * 1e6), level, number, record.raw, pattern))
             kept.append(record)
-            change.next_seq = seq + 1
+            seq += 1
+        change.next_seq = seq
         self._put(raw, lines, change)
-        _count(raw, lines, self._labels_of(raw, kept, change))
+        rollups.count(raw, lines, self._labels_of(raw, kept, change))
         if change.dead:
             self._bury(raw, change.dead)
         return change
@@ -356,28 +360,6 @@ def insert_block(raw: sqlite3.Connection, first_seq: int, rows: Columns, level: 
     raw.execute("INSERT INTO text (rowid, body) VALUES (?, ?)", (number, text + marks))
 
 
-def _count(raw: sqlite3.Connection, lines: Sequence[Line], numbers: Sequence[int]) -> None:
-    """Add lines, of which the numbers of their labels are given, to the roll-ups."""
-    tables: dict[str, Counter[tuple[int, ...]]] = {name: Counter() for name in _ROLLUPS}
-    counted = Counter(
-        [
-            (line.time_us // 60_000_000, line.dataset, line.level, line.pattern, label)
-            for line, label in zip(lines, numbers, strict=True)
-        ]
-    )
-    for (minute, dataset, level, pattern, label), n in counted.items():
-        tables["rollup"][minute, dataset, level] += n
-        tables["pattern_minute"][minute, dataset, pattern] += n
-        tables["pattern_hour"][minute // 60, dataset, pattern] += n
-        tables["labelled"][minute * 60_000_000 // SLOT_US, dataset, level, label] += n
-    for name, counts in tables.items():
-        marks = "?, ?, ?, ?, ?" if name == "labelled" else "?, ?, ?, ?"
-        raw.executemany(
-            f"INSERT INTO {name} VALUES ({marks}) ON CONFLICT DO UPDATE SET n = n + excluded.n",  # noqa: S608 - fixed texts
-            [(*key, n) for key, n in counts.items()],
-        )
-
-
 def dataset_bit(number: int) -> int:
     """The bit of a dataset in a block's set; the many-th ones share the last."""
     return 1 << min(number, _OTHER_BIT)
@@ -386,8 +368,7 @@ def dataset_bit(number: int) -> int:
 def _forget(raw: sqlite3.Connection, numbers: Sequence[int]) -> None:
     for number in numbers:
         raw.execute("UPDATE dataset SET gone=1 WHERE id=?", (number,))
-        for table in _ROLLUPS:
-            raw.execute(f"DELETE FROM {table} WHERE dataset=?", (number,))  # noqa: S608 - fixed texts
+        rollups.forget(raw, number)
         raw.execute("DELETE FROM named WHERE dataset=?", (number,))
 
 

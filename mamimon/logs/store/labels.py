@@ -33,9 +33,11 @@ _read = msgspec.json.Decoder(_Named).decode
 
 def label_of(level: Any, logger: Any, service: Any) -> Label:
     """The label of a line with these values."""
+    if type(level) is str and type(logger) is str and (service is None or type(service) is str):
+        return level, logger, service
     found: list[str | None] = []
     for value in (level, logger, service):
-        if isinstance(value, str) and len(value) <= _LONGEST:
+        if isinstance(value, str):
             found.append(value)
         elif value is None or isinstance(value, dict):
             found.append(None)
@@ -69,7 +71,7 @@ def number_of(raw: sqlite3.Connection, label: Label, known: dict[Label, int], ne
     number = known.get(label) or new.get(label)
     if number is not None:
         return number
-    if not label or len(known) + len(new) >= _MOST:
+    if not label or len(known) + len(new) >= _MOST or any(len(part or "") > _LONGEST for part in label):
         return OTHER
     number = int(raw.execute("INSERT INTO label (document) VALUES (?)", (document_of(label),)).lastrowid or 0)
     new[label] = number

@@ -8,6 +8,7 @@ import msgspec
 
 from mamimon.logs.ingest import Refusal
 from mamimon.logs.model import LogRecord, dataset_of
+from mamimon.logs.screen import Screen
 from mamimon.logs.store.day import Stored
 from mamimon.logs.wire.elasticsearch.body import token
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
@@ -18,7 +19,22 @@ if TYPE_CHECKING:
 
 _ACTIONS = ("index", "create", "update", "delete")
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
+_CREATED = ',"_version":1,"result":"created","_shards":{"total":1,"successful":1,"failed":0},"_seq_no":'
+_END = ',"_primary_term":1,"status":201}}'
+_TARGETS = 100
 _decode_action = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _Target(msgspec.Struct):
+    """Where actions of one spelling go: most of a body's action lines are the same."""
+
+    action: str
+    index: str
+    dataset: str
+    plain: bool
+    create: bool
+    written: str
+    """How the answer of a created document begins, up to its id."""
 
 
 class _Item(msgspec.Struct):
@@ -29,6 +45,7 @@ class _Item(msgspec.Struct):
     id: str
     record: LogRecord | None = None
     error: EsError | None = None
+    target: _Target | None = None
 
 
 class Bulk:
@@ -48,9 +65,19 @@ class Bulk:
         items = self.read(body)
         records = [item.record for item in items if item.record is not None]
         stored = iter(await self._room.ingest.append(records))
-        answers = [self.answer(item, next(stored) if item.record is not None else None) for item in items]
-        errors = any("error" in next(iter(one.values())) for one in answers)
-        return {"errors": errors, "took": 0, "items": answers}, 200
+        parts: list[str] = []
+        errors = False
+        for item in items:
+            outcome = next(stored) if item.record is not None else None
+            if outcome is not None and outcome.version == 1 and not item.id and item.target is not None:
+                # What all but a few answers say, written at once; our own ids need no escaping.
+                parts.append(f'{item.target.written}{outcome.id}"{_CREATED}{outcome.seq}{_END}')
+                continue
+            answer = self.answer(item, outcome)
+            errors |= "error" in answer[item.action]
+            parts.append(msgspec.json.encode(answer).decode())
+        written = msgspec.Raw(f"[{','.join(parts)}]".encode())
+        return {"errors": errors, "took": 0, "items": written}, 200
 
     def read(self, body: bytes) -> list[_Item]:
         """The actions of a body; a broken action line refuses the whole, as Elasticsearch does."""
@@ -60,14 +87,18 @@ class Bulk:
             raise illegal("The bulk request must be terminated by a newline [\\n]")
         lines = body.split(b"\n")
         lines.pop()
+        screen = Screen(body)
+        targets: dict[bytes, _Target] = {}
         items: list[_Item] = []
-        at = 0
+        at = place = 0
         while at < len(lines):
             line = lines[at]
             at += 1
-            if not line.strip():
+            place += len(line) + 1
+            target = targets.get(line)
+            if target is None and not line.strip():
                 continue
-            action, meta = self._action(line, at)
+            action, meta = self._action(line, at) if target is None else (target.action, {})
             if action == "delete":
                 items.append(
                     self._refused(action, meta, "a log store does not delete by _bulk; use _delete_by_query")
@@ -77,10 +108,16 @@ class Bulk:
                 raise illegal("The bulk request must be terminated by a newline [\\n]")
             document = lines[at]
             at += 1
-            if action == "update":
+            trust = screen.trust(place, place + len(document))
+            place += len(document) + 1
+            if target is not None:
+                items.append(self._document(target, "", document, trust))
+            elif action == "update":
                 items.append(self._refused(action, meta, "log lines cannot be updated"))
             else:
-                items.append(self._item(action, meta, document))
+                items.append(item := self._item(action, meta, document, trust))
+                if "_id" not in meta and item.target is not None and len(targets) < _TARGETS:
+                    targets[line] = item.target
         if not items:
             raise EsError(400, "parse_exception", "request body is required")
         return items
@@ -116,7 +153,22 @@ class Bulk:
         index = str(meta.get("_index") or self._default)
         return _Item(action, index, str(meta.get("_id") or ""), error=illegal(reason))
 
-    def _item(self, action: str, meta: dict[str, Any], document: bytes) -> _Item:
+    def _document(self, target: _Target, identity: str, document: bytes, trust: int) -> _Item:
+        item = _Item(target.action, target.index, identity, target=target)
+        try:
+            item.record = self._room.ingest.record_of(
+                document.rstrip(b"\r") if document.endswith(b"\r") else document,
+                target.dataset,
+                plain=target.plain,
+                id=identity,
+                create=target.create,
+                trust=trust,
+            )
+        except Refusal as refusal:
+            item.error = EsError(400, refusal.type, refusal.reason)
+        return item
+
+    def _item(self, action: str, meta: dict[str, Any], document: bytes, trust: int = 0) -> _Item:
         index = meta.get("_index") or self._default
         if not index or not isinstance(index, str):
             raise EsError(
@@ -144,14 +196,11 @@ class Bulk:
             return item
         create = action == "create" or meta.get("op_type") == "create"
         if create:
-            item.action = "create"
-        try:
-            item.record = self._room.ingest.record_of(
-                document.rstrip(b"\r"), dataset, plain=plain, id=item.id, create=create
-            )
-        except Refusal as refusal:
-            item.error = EsError(400, refusal.type, refusal.reason)
-        return item
+            action = "create"
+        name = msgspec.json.encode(index).decode()
+        written = f'{{"{action}":{{"_index":{name},"_id":"'
+        target = _Target(action, index, dataset, plain, create, written=written)
+        return self._document(target, item.id, document, trust)
 
     def _dataset(self, index: str) -> tuple[str, str, bool, EsError | None]:
         """The index that is written to, its dataset, whether it is plain, and what is wrong with it."""
