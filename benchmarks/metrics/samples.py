@@ -35,12 +35,22 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
+def series_labels(labels: dict[str, str]) -> bytes:
+    """The labels of a remote write's series."""
+    pairs = (_string(1, name) + _string(2, value) for name, value in sorted(labels.items()))
+    return b"".join(b"\x0a" + _varint(len(pair)) + pair for pair in pairs)
+
+
+def remote_write(labels: bytes, samples: bytes) -> bytes:
+    """One series of a remote write."""
+    return b"\x0a" + _varint(len(labels) + len(samples)) + labels + samples
+
+
 class Series:
     """One series: its labels as remote write has them, and its values."""
 
     def __init__(self, labels: dict[str, str], values: npt.NDArray[np.float64]) -> None:
-        pairs = (_string(1, name) + _string(2, value) for name, value in sorted(labels.items()))
-        self.labels = b"".join(b"\x0a" + _varint(len(pair)) + pair for pair in pairs)
+        self.labels = series_labels(labels)
         self.values = values
 
 
@@ -80,10 +90,11 @@ class World:
             for half in (slice(0, TARGETS // 2), slice(TARGETS // 2, TARGETS)):
                 parts = []
                 for times, series in self.targets[half]:
-                    stamps = _stamps(times[first : first + 40])
-                    for one in series:
-                        message = one.labels + _encoded(stamps, one.values[first : first + 40])
-                        parts.append(b"\x0a" + _varint(len(message)) + message)
+                    at = stamps(times[first : first + 40])
+                    parts += [
+                        remote_write(one.labels, encoded(at, one.values[first : first + 40]))
+                        for one in series
+                    ]
                 yield bytes(cramjam.snappy.compress_raw(b"".join(parts)))
 
 
@@ -100,16 +111,18 @@ def _moving(random: np.random.Generator, name: str, kind: str, count: int) -> np
     return noise if name.endswith("3") else np.round(noise, 2)
 
 
-def _stamps(times: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def stamps(times: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Timestamps as the six bytes that they are in protobuf until 2109."""
     shifts = np.arange(6) * 7
     out = (times[:, None] >> shifts & 127).astype(np.uint8)
     out[:, :5] |= 128
     return out
 
 
-def _encoded(stamps: npt.NDArray[np.uint8], values: npt.NDArray[np.float64]) -> bytes:
+def encoded(at: npt.NDArray[np.uint8], values: npt.NDArray[np.float64]) -> bytes:
+    """The samples of a remote write's series."""
     out = np.zeros(len(values), dtype=_SAMPLE)
     out["head"] = (0x12, 16)
     out["tag"], out["at"] = 0x09, 0x10
-    out["value"], out["stamp"] = values, stamps
+    out["value"], out["stamp"] = values, at
     return out.tobytes()

@@ -56,6 +56,8 @@ class Side:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.client = httpx.Client(timeout=300)
+        self.prefix: list[str] = []
+        """What stands before its command line."""
         self._local = threading.local()
         self.popen: subprocess.Popen[bytes] | None = None
 
@@ -63,7 +65,10 @@ class Side:
         """Run it and wait until it answers."""
         port = free_port()
         self.popen = subprocess.Popen(
-            self.command(port), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=self.folder
+            [*self.prefix, *self.command(port)],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
         )
         self._await(f"http://127.0.0.1:{port}", self.ready)
 

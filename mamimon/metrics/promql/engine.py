@@ -117,7 +117,7 @@ def _result(kind: str, times: Ints, vector: Vector | None = None, text: str = ""
 
 def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
     """The samples of a range vector themselves (an instant query)."""
-    found = run.windows(node, times)
+    found = run.windows(node, times, stackable=False)
     result = _result("matrix", times)
     result.series = []
     labels = []

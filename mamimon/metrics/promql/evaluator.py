@@ -24,6 +24,7 @@ from mamimon.metrics.promql import (
     histogram_extended,
     histogram_windows,
     labelling,
+    stacked,
 )
 from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import (
@@ -253,6 +254,8 @@ class Evaluator:
         """As `select`, with the samples' own times, [series, steps]."""
         at = self.shifted(node, times)
         found = self.read(node.matchers, int(at.min()) - self.lookback_ms + 1, int(at.max()))
+        if stacked.can_stack(found.blocks, len(at)):
+            return self._select_stacked(found, int(at[0]))
         parts: list[Vector] = []
         stamps: list[Ints] = []
         order: list[Ints] = []
@@ -280,6 +283,14 @@ class Evaluator:
         sequence = np.argsort(np.concatenate(order), kind="stable")
         return merged.take(sequence), np.concatenate(stamps)[sequence]
 
+    def _select_stacked(self, found: Selection, at: int) -> tuple[Vector, Ints]:
+        values, present, when = stacked.newest_samples(found.blocks, len(found.labels), at, self.lookback_ms)
+        self.limits.count(values.size)
+        if present.all():
+            return Vector(labels=found.labels, values=values), when
+        kept = np.flatnonzero(present)
+        return Vector(labels=[found.labels[row] for row in kept.tolist()], values=values[kept]), when[kept]
+
     def _smoothed(self, node: Selector, times: Ints) -> Vector:
         at = self.shifted(node, times)
         lookback = self.lookback_ms
@@ -302,14 +313,19 @@ class Evaluator:
             parts.append(Vector(labels=labels, values=values, present=present, histograms=histograms))
         return concatenate(parts, len(times))
 
-    def windows(self, node: Range | Subquery, times: Ints, function: str = "") -> RangeVector:
-        """The windows of a range vector, as `function` wants them where samples are downsampled."""
-        found = self._windows(node, times, function)
+    def windows(
+        self, node: Range | Subquery, times: Ints, function: str = "", *, stackable: bool = True
+    ) -> RangeVector:
+        """The windows of a range vector, as `function` wants them where samples are downsampled.
+
+        `stackable` says that rows may have times of their own.
+        """
+        found = self._windows(node, times, function, stackable=stackable)
         for _, part in found.parts:
             part.check = self.limits.check
         return found
 
-    def _windows(self, node: Range | Subquery, times: Ints, function: str) -> RangeVector:
+    def _windows(self, node: Range | Subquery, times: Ints, function: str, *, stackable: bool) -> RangeVector:
         self.limits.check()
         length = self.duration(node.range_ms, node.range_expr)
         if isinstance(node, Subquery):
@@ -319,6 +335,8 @@ class Evaluator:
             return self._extended(node.selector, ends, length)
         found = self.read(node.selector.matchers, int(ends.min()) - length + 1, int(ends.max()))
         parts: list[tuple[Ints, Windows | LazyWindows]] = []
+        if stackable and stacked.can_stack(found.blocks, len(ends)):
+            return RangeVector(found.labels, [stacked.windows(found.blocks, int(ends[0]), length)], length)
         for block in found.blocks:
             part: Windows | LazyWindows
             if block.coarse is not None:

@@ -50,13 +50,13 @@ def last_over_time(windows: Windows) -> Result:
 def ts_of_first_over_time(windows: Windows) -> Result:
     """When the oldest sample was taken, seconds."""
     present = _shaped(windows, windows.count > 0)
-    return np.broadcast_to(windows.times[windows.first] / 1000, present.shape), present
+    return np.broadcast_to(windows.time_of(windows.first) / 1000, present.shape), present
 
 
 def ts_of_last_over_time(windows: Windows) -> Result:
     """When the newest sample was taken, seconds."""
     present = _shaped(windows, windows.count > 0)
-    return np.broadcast_to(windows.times[windows.last] / 1000, present.shape), present
+    return np.broadcast_to(windows.time_of(windows.last) / 1000, present.shape), present
 
 
 def sum_over_time(windows: Windows) -> Result:
@@ -241,7 +241,7 @@ def _ts_of_extremum(windows: Windows, better: np.ufunc) -> Result:
             best = np.where(taken, sample, best)
             column_of = np.where(taken, column, column_of)
         column = np.minimum(column_of + windows.low[steps], len(windows.times) - 1)
-        return np.asarray(windows.times[column] / 1000)
+        return np.asarray(windows.time_of(column) / 1000)
 
     return _gathered(windows, compute), _shaped(windows, windows.count > 0)
 
@@ -263,7 +263,8 @@ def linear_regression(windows: Windows, origin: Ints) -> tuple[Floats, Floats]:
 
     def compute(samples: Floats, valid: Bools, steps: slice) -> Floats:
         index, _ = gather_index(windows.low[steps], windows.high[steps])
-        x = (windows.times[index][None] - origin[:, steps, None]) / 1000
+        stamps = windows.times[index][None] if windows.own_times is None else windows.own_times[:, index]
+        x = (stamps - origin[:, steps, None]) / 1000
         sums = np.zeros((4, 2, *samples.shape[:2]))
         for column in range(samples.shape[2]):
             here, value = x[:, :, column], samples[:, :, column]
@@ -286,7 +287,9 @@ def linear_regression(windows: Windows, origin: Ints) -> tuple[Floats, Floats]:
 
 def deriv(windows: Windows) -> Result:
     """Slope per second by least squares."""
-    slope, _ = linear_regression(windows, windows.times[windows.first] if len(windows.times) else windows.end)
+    slope, _ = linear_regression(
+        windows, windows.time_of(windows.first) if len(windows.times) else windows.end
+    )
     return slope, _shaped(windows, windows.count >= 2)
 
 

@@ -65,7 +65,7 @@ def extrapolated(
     result -= oldest
     if counter and (corrections := reset_corrections(windows)) is not None:
         result += corrections
-    first_time, last_time = windows.times[first], windows.times[last]
+    first_time, last_time = windows.time_of(first), windows.time_of(last)
     to_start = (first_time - windows.start) / 1000
     to_end = (windows.end - last_time) / 1000
     sampled = (last_time - first_time) / 1000
@@ -135,6 +135,6 @@ def instantaneous(windows: Windows, *, counter: bool) -> tuple[Floats, Bools]:
     result = new - old
     if counter:
         result = np.where(new < old, new, result)
-        elapsed = (windows.times[last] - windows.times[previous]) / 1000
+        elapsed = (windows.time_of(last) - windows.time_of(previous)) / 1000
         result /= np.where(elapsed == 0, np.nan, elapsed)
     return result, np.broadcast_to(present, result.shape)

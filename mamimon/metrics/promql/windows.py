@@ -47,6 +47,8 @@ class Windows:
         self.histograms = histograms
         self.starts: Ints | None = None
         """When each sample's counter began (ms, 0 where nobody said); None without any."""
+        self.own_times: Ints | None = None
+        """Each row's timestamps, [rows, n], where rows do not share them; `times` then only counts."""
         self.times = times
         self.rows = rows
         self.valid = valid
@@ -103,6 +105,14 @@ class Windows:
             return np.asarray(np.take(self.rows, column, axis=1))
         return np.asarray(np.take_along_axis(self.rows, column, axis=1))
 
+    def time_of(self, column: Ints) -> Ints:
+        """The timestamps (ms) of the given columns, [steps] or [rows, steps]."""
+        if self.own_times is None:
+            return self.times[column]
+        if column.ndim == 1:
+            return np.asarray(np.take(self.own_times, column, axis=1))
+        return np.asarray(np.take_along_axis(self.own_times, column, axis=1))
+
     def filled(self, value: float) -> Floats:
         """The rows with `value` where there is no sample."""
         return self.rows if self.valid is None else np.where(self.valid, self.rows, value)
@@ -140,6 +150,7 @@ class Windows:
         tile.check = self.check
         tile.beside = None if self.beside is None else self.beside.part(part)
         tile.starts = None if self.starts is None else self.starts[part]
+        tile.own_times = None if self.own_times is None else self.own_times[part]
         return tile
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Container, Iterator
 from typing import Any, Protocol, TypeVar, cast
 
@@ -178,20 +179,21 @@ class Day:
         """The samples of some series, `start <= t <= end` (ms), by head and chunk."""
         if not len(ids):
             return
-        wanted = np.zeros(int(ids[-1]) + 1, dtype=bool)
+        listed = ids.tolist()
+        wanted = np.zeros(listed[-1] + 1, dtype=bool)
         wanted[ids] = True
         names = {number: name for name, number in list(self.sources.items())}
         with self.lock:
-            lowest, highest = int(ids[0]), int(ids[-1])
             chunks = [
                 chunk
                 for chunk in self.chunks
-                if chunk.start <= end
-                and chunk.end >= start
-                and chunk.span[0] <= highest
-                and chunk.span[1] >= lowest
+                if chunk.start <= end and chunk.end >= start and _within(listed, chunk.span)
             ]
-            heads = [(head.source, head.read(wanted, start, end)) for head in self.heads if head.count]
+            heads = [
+                (head.source, head.read(wanted, start, end))
+                for head in self.heads
+                if head.may_have(listed, start, end)
+            ]
         places: dict[int, tuple[Any, npt.NDArray[np.int64]]] = {}
         for chunk in chunks:
             segment = self._chunk(chunk, wanted, start, end, cache, places)
@@ -258,6 +260,12 @@ class Versioned(Protocol):
     """A file whose content has a number that grows with each change."""
 
     generation: int
+
+
+def _within(ids: list[int], span: tuple[int, int]) -> bool:
+    """Whether one of some sorted ids is within a span."""
+    at = bisect_left(ids, span[0])
+    return at < len(ids) and ids[at] <= span[1]
 
 
 class PartCache:

@@ -6,7 +6,7 @@ serialises changes; readers take copies under its lock.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -51,6 +51,9 @@ class Head:
         self.window = window
         self.sealing = False
         self.columns: list[int] = []
+        self._ids = np.empty(0, dtype=np.int64)
+        self.span = (0, 0)
+        """The lowest and the highest of `ids`, as `ids` saw them."""
         self.count = 0
         self.last_logged = np.empty(0, dtype=np.uint64)
         self._place: dict[int, int] = {}
@@ -86,6 +89,23 @@ class Head:
     def last_at(self) -> int | None:
         """The newest timestamp, or None for an empty head."""
         return int(self._times[self.count - 1]) if self.count else None
+
+    @property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """The series ids of the columns."""
+        if len(self._ids) != len(self.columns):
+            self._ids = np.asarray(self.columns, dtype=np.int64)
+            self.span = (int(self._ids.min()), int(self._ids.max()))
+        return self._ids
+
+    def may_have(self, wanted: list[int], start: int, end: int) -> bool:
+        """Whether one of some series (sorted ids) may have samples between two instants (ms)."""
+        if not self.count or self._times[0] > end or self._times[self.count - 1] < start:
+            return False
+        if not len(self.ids):
+            return False
+        at = bisect_left(wanted, self.span[0])
+        return at < len(wanted) and bool(wanted[at] <= self.span[1])
 
     def live(self) -> npt.NDArray[np.bool_]:
         """Which columns had a sample in the newest scrape."""
@@ -261,9 +281,13 @@ class Head:
 
         `wanted` is a mask over series ids; ids beyond it are newer than the question.
         """
-        low, high = np.searchsorted(self.times, start), np.searchsorted(self.times, end, side="right")
-        ids = np.asarray(self.columns, dtype=np.int64)
-        places = np.flatnonzero(wanted[np.minimum(ids, len(wanted) - 1)] & (ids < len(wanted)))
+        low = int(self.times.searchsorted(start))
+        high = int(self.times.searchsorted(end, side="right"))
+        ids = self.ids
+        if self.span[1] < len(wanted):
+            places = wanted[ids].nonzero()[0]
+        else:
+            places = (wanted[np.minimum(ids, len(wanted) - 1)] & (ids < len(wanted))).nonzero()[0]
         times = self._times[low:high].copy()
         packed = {
             row: {at: kept[at] for at in times.tolist() if at in kept}

@@ -24,7 +24,7 @@ from mamimon.metrics.model import (
 from mamimon.metrics.store.coarse import LongReader
 from mamimon.metrics.store.day import Day, PartCache, Segment
 from mamimon.metrics.store.index import decode_labels
-from mamimon.metrics.store.table import Joined
+from mamimon.metrics.store.table import Held, Joined
 from mamimon.problems import Kind, Problem
 
 Days = Callable[[int, int], list[Day]]
@@ -183,6 +183,8 @@ def _join(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
 
 def _lazy(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
     """Segments one after another, put together when looked at."""
+    if len(pieces) == 1 and isinstance(held := pieces[0][1].piece, Held):
+        return Block(pieces[0][1].times, pieces[0][0], held.values)
     same = all(np.array_equal(pieces[0][0], rows) for rows, _ in pieces[1:])
     every = pieces[0][0] if same else np.unique(np.concatenate([rows for rows, _ in pieces]))
     places: list[npt.NDArray[np.int64] | None] = [None] * len(pieces)

@@ -107,12 +107,12 @@ class Held:
     """Samples that are in memory: of an open window."""
 
     def __init__(self, values: Floats) -> None:
-        self._values = values
+        self.values = values
         self.shape = (values.shape[0], values.shape[1])
 
     def fill(self, out: Floats, rows: Rows, columns: Ints | None) -> bool:
         """See `Piece.fill`."""
-        part = self._values[rows]
+        part = self.values[rows]
         out[:] = part if columns is None else np.take(part, columns, axis=1)
         return not np.isnan(out).any()
 

@@ -88,7 +88,7 @@ class Generator:
         return self._outer(depth)
 
     def _outer(self, depth: int) -> str:
-        return f"{self._pick(ROUNDED)}({self._vector(depth)})" if self._chance(0.07) else self._vector(depth)
+        return f"{self._pick(ROUNDED)}({self._vector(1)})" if self._chance(0.07) else self._vector(depth)
 
     # -- selectors ---------------------------------------------------------------------------------
 
