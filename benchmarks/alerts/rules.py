@@ -4,8 +4,8 @@ Run: python -m benchmarks.alerts.rules [--rules 2000] [--targets 100]
 
 Remote-writes the last half hour of 100 targets x 100 series, starts mamimon with 20 groups of rules (a quarter
 over all targets of a metric, half over a job's, a quarter over one target's; rates, averages, quantiles, sums,
-comparisons, a tenth of them recording) and reads from /api/v1/rules what each group took. Bar: all groups
-together < 5 s.
+comparisons, a tenth of them recording) pinned to one core, and reads how many processor seconds each
+interval of 15 s took: everything mamimon does, the rules being nearly all of it. Bar: < 5 s.
 """
 
 # ruff: noqa: E501 (tables)
@@ -109,22 +109,17 @@ def main() -> None:
         assert server.popen is not None
         try:
             print("load average", os.getloadavg())
+            time.sleep(15)  # until every group has had its turn
             for _ in range(3):
                 before = cpu_s(server.popen.pid)
                 time.sleep(15)
-                groups = server.client.get("/api/v1/rules").json()["data"]["groups"]
-                took = sum(group["evaluationTime"] for group in groups)
-                bad = [
-                    rule["lastError"]
-                    for group in groups
-                    for rule in group["rules"]
-                    if rule["health"] == "err"
-                ]
                 used = cpu_s(server.popen.pid) - before
+                groups = server.client.get("/api/v1/rules").json()["data"]["groups"]
+                rules_ = [rule for group in groups for rule in group["rules"]]
+                bad = [rule["lastError"] for rule in rules_ if rule["health"] != "ok"]
                 print(
-                    f"{sum(len(group['rules']) for group in groups)} rules, evaluated in {took:.2f} s "
-                    f"(bar {BAR_S:g}: {'ok' if took < BAR_S else 'MISSED'}), "
-                    f"{used:.2f} s of processor in 15 s, {len(bad)} errors {bad[:1]}",
+                    f"{len(rules_)} rules in {used:.2f} s of processor "
+                    f"(bar {BAR_S:g}: {'ok' if used < BAR_S else 'MISSED'}), {len(bad)} not ok {bad[:1]}",
                     flush=True,
                 )
         finally:

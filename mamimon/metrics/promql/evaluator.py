@@ -255,7 +255,8 @@ class Evaluator:
         at = self.shifted(node, times)
         found = self.read(node.matchers, int(at.min()) - self.lookback_ms + 1, int(at.max()))
         if stacked.can_stack(found.blocks, len(at)):
-            return self._select_stacked(found, int(at[0]))
+            self.limits.count(len(found.labels))
+            return stacked.newest_samples(found, int(at[0]), self.lookback_ms)
         parts: list[Vector] = []
         stamps: list[Ints] = []
         order: list[Ints] = []
@@ -282,14 +283,6 @@ class Evaluator:
             return merged, stamps[0] if stamps else np.empty((0, len(times)), dtype=np.int64)
         sequence = np.argsort(np.concatenate(order), kind="stable")
         return merged.take(sequence), np.concatenate(stamps)[sequence]
-
-    def _select_stacked(self, found: Selection, at: int) -> tuple[Vector, Ints]:
-        values, present, when = stacked.newest_samples(found.blocks, len(found.labels), at, self.lookback_ms)
-        self.limits.count(values.size)
-        if present.all():
-            return Vector(labels=found.labels, values=values), when
-        kept = np.flatnonzero(present)
-        return Vector(labels=[found.labels[row] for row in kept.tolist()], values=values[kept]), when[kept]
 
     def _smoothed(self, node: Selector, times: Ints) -> Vector:
         at = self.shifted(node, times)

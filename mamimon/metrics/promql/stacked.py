@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, Block
+from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, Block, Selection
 from mamimon.metrics.promql.selection import newest
-from mamimon.metrics.promql.values import Bools, Floats, Ints
+from mamimon.metrics.promql.values import Floats, Ints, Vector
 from mamimon.metrics.promql.windows import Windows, sample_mask
 
 FEW = 3
@@ -57,24 +57,25 @@ def _columns(block: Block, low: int, high: int) -> Floats:
     return block.table.columns(np.arange(low, high, dtype=np.int64))[0]
 
 
-def newest_samples(
-    blocks: Sequence[Block], series: int, at: int, lookback_ms: int
-) -> tuple[Floats, Bools, Ints]:
-    """Of each series the newest sample at or before `at`, whether there is one, and its time; [series, 1]."""
-    values = np.full((series, 1), ABSENT_NAN)
-    when = np.zeros((series, 1), dtype=np.int64)
-    for block in blocks:
+def newest_samples(found: Selection, at: int, lookback_ms: int) -> tuple[Vector, Ints]:
+    """The series that have a sample at or before `at` within the lookback, and its time, [series, 1]."""
+    values = np.full((len(found.labels), 1), ABSENT_NAN)
+    when = np.zeros(values.shape, dtype=np.int64)
+    for block in found.blocks:
         column = int(block.times.searchsorted(at, side="right")) - 1
         if column < 0 or block.times[column] <= at - lookback_ms:
             continue
-        found = _columns(block, column, column + 1)
-        if np.isnan(found).any() and (found.view(np.int64) == ABSENT_BITS).any():
+        samples = _columns(block, column, column + 1)
+        if np.isnan(samples).any() and (samples.view(np.int64) == ABSENT_BITS).any():
             # Some have no sample in the newest scrape: look further back.
             own, there, stamps, _ = newest(block, np.array([at]), lookback_ms)
             values[block.rows] = own if there is None else np.where(there, own, ABSENT_NAN)
             when[block.rows] = np.broadcast_to(stamps, own.shape)
         else:
-            values[block.rows] = found
+            values[block.rows] = samples
             when[block.rows] = block.times[column]
     bits = values.view(np.int64)
-    return values, (bits != ABSENT_BITS) & (bits != STALE_BITS), when
+    kept = np.flatnonzero((bits != ABSENT_BITS) & (bits != STALE_BITS))
+    if len(kept) == len(values):
+        return Vector(labels=found.labels, values=values), when
+    return Vector(labels=[found.labels[row] for row in kept.tolist()], values=values[kept]), when[kept]
