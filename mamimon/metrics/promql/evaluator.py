@@ -309,10 +309,7 @@ class Evaluator:
     def windows(
         self, node: Range | Subquery, times: Ints, function: str = "", *, stackable: bool = True
     ) -> RangeVector:
-        """The windows of a range vector, as `function` wants them where samples are downsampled.
-
-        `stackable` says that rows may have times of their own.
-        """
+        """The windows of a range vector, for `function`; if `stackable`, rows may have times of their own."""
         found = self._windows(node, times, function, stackable=stackable)
         for _, part in found.parts:
             part.check = self.limits.check
@@ -327,9 +324,9 @@ class Evaluator:
         if node.selector.mode:
             return self._extended(node.selector, ends, length)
         found = self.read(node.selector.matchers, int(ends.min()) - length + 1, int(ends.max()))
-        parts: list[tuple[Ints, Windows | LazyWindows]] = []
         if stackable and stacked.can_stack(found.blocks, len(ends)):
             return RangeVector(found.labels, [stacked.windows(found.blocks, int(ends[0]), length)], length)
+        parts: list[tuple[Ints, Windows | LazyWindows]] = []
         for block in found.blocks:
             part: Windows | LazyWindows
             if block.coarse is not None:

@@ -22,7 +22,9 @@ FEW = 3
 
 def can_stack(blocks: Sequence[Block], steps: int) -> bool:
     """Whether the functions here are for these blocks."""
-    plain = all(block.histograms is None and block.coarse is None for block in blocks)
+    plain = all(
+        block.histograms is None and block.coarse is None and block.starts is None for block in blocks
+    )
     return steps == 1 and len(blocks) >= FEW and plain
 
 
