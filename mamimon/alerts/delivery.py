@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
-from mamimon.alerts import links, store
+from mamimon.alerts import links, notification_store, store, storm
 from mamimon.alerts.channels.send import send
 from mamimon.alerts.model import Message, Notification, Outcome
 from mamimon.alerts.routing import Routing, Target
@@ -67,20 +67,30 @@ class Delivery:
 
     async def work(self) -> None:
         """Start sending every notification that is due and not already under way."""
+        await self._gather()
         due = await self._core.state.read(
-            lambda raw: store.pending_notifications(raw, self._clock.now(), AT_ONCE + len(self._flying))
+            lambda raw: notification_store.pending(raw, self._clock.now(), AT_ONCE + len(self._flying))
         )
         for one in due:
             if one.id in self._flying or len(self._flying) >= AT_ONCE:
                 continue
             until = None if one.message.kind == "test" else self._quiet_until(one.to, one.message.severity)
             if until is not None:
-                hold = partial(store.postpone, one=one, until=until, at=self._clock.now())
+                hold = partial(notification_store.postpone, one=one, until=until, at=self._clock.now())
                 await self._core.state.write(hold)
                 continue
             task = asyncio.create_task(self._deliver(one), name=f"notification-{one.id}")
             self._flying[one.id] = task
             task.add_done_callback(lambda done, key=one.id: self._landed(key, done))  # type: ignore[misc]
+
+    async def _gather(self) -> None:
+        now = self._clock.now()
+        crowds = await self._core.state.read(
+            lambda raw: notification_store.crowds(raw, now - storm.WINDOW_S, now)
+        )
+        if any(due + sent > storm.BURST for _, due, sent in crowds):
+            find, flying = self._routing().target, set(self._flying)
+            await self._core.state.write(lambda raw: storm.gather(raw, find, flying, now))
 
     def _landed(self, key: int, done: asyncio.Task[None]) -> None:
         self._flying.pop(key, None)
@@ -124,7 +134,7 @@ class Delivery:
         took_s: float,
         next_at: float | None,
     ) -> None:
-        store.record_attempt(raw, one, now, took_s, outcome.ok, outcome.answer, next_at)
+        notification_store.record_attempt(raw, one, now, took_s, outcome.ok, outcome.answer, next_at)
         if one.incident is None:
             return
         word = {"firing": "told", "escalation": "told", "resolved": "told it is over", "test": "tested"}
@@ -137,7 +147,7 @@ class Delivery:
         if not outcome.ok and next_at is None and one.message.kind != "resolved":
             # Whoever was to be told cannot be: the next step of the policy need not wait.
             incident = store.incident(raw, one.incident)
-            others = [n for n in store.notifications(raw, one.incident) if n.id != one.id]
+            others = [n for n in notification_store.of_incident(raw, one.incident) if n.id != one.id]
             reached = any(n.status != "failed" and n.message.kind != "resolved" for n in others)
             if incident is not None and incident.state == "open" and incident.due_at and not reached:
                 incident.due_at = min(incident.due_at, now)

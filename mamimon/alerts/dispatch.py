@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mamimon.alerts import incidents, store
+from mamimon.alerts import incidents, notification_store, store
 from mamimon.alerts.model import Alert, Incident, Labels, Message
 from mamimon.alerts.routing import Route, Routing, Target, group_key
 from mamimon.alerts.silences import Silences, inhibitors
@@ -285,7 +285,7 @@ class Dispatcher:
         if repeat and incident.state == "acknowledged":
             return incident.id
         for target in self._targets(routing, group.receiver):
-            store.add_notification(raw, target.ref, target.to, message, now)
+            notification_store.add(raw, target.ref, target.to, message, now)
         return incident.id
 
     def _targets(self, routing: Routing, receiver: str) -> list[Target]:
@@ -306,12 +306,12 @@ def tell_resolved(
     raw: sqlite3.Connection, routing: Routing, incident: Incident, message: Message, now: float
 ) -> None:
     """Intents to everybody who was told and wants to know the end; who was not told yet need not be."""
-    store.withdraw(raw, incident.id)
+    notification_store.withdraw(raw, incident.id)
     message.incident = incident.id
-    for ref, to in store.told(raw, incident.id).items():
+    for ref, to in notification_store.told(raw, incident.id).items():
         target = routing.target(ref)
         if target is not None and target.send_resolved:
-            store.add_notification(raw, ref, to, message, now)
+            notification_store.add(raw, ref, to, message, now)
 
 
 def _put(raw: sqlite3.Connection, alerts: Sequence[Alert], groups: Sequence[Group]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from mamimon.alerts import store
+from mamimon.alerts import notification_store, store
 from mamimon.alerts.model import Alert, Incident, Labels, Message, Policy
 from mamimon.alerts.routing import Routing
 from mamimon.alerts.wording import common
@@ -39,7 +39,12 @@ def headline(alerts: Sequence[Alert], group_labels: Labels) -> tuple[str, str]:
 def severity(alerts: Sequence[Alert]) -> str:
     """The worst `severity` label."""
     found = [one.labels.get("severity", "warning") for one in alerts]
-    return min(found, key=lambda one: _RANK.get(one, 2), default="warning")
+    return min(found, key=rank, default="warning")
+
+
+def rank(severity: str) -> int:
+    """The order of severities, the worst first."""
+    return _RANK.get(severity, 2)
 
 
 def key_of(labels: Labels) -> str:
@@ -165,7 +170,7 @@ def escalate(raw: sqlite3.Connection, one: Incident, routing: Routing, now: floa
         at=now,
     )
     for target in targets:
-        store.add_notification(raw, target.ref, target.to, message, now)
+        notification_store.add(raw, target.ref, target.to, message, now)
     one.step += 1
     one.due_at = now + step.wait_s
     store.save_incident(raw, one)

@@ -236,6 +236,8 @@ class Message(msgspec.Struct, kw_only=True):
     more: int = 0
     """Alerts of the group that the message leaves out."""
     severity: str = ""
+    gathered: int = 0
+    """How many messages this one stands for; 0 for a message of its own."""
     late_s: float = 0.0
     at: float = 0.0
     note: str = ""
@@ -254,7 +256,7 @@ class Notification(msgspec.Struct, kw_only=True):
     target: str
     to: str
     message: Message
-    status: Literal["pending", "sent", "failed", "withdrawn"]
+    status: Literal["pending", "sent", "failed", "withdrawn", "gathered"]
     attempts: int
     next_at: float
     created_at: float

@@ -14,7 +14,7 @@ from litestar.params import Body, FromPath, FromQuery
 from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
-from mamimon.alerts import incidents, links, postmortem, store
+from mamimon.alerts import incidents, links, notification_store, postmortem, store
 from mamimon.alerts.changes import Change, changes
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
@@ -256,7 +256,7 @@ async def incident_context(
         return (
             one,
             store.events(raw, incident_id),
-            store.notifications(raw, incident_id),
+            notification_store.of_incident(raw, incident_id),
             store.deploys(raw, one.started_at - 3600, until),
         )
 

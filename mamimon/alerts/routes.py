@@ -9,7 +9,7 @@ from litestar import Router, get, post
 from litestar.params import Body, FromPath, FromQuery, JSONBody
 
 from mamimon.accounts.gate import current_actor
-from mamimon.alerts import incidents, store
+from mamimon.alerts import incidents, notification_store, store
 from mamimon.alerts.backtest import Backtest, backtest
 from mamimon.alerts.changes import Change, changes
 from mamimon.alerts.charts import incident_chart
@@ -172,9 +172,9 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
                     "status": one.status,
                     "created_at": one.created_at,
                     "next_at": one.next_at if one.status == "pending" else None,
-                    "attempts": store.attempts(raw, one.id),
+                    "attempts": notification_store.attempts(raw, one.id),
                 }
-                for one in store.notifications(raw, incident, min(max(limit, 1), 1000))
+                for one in notification_store.of_incident(raw, incident, min(max(limit, 1), 1000))
             ]
 
         return await service.core.state.read(work)

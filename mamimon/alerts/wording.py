@@ -12,7 +12,7 @@ import msgspec
 
 from mamimon.alerts.model import Alert, Message
 from mamimon.alerts.templates import TemplateError
-from mamimon.i18n import gettext, web_dir
+from mamimon.i18n import gettext, ngettext, web_dir
 
 COLOURS = {"critical": "#b83227", "warning": "#8a5a00", "resolved": "#00734f"}
 
@@ -30,6 +30,8 @@ class Context(msgspec.Struct):
     def incident_url(self, message: Message) -> str:
         """The incident's page, or the alerts page."""
         page = f"/incidents/{message.incident}" if message.incident is not None else "/alerts"
+        if message.gathered:
+            page = "/incidents"
         return self.base_url + page
 
     def colour(self, message: Message) -> str:
@@ -47,7 +49,12 @@ def subject(message: Message) -> str:
         "escalation": gettext("Nobody has answered"),
         "test": gettext("Test"),
     }[message.kind]
-    return " ".join(f"{word}: {message.title}".split())[:200]
+    title = message.title
+    if message.gathered:
+        title = ngettext("%(num)d incident", "%(num)d incidents", message.gathered) % {
+            "num": message.gathered
+        }
+    return " ".join(f"{word}: {title}".split())[:200]
 
 
 def alert_line(alert: Alert) -> str:

@@ -60,7 +60,7 @@ CREATE TABLE notification (
   target TEXT NOT NULL,
   recipient TEXT NOT NULL,
   message_json TEXT NOT NULL,
-  status TEXT NOT NULL CHECK (status IN ('pending', 'sent', 'failed', 'withdrawn')),
+  status TEXT NOT NULL CHECK (status IN ('pending', 'sent', 'failed', 'withdrawn', 'gathered')),
   attempts INTEGER NOT NULL DEFAULT 0,
   next_at REAL NOT NULL,
   created_at REAL NOT NULL,

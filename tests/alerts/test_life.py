@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
@@ -106,6 +107,42 @@ def test_the_next_person_is_told_until_somebody_answers_also_after_restarts(
         return [e["kind"] for e in server.client.get("/api/mamimon/incidents/1").json()["events"]]
 
     wait_until(lambda: kinds() == [*expected, "sent", "sent", "sent"], what="the whole timeline")
+
+
+@pytest.mark.feature("A3")
+def test_three_hundred_different_alerts_are_a_few_messages(
+    start: Callable[..., Any], clock: ManualClock, mailbox: Mailbox, slack: Hook
+) -> None:
+    """Of 300 incidents at once people get eight messages at most, one that counts the rest; so at their end."""
+    server = start(alerts={**mailbox.settings, "email_to": "efe@example.com", "slack_webhook_url": slack.url})
+    names = [
+        {"alertname": f"Lost{n:03}", "severity": "critical" if n == 250 else "warning"} for n in range(300)
+    ]
+    send(server, *names, endsAt=forever(clock))
+    step(clock, 10)
+    notifications = "/api/mamimon/alerts/notifications"
+
+    def at_rest() -> bool:
+        found = server.client.get(notifications, params={"limit": 1000}).json()
+        return len(found) >= 300 and not [one for one in found if one["status"] == "pending"]
+
+    wait_until(at_rest, timeout_s=30, what="every notification's end")
+    assert len(server.client.get("/api/mamimon/incidents", params={"limit": 500}).json()) == 300
+    for posts in (mailbox.mails, slack.posts):
+        assert 2 <= len(posts) <= 8, len(posts)
+    (digest,) = (mail for mail in mailbox.mails if "incidents" in mail["Subject"])
+    told = int(re.search(r"(\d+) incidents", digest["Subject"])[1]) + len(mailbox.mails) - 1
+    assert told == 300
+    assert f"{server.url}/incidents" in digest.get_body(("plain",)).get_content()
+    ended = dt.datetime.fromtimestamp(clock.now(), dt.UTC).isoformat()
+    before = len(mailbox.mails)
+    send(server, *names, endsAt=ended)
+    step(clock, 200)
+    wait_until(at_rest, timeout_s=30, what="every notification's end")
+    over = mailbox.mails[before:]
+    assert 1 <= len(over) <= 16, [mail["Subject"] for mail in over]
+    counted = [int(found[1]) for mail in over if (found := re.search(r"(\d+) incidents", mail["Subject"]))]
+    assert sum(counted) + len(over) - len(counted) == 300
 
 
 @pytest.mark.feature("A2")

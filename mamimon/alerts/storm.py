@@ -1,0 +1,69 @@
+"""Storms: when hundreds of incidents are told at once, people get a few messages and one that sums up the rest.
+
+Grouping makes one message of one alert name; this is for many names at once, as when a whole network goes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection
+
+from mamimon.alerts import incidents, notification_store
+from mamimon.alerts.model import Message, Notification
+from mamimon.alerts.routing import Target
+
+BURST = 8
+WINDOW_S = 60.0
+NAMED = 20
+# Programs take every message; people do not.
+FOR_PEOPLE = {"email", "slack", "apprise"}
+
+
+def gather(
+    raw: sqlite3.Connection, target: Callable[[str], Target | None], flying: Collection[int], now: float
+) -> int:
+    """Gather what goes over `BURST` messages a minute and target; returns how many were gathered."""
+    count = 0
+    for ref, due, sent in notification_store.crowds(raw, now - WINDOW_S, now):
+        found = target(ref)
+        if due + sent <= BURST or found is None or found.kind not in FOR_PEOPLE:
+            continue
+        waiting = [
+            one
+            for one in notification_store.due_of(raw, ref, now)
+            if one.id not in flying and not one.message.gathered and one.message.kind != "test"
+        ]
+        rest = waiting[max(0, BURST - 1 - sent) :]
+        for kind in ("firing", "escalation", "resolved"):
+            members = [one for one in rest if one.message.kind == kind]
+            before = notification_store.waiting_digest(raw, ref, kind)
+            if len(members) > 1 or (members and before is not None and before.id not in flying):
+                if before is not None and before.id in flying:
+                    before = None
+                _put(raw, members, before, sent, now)
+                count += len(members)
+    return count
+
+
+def _put(
+    raw: sqlite3.Connection, members: list[Notification], before: Notification | None, sent: int, now: float
+) -> None:
+    first = members[0].message
+    digest = Message(
+        kind=first.kind,
+        title=first.title,
+        summary="",
+        incident=None,
+        receiver=first.receiver,
+        severity=min((one.message.severity for one in members), key=incidents.rank),
+        at=now,
+    )
+    names = [one.message.title for one in members]
+    if before is not None:
+        digest.gathered = before.message.gathered
+        names = [*before.message.summary.split(" · "), *names]
+        digest.severity = min(digest.severity, before.message.severity, key=incidents.rank)
+    digest.gathered += len(members)
+    digest.summary = " · ".join(names[:NAMED])
+    due = now if sent < BURST else now + WINDOW_S
+    notification_store.gather(raw, members, digest, before.id if before else None, now, due)
