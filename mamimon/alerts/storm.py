@@ -1,4 +1,4 @@
-"""Storms: when hundreds of incidents are told at once, people get a few messages and one that sums up the rest.
+"""Storms: of hundreds of incidents at once people get a few messages and one that sums up the rest.
 
 Grouping makes one message of one alert name; this is for many names at once, as when a whole network goes.
 """
@@ -33,6 +33,8 @@ def gather(
             for one in notification_store.due_of(raw, ref, now)
             if one.id not in flying and not one.message.gathered and one.message.kind != "test"
         ]
+        # The worst are told one by one.
+        waiting.sort(key=lambda one: (incidents.rank(one.message.severity), one.id))
         rest = waiting[max(0, BURST - 1 - sent) :]
         for kind in ("firing", "escalation", "resolved"):
             members = [one for one in rest if one.message.kind == kind]

@@ -113,7 +113,7 @@ def test_the_next_person_is_told_until_somebody_answers_also_after_restarts(
 def test_three_hundred_different_alerts_are_a_few_messages(
     start: Callable[..., Any], clock: ManualClock, mailbox: Mailbox, slack: Hook
 ) -> None:
-    """Of 300 incidents at once people get eight messages at most, one that counts the rest; so at their end."""
+    """Of 300 incidents people get eight messages at most, the worst first and one that counts the rest."""
     server = start(alerts={**mailbox.settings, "email_to": "efe@example.com", "slack_webhook_url": slack.url})
     names = [
         {"alertname": f"Lost{n:03}", "severity": "critical" if n == 250 else "warning"} for n in range(300)
@@ -133,6 +133,7 @@ def test_three_hundred_different_alerts_are_a_few_messages(
     (digest,) = (mail for mail in mailbox.mails if "incidents" in mail["Subject"])
     told = int(re.search(r"(\d+) incidents", digest["Subject"])[1]) + len(mailbox.mails) - 1
     assert told == 300
+    assert any("Lost250" in mail["Subject"] for mail in mailbox.mails)
     assert f"{server.url}/incidents" in digest.get_body(("plain",)).get_content()
     ended = dt.datetime.fromtimestamp(clock.now(), dt.UTC).isoformat()
     before = len(mailbox.mails)
