@@ -252,13 +252,16 @@ class Scraper:
             status.last_error = "the disk is full: scrapes are not stored"
             return
         error = note = ""
+        broken: ExpositionError | None = None
         try:
             async with asyncio.timeout(scraped.target.timeout_s):
                 raw, content_type = await body()
             note = await scraped.take(raw, content_type, at_ms, time.perf_counter() - began)
         except TimeoutError:
             error = "context deadline exceeded"
-        except (FetchError, ExpositionError) as failure:
+        except ExpositionError as failure:
+            error, broken = str(failure), failure
+        except FetchError as failure:
             error = str(failure)
         except Problem as problem:
             error = problem.detail
@@ -268,7 +271,7 @@ class Scraper:
         status.last_error = error or note
         if error:
             self._failures.labels(scraped.job.name).inc()
-            await scraped.fail(at_ms, status.duration_s)
+            await scraped.fail(at_ms, status.duration_s, broken)
 
 
 def _next_slot(now: float, interval: float, offset: float) -> float:

@@ -149,9 +149,10 @@ class ScrapedTarget:
         if self._settings.start_timestamps and media == OPEN_METRICS:
             exposition = take_created(exposition, self._created)
         if formats.to_custom_buckets:
-            exposition = to_native(exposition, self._parts, keep_classic=formats.keep_classic)
-        if exposition.histograms:
-            exposition.histograms = {i: self._narrowed(one) for i, one in exposition.histograms.items()}
+            exposition = to_native(
+                exposition, self._parts, keep_classic=formats.keep_classic, gauges=media == PROTOBUF
+            )
+        self._narrow(exposition)
         if len(exposition.keys) > most:
             raise ExpositionError(
                 0, f"{len(exposition.keys)} samples, more than max_series_per_target ({most})"
@@ -160,13 +161,14 @@ class ScrapedTarget:
             return exposition, True
         strict = media == OPEN_METRICS
         self._new = {}
-        for key in exposition.keys:
+        for index, key in enumerate(exposition.keys):
             if key in self._ids or key in self._new:
                 continue
             try:
                 labels = self._labelling.labels(key, exposition.metadata, strict=strict)
             except ExpositionError as error:
-                raise ExpositionError(line_of(body, key), error.reason) from None
+                before = sum(self._ids.get(one, 0) is not None for one in exposition.keys[:index])
+                raise ExpositionError(line_of(body, key), error.reason, index + 1, before) from None
             if labels is None:
                 self._ids[key] = None
             else:
@@ -174,11 +176,20 @@ class ScrapedTarget:
         limit = self.job.limits.sample_limit
         kept = sum(self._ids.get(key, 0) is not None for key in exposition.keys) if limit else 0
         if limit and kept > limit:
-            raise ExpositionError(0, f"sample limit exceeded ({kept} samples, limit {limit})")
+            reason = f"sample limit exceeded ({kept} samples, limit {limit})"
+            raise ExpositionError(0, reason, len(exposition.keys), kept)
         return exposition, False
 
+    def _narrow(self, exposition: Exposition) -> None:
+        """Bring native histograms within the limits of buckets, at a coarser resolution if need be."""
+        try:
+            for index, one in exposition.histograms.items():
+                exposition.histograms[index] = self._narrowed(one)
+        except ExpositionError as error:
+            error.samples = error.kept = len(exposition.keys)
+            raise
+
     def _narrowed(self, one: Histogram) -> Histogram:
-        """A histogram within the limits of buckets, at a coarser resolution if need be."""
         limits = self.job.limits
         if limits.native_histogram_min_bucket_factor and one.schema != CUSTOM:
             finest = lowest_factor_schema(limits.native_histogram_min_bucket_factor)
@@ -243,7 +254,7 @@ class ScrapedTarget:
             return len(now) if before is None else max(0, len(now) - len(before))
         return len(np.setdiff1d(now, before, assume_unique=True))
 
-    async def fail(self, at_ms: int, duration_s: float) -> None:
+    async def fail(self, at_ms: int, duration_s: float, error: ExpositionError | None = None) -> None:
         """Record a failed scrape: `up` is 0 and every series of the last one has ended."""
         import numpy as np
 
@@ -254,7 +265,8 @@ class ScrapedTarget:
         self.status.samples = 0
         empty = Exposition([], np.empty(0, dtype=np.float64), None, {}, [])
         layout = _Layout([], day, none, none, [])
-        await self._write(empty, layout, at_ms, (0.0, duration_s, 0, 0, 0), -1)
+        samples, kept = (error.samples, error.kept) if error else (0, 0)
+        await self._write(empty, layout, at_ms, (0.0, duration_s, samples, kept, 0), -1)
         await self._write_timed(empty, layout, at_ms)
 
     async def _write(

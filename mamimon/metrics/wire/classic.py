@@ -8,7 +8,7 @@ target says without a word helps nobody. Source: prometheus model/textparse, uti
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ class Part(msgspec.Struct, frozen=True):
     """The text of the native series it belongs to."""
     suffix: str
     bound: float = math.nan
+    gauge: bool = False
 
 
 class _Found(msgspec.Struct):
@@ -41,21 +42,29 @@ class _Found(msgspec.Struct):
     time_ms: int | None = None
     start_ms: int = 0
     members: list[int] = []
+    gauge: bool = False
 
 
-def to_native(exposition: Exposition, parts: dict[str, Part | None], *, keep_classic: bool) -> Exposition:
-    """The exposition with its classic histograms as native ones; `parts` remembers series over scrapes."""
+def to_native(
+    exposition: Exposition, parts: dict[str, Part | None], *, keep_classic: bool, gauges: bool = False
+) -> Exposition:
+    """The exposition with its classic histograms as native ones; `parts` remembers series over scrapes.
+
+    `gauges` converts gauge histograms too, which Prometheus does in the protobuf format only.
+    """
+    kinds = {"histogram", "gaugehistogram"} if gauges else {"histogram"}
     found: dict[str, _Found] = {}
     exponential = {exposition.keys[index] for index in exposition.histograms}
     times = exposition.times_ms
     for index, (key, value) in enumerate(zip(exposition.keys, exposition.values.tolist(), strict=True)):
         if key not in parts:
-            parts[key] = _part(key, exposition.metadata)
+            parts[key] = _part(key, exposition.metadata, kinds)
         part = parts[key]
         if part is None or part.key in exponential:
             continue
         one = found.setdefault(part.key, _Found())
         one.members.append(index)
+        one.gauge = part.gauge
         one.time_ms = times[index] if times else None
         one.start_ms = one.start_ms or exposition.starts_ms.get(index, 0)
         if part.suffix == "_bucket":
@@ -68,7 +77,7 @@ def to_native(exposition: Exposition, parts: dict[str, Part | None], *, keep_cla
     return _with(exposition, {k: (o, h) for k, (o, h) in made.items() if h is not None}, keep_classic)
 
 
-def _part(key: str, metadata: Mapping[str, Metadata]) -> Part | None:
+def _part(key: str, metadata: Mapping[str, Metadata], kinds: Container[str]) -> Part | None:
     brace = key.find("{")
     name = key[:brace].strip() if brace > 0 else key.strip()
     if brace > 0 and not name.endswith(_SUFFIXES):
@@ -76,16 +85,16 @@ def _part(key: str, metadata: Mapping[str, Metadata]) -> Part | None:
     labels = series_labels(key)
     base, suffix = _split(labels["__name__"])
     family = metadata.get(base)
-    if family is None or family.kind != "histogram":
+    if family is None or family.kind not in kinds:
         return None
-    text = label_set(base, labels)
+    text, gauge = label_set(base, labels), family.kind == "gaugehistogram"
     if suffix != "_bucket":
-        return Part(text, suffix)
+        return Part(text, suffix, gauge=gauge)
     try:
         bound = float(labels["le"])
     except (KeyError, ValueError):
         return None
-    return None if math.isnan(bound) else Part(text, suffix, bound)
+    return None if math.isnan(bound) else Part(text, suffix, bound, gauge)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -124,6 +133,7 @@ def _histogram(one: _Found) -> Histogram | None:
         sum=one.total,
         custom=tuple(bounds),
         positive={index: float(number) for index, number in enumerate(counts) if number},
+        hint="gauge" if one.gauge else "unknown",
     )
 
 

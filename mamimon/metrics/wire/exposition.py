@@ -55,10 +55,14 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 class ExpositionError(Exception):
     """A line that cannot be read; the whole scrape fails, as Prometheus' does. Line 0 is the whole body."""
 
-    def __init__(self, line: int, reason: str) -> None:
+    def __init__(self, line: int, reason: str, samples: int = 0, kept: int | None = None) -> None:
         super().__init__(f"line {line}: {reason}" if line else reason)
         self.line = line
         self.reason = reason
+        self.samples = samples
+        """How many had been read until then."""
+        self.kept = samples if kept is None else kept
+        """How many of these relabelling and limits had left."""
 
 
 class Metadata(msgspec.Struct):
@@ -120,9 +124,12 @@ def parse(body: bytes, media: str = TEXT, known: Container[str] = ()) -> Exposit
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ExpositionError(body.count(b"\n", 0, error.start) + 1, "not valid UTF-8") from None
-    if media == OPEN_METRICS:
-        return _Reader(known).open_metrics(text)
-    return _Reader(known).text(text)
+    reader = _Reader(known)
+    try:
+        return reader.open_metrics(text) if media == OPEN_METRICS else reader.text(text)
+    except ExpositionError as error:
+        error.samples = error.kept = len(reader.keys)
+        raise
 
 
 class _Reader:
@@ -168,10 +175,11 @@ class _Reader:
         lines = text.split("\n")
         if lines and lines[-1] == "":
             lines.pop()
-        if not lines or "# EOF" not in lines:
-            if not text or text.endswith("\n") or not text.strip():
-                raise ExpositionError(max(1, len(lines)), _unfinished(lines))
-            raise ExpositionError(len(lines), _unfinished(lines))
+        if "# EOF" not in lines:
+            # The first line that cannot be read is a better reason than the missing end.
+            for number, line in enumerate(lines, 1):
+                self._open_line(number, line)
+            raise ExpositionError(max(1, len(lines)), "data does not end with # EOF")
         end = lines.index("# EOF")
         for number, line in enumerate(lines[:end], 1):
             key, _, tail = line.rpartition(" ")
@@ -362,17 +370,6 @@ def _seconds(line: int, text: str, what: str) -> int:
     if not math.isfinite(value):
         raise ExpositionError(line, f"invalid {what} {text[:40]}")
     return round(value * 1000)
-
-
-def _unfinished(lines: list[str]) -> str:
-    # The first line that cannot be read is a better reason than the missing end.
-    try:
-        reader = _Reader()
-        for number, line in enumerate(lines, 1):
-            reader._open_line(number, line)
-    except ExpositionError as error:
-        return error.reason
-    return "data does not end with # EOF"
 
 
 def _why(line: str) -> str:
