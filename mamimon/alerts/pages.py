@@ -15,7 +15,7 @@ from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, links, notification_store, postmortem, store
-from mamimon.alerts.changes import Change, changes
+from mamimon.alerts.changes import AROUND_S, Change, changes
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mamimon.alerts")
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+_SAID_BEFORE_S = 900.0
 _DOTS = {
     "firing": "crit",
     "alert": "crit",
@@ -221,6 +222,15 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
         context = {"changes": rows, "problem": problem, "humanize": humanize}
         return Template("alerts/changes.html", context=context)
 
+    @get("/incidents/{incident_id:int}/patterns", include_in_schema=False)
+    async def said(incident_id: FromPath[int]) -> Template:
+        found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
+        start = found.started_at - _SAID_BEFORE_S
+        end = min(service.core.clock.now(), found.started_at + AROUND_S)
+        patterns = await logs.patterns.unusual(start, end)
+        context = {"patterns": patterns, "start": start, "end": end}
+        return Template("alerts/patterns.html", context=context)
+
     @get("/incidents/{incident_id:int}/postmortem.md", include_in_schema=False)
     async def written(incident_id: FromPath[int]) -> Response[str]:
         page = await incident_context(service, logs, errors, incident_id)
@@ -241,7 +251,7 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
         await perform(service, incident_id, action, who, "page")
         return Redirect(f"/incidents/{incident_id}", status_code=303)
 
-    return [many, one, changed, written, act]
+    return [many, one, changed, said, written, act]
 
 
 async def incident_context(

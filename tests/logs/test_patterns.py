@@ -207,3 +207,26 @@ def test_a_watched_pattern_is_a_metric(start: Callable[..., Any]) -> None:
     server.client.post(f"/api/mamimon/logs/patterns/{pattern}/watch", json={"watch": False})
     assert "mamimon_log_pattern_lines_total{" not in server.client.get("/metrics").text
     assert server.client.post("/api/mamimon/logs/patterns/p1/watch", json={}).status_code == 404
+
+
+def test_an_incident_shows_what_the_logs_say_anew(start: Callable[..., Any], clock: Any) -> None:
+    """Around an incident the patterns are named that are new, or came more often than before it."""
+    server = start(server={"self_log": False}, alerts={"builtin_rules": False})
+    put(server.client, *({"message": f"request {i} served"} for i in range(30)))
+    put(server.client, *({"message": f"retry {i} of the model"} for i in range(3)))
+    clock.advance(1500)
+    put(server.client, *({"message": f"request {i} served"} for i in range(30)))
+    put(server.client, *({"message": f"retry {i} of the model", "level": ""} for i in range(80)))
+    put(server.client, {"message": "payment 7 refused", "level": "ERROR"})
+    alert = [{"labels": {"alertname": "PaymentsFail"}}]
+    server.client.post("/alertmanager/api/v2/alerts", json=alert).raise_for_status()
+
+    def page() -> Any:
+        clock.advance(1)
+        answer = server.client.get("/incidents/1/patterns")
+        return answer if answer.status_code == 200 else None
+
+    text = wait_until(page, what="the incident").text
+    assert text.index("payment • refused") < text.index("retry • of the model")
+    assert "request • served" not in text
+    assert "/incidents/1/patterns" in server.client.get("/incidents/1").text

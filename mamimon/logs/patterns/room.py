@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 
 from mamimon.logs.clauses import All
-from mamimon.logs.model import pattern_id
+from mamimon.logs.model import level_number, pattern_id
 from mamimon.logs.patterns import store
 from mamimon.logs.patterns.drain import Template, forms_of, shapes_of, words_of
 from mamimon.logs.patterns.miner import Miner, Pattern
@@ -157,6 +157,13 @@ class PatternRoom:
             counts=counts, start=first * unit, step_s=width * unit,
             unsorted=unsorted, partial=not whole, compared=compared,
         )  # fmt: skip
+
+    async def unusual(self, start: float, end: float, limit: int = 10) -> list[PatternCount]:
+        """Patterns that are new in `[start, end)` or came more often, the worst level first."""
+        window = await self.window(start, end)
+        found = [one for one in window.counts if one.new or one.change == "up"]
+        found.sort(key=lambda one: (-level_number(one.pattern.level), not one.new, -one.count))
+        return found[:limit]
 
     async def _named(self, totals: dict[int, list[int]]) -> list[tuple[Pattern, list[int]]]:
         known = self.miner.known()
