@@ -94,15 +94,11 @@ class DayBackend:
 
     def days_within(self, plan: Plan) -> list[str]:
         """The days that can hold an answer, newest first."""
-        low, high = plan.window()
-        found = self.days.days()
-        if low > -(1 << 61):
-            first = day_of(max(low / 1e6, -62e9))
-            found = [day for day in found if day >= first]
-        if high < 1 << 61:
-            last = day_of(min(max(high / 1e6, -62e9), 253e9))
-            found = [day for day in found if day <= last]
-        return found[::-1]
+        return _within(plan, self.days.days())[::-1]
+
+    def damaged_within(self, plan: Plan) -> int:
+        """How many of the days that could hold an answer were set aside as damaged."""
+        return len(_within(plan, sorted(self.days.damaged)))
 
     async def search(self, query: LogQuery) -> LogPage:
         """See `LogBackend.search`."""
@@ -123,6 +119,7 @@ class DayBackend:
                 hits += found or []
                 if len(hits) >= wanted:
                     break
+        incomplete |= self.damaged_within(plan) > 0
         took = (time.monotonic() - began) * 1000
         more = len(hits) > query.size
         hits = hits[: query.size]
@@ -148,6 +145,7 @@ class DayBackend:
             async for found, whole in answers:
                 incomplete |= not whole
                 counts.update(found or {})
+        incomplete |= self.damaged_within(plan) > 0
         table: dict[str, list[int]] = {}
         for (step, level), n in counts.items():
             if 0 <= step - first < count:
@@ -216,6 +214,18 @@ def hit_of(row: Row) -> LogHit:
         seq=row.seq,
         pattern=row.pattern,
     )
+
+
+def _within(plan: Plan, days: list[str]) -> list[str]:
+    """Those of the days, which are in order, that the plan's time touches."""
+    low, high = plan.window()
+    if low > -(1 << 61):
+        first = day_of(max(low / 1e6, -62e9))
+        days = [day for day in days if day >= first]
+    if high < 1 << 61:
+        last = day_of(min(max(high / 1e6, -62e9), 253e9))
+        days = [day for day in days if day <= last]
+    return days
 
 
 def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:

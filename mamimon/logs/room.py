@@ -75,6 +75,7 @@ class LogRoom:
 
     async def open(self) -> None:
         """See `Room.open`."""
+        self._core.on_stop.append(self.tail.close)
         self.store.scan_folder()
         kept = await self._core.state.read(partial(definitions.read, kind="_alias"))
         self.aliases = {one.name: msgspec.json.decode(one.body) for one in kept}

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,7 +97,8 @@ class Server:
                 timeout_graceful_shutdown=int(self.settings.server.stop_grace_s) or 1,
                 h11_max_incomplete_event_size=64 * 1024,
                 ws="none",
-            )
+            ),
+            core.on_stop,
         )
         for task in self.house.tasks():
             supervisor.start(task)
@@ -157,6 +159,15 @@ class Server:
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process by the signal, not by 0."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: list[Callable[[], None]]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for end in self._on_stop:
+            end()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -34,3 +34,5 @@ class Core:
     """Ports of our own listeners, known with `base_url`; the forwarder must not send to itself."""
     writable: Callable[[], bool] = lambda: True
     """False while the disk is (nearly) full: doors answer 503, queries and pages go on."""
+    on_stop: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the server begins to stop, before it waits for requests: who streams ends here."""

@@ -125,17 +125,18 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
     if request.aggs or request.sort.by_time != "desc":
         for day in days:
             _, whole = await room.store.read(day, plan, lambda view: _gather(view, request, found))
-            found.timed_out |= not whole
+            found.timed_out |= not whole and day not in room.store.damaged
             if _enough(request, found):
                 break
     else:
         await _gather_newest(room, request, plan, days, found)
     await _feed_wide(room, request, found)
+    failed = room.local.damaged_within(plan)
     hits = [hit for _, hit in found.hits[request.start : request.start + request.size]]
     answer: dict[str, Any] = {
         "took": round((time.monotonic() - began) * 1000),
         "timed_out": found.timed_out,
-        "_shards": {"total": len(days), "successful": len(days), "skipped": 0, "failed": 0},
+        "_shards": {"total": len(days) + failed, "successful": len(days), "skipped": 0, "failed": failed},
         "hits": {"max_score": 1.0 if hits and not request.sort.given else None, "hits": hits},
     }
     if request.track != 0:
@@ -159,7 +160,7 @@ async def _gather_newest(room: LogRoom, request: Request, plan: Plan, days: list
 
     async with aclosing(room.store.read_each(days, plan, work)) as answers:
         async for part, whole in answers:
-            found.timed_out |= not whole
+            found.timed_out |= not whole and part is not None
             if part is not None:
                 found.hits += part.hits
                 found.total += part.total
@@ -284,7 +285,7 @@ async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> tu
         async for part, all_seen in answers:
             whole &= all_seen
             total += part or 0
-    return total, whole
+    return total, whole and not room.local.damaged_within(plan)
 
 
 def pack(state: dict[str, Any]) -> str:
