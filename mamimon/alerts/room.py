@@ -51,6 +51,7 @@ class AlertRoom:
             self._external_labels,
             _check,
         )
+        metrics.scraper.after_reload.append(self.service.reload)
 
     def _rule_files(self) -> Sequence[Path]:
         config = self._metrics.config

@@ -194,6 +194,18 @@ def test_a_rule_that_is_taken_out_ends_its_series(server: Any, clock: ManualCloc
 
 
 @pytest.mark.feature("M7")
+def test_rules_are_read_again_when_asked(server: Any, tmp_path: Path) -> None:
+    """POST /-/reload reads the rule files as well, at once; a broken one keeps its former rules."""
+    rules = tmp_path / "rules.yml"
+    rules.write_text("groups: [{name: new, rules: [{record: three, expr: vector(3)}]}]\n")
+    assert server.client.post("/-/reload").status_code == 200
+    assert [group["name"] for group in groups(server)["groups"]] == ["new"]
+    rules.write_text("groups: [{name: broken, rules: [{record: four, expr: 'vector('}]}]\n")
+    server.client.post("/-/reload")
+    assert [group["name"] for group in groups(server)["groups"]] == ["new"]
+
+
+@pytest.mark.feature("M7")
 def test_native_histograms_are_recorded(
     start: Callable[..., Any], clock: ManualClock, tmp_path: Path
 ) -> None:

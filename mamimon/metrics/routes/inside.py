@@ -41,6 +41,10 @@ def inside_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
         text = "Configuration reload has failed."
         return success([{"text": text, "date": rfc3339(scraper.failed_at), "active": True}])
 
+    @get("/api/v1/notifications/live", status_code=204, sync_to_thread=False)
+    def live_notifications() -> None:
+        """Nobody more may subscribe, as Prometheus answers then; its page asks `notifications` instead."""
+
     @get("/api/v1/features", sync_to_thread=False)
     def features() -> Response[bytes]:
         """What is on, by area."""
@@ -79,7 +83,7 @@ def inside_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
         """Declared gap: an experimental endpoint that Prometheus itself has off by default."""
         raise Problem(Kind.UNAVAILABLE, "search API disabled")
 
-    return [notifications, features, walreplay, blocks, self_metrics, search]
+    return [notifications, live_notifications, features, walreplay, blocks, self_metrics, search]
 
 
 def _features(admin: bool) -> dict[str, dict[str, bool]]:

@@ -40,6 +40,8 @@ class Scraper:
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
         self._changed = asyncio.Event()
         self._state: tuple[tuple[str, int, int], ...] = ()
+        self.after_reload: list[Callable[[], Awaitable[None]]] = []
+        """What else reads its files again when it is asked for (the rules)."""
         self.reload_ok = True
         """Whether the last reading of the file succeeded."""
         self.reloaded_at = self.failed_at = core.clock.now()
@@ -69,6 +71,8 @@ class Scraper:
             self.take(config)
             self.reload_ok, self.reloaded_at = True, self._core.clock.now()
             self._changed.set()
+        for follow in self.after_reload:
+            await follow()
 
     def take(self, config: PrometheusConfig) -> None:
         """Put a configuration in force."""

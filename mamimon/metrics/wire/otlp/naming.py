@@ -7,6 +7,7 @@ Source: OpenTelemetry specification 1.38, "Prometheus and OpenMetrics compatibil
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mamimon.metrics.wire.otlp.model import Kind, OtlpSettings
 
@@ -23,6 +24,7 @@ _NOT_METRIC = re.compile(r"[^A-Za-z0-9:]")
 _NOT_LABEL = re.compile(r"[^A-Za-z0-9]")
 
 
+@lru_cache(maxsize=4096)
 def metric_name(name: str, unit: str, kind: Kind, monotonic: bool, settings: OtlpSettings) -> str:
     """The name of a metric's family; raises `ValueError` where nothing usable is left."""
     ending = "total" if kind == "sum" and monotonic else "ratio" if kind == "gauge" and unit == "1" else ""
@@ -83,11 +85,13 @@ def _clean(unit: str) -> str:
     return re.sub("__+", "_", _NOT_METRIC.sub("_", unit)).removeprefix("_")
 
 
+@lru_cache(maxsize=1024)
 def unit_name(unit: str) -> str:
     """A unit as metadata shows it."""
     return "_".join(part for part in map(_clean, _parts(unit)) if part).strip("_")
 
 
+@lru_cache(maxsize=4096)
 def label_name(name: str, settings: OtlpSettings) -> str:
     """The name of a label; raises `ValueError` where nothing usable is left."""
     if not name:
