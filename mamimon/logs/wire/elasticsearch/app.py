@@ -19,6 +19,7 @@ from mamimon.logs.wire.elasticsearch import (
     indices,
     info,
     searching,
+    streams,
 )
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.errors import EsError, no_handler, of_problem
@@ -41,6 +42,7 @@ _ROUTES = [
         *aliases.ROUTES,
         *cat.ROUTES,
         *indices.ROUTES,
+        *streams.ROUTES,
         *info.ROUTES,
     )
 ]

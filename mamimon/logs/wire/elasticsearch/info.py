@@ -9,7 +9,7 @@ from mamimon.logs.catalogue import IndexInfo
 from mamimon.logs.store.day import installation_id
 from mamimon.logs.wire.elasticsearch import aliases, search, searching
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
-from mamimon.logs.wire.elasticsearch.errors import illegal, unknown_index
+from mamimon.logs.wire.elasticsearch.definitions import kept
 
 VERSION = "9.2.0"
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
@@ -129,7 +129,11 @@ async def resolve(call: Call) -> Answer:
                 for alias, of in sorted(call.room.aliases.items())
                 if set(of) & {i.index for i in infos}
             ],
-            "data_streams": [],
+            "data_streams": [
+                {"name": name, "backing_indices": [name], "timestamp_field": "@timestamp"}
+                for name in await kept(call, "_data_stream")
+                if any(i.index == name for i in infos)
+            ],
         }
     )
 
@@ -155,16 +159,6 @@ async def nodes(call: Call) -> Answer:
         "http": {"publish_address": call.core.base_url.partition("://")[2]},
     }
     return Answer({"_nodes": _SHARDS, "cluster_name": "mamimon", "nodes": {await uuid(call): node}})
-
-
-async def data_stream(call: Call) -> Answer:
-    """`_data_stream`: there are none; a dataset without its dates is looked at through `logs-<dataset>`."""
-    name = call.parts.get("name", "")
-    if call.method == "PUT":
-        raise illegal(f"no matching index template found for data stream [{name[:80]}]")
-    if name and "*" not in name:
-        raise unknown_index(name)
-    return Answer({"data_streams": []} if call.method == "GET" else {"acknowledged": True})
 
 
 def filter_path(body: Any, spec: str) -> Any:
@@ -230,6 +224,5 @@ ROUTES = (
     ("GET", r"/_resolve/index/(?P<index>[^/]+)", resolve),
     ("GET", r"/_license", license),
     ("GET", r"/_nodes(?:/.*)?", nodes),
-    ("GET|PUT|DELETE", r"/_data_stream(?:/(?P<name>[^/]+))?", data_stream),
     ("GET|HEAD", _INDEX, get_index),
 )
