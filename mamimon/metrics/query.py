@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from prometheus_client import Gauge
@@ -15,9 +15,11 @@ from mamimon.problems import Kind, Problem
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mamimon.metrics.model import Labels, Matcher, QueryResult, Selection
+    from mamimon.metrics.promql.evaluator import Evaluator
+    from mamimon.metrics.promql.explain import Explained
     from mamimon.metrics.store.dayfile import ExemplarRow
 
 
@@ -89,6 +91,20 @@ class LocalBackend:
         at = round(start * 1000), round(end * 1000), max(1, round(step_s * 1000))
         return await self._evaluate(expr, at, timeout_s, lookback_s, spent)
 
+    async def explain(self, expr: str, start: float, end: float, step_s: float) -> Explained:
+        """What each node of a query takes and gives over `[start, end]`. Raises as `range`."""
+        from mamimon.metrics.promql.explain import Tracing
+
+        runs: list[Tracing] = []
+
+        def traced(*given: Any, **named: Any) -> Tracing:
+            runs.append(Tracing(*given, **named))
+            return runs[-1]
+
+        at = round(start * 1000), round(end * 1000), max(1, round(step_s * 1000))
+        await self._evaluate(expr, at, None, None, None, traced)
+        return runs[-1].explained(expr)
+
     async def _evaluate(
         self,
         expr: str,
@@ -96,6 +112,7 @@ class LocalBackend:
         timeout_s: float | None,
         lookback_s: float | None,
         spent: Spent | None,
+        evaluator: Callable[..., Evaluator] | None = None,
     ) -> QueryResult:
         limit = self._settings.query_timeout_s
         asked = time.monotonic()
@@ -105,6 +122,7 @@ class LocalBackend:
 
         def work() -> QueryResult:
             from mamimon.metrics.promql import PromQLError, evaluate
+            from mamimon.metrics.promql.evaluator import Evaluator
 
             began = time.monotonic()
             self._running.inc()
@@ -123,6 +141,7 @@ class LocalBackend:
                     max_samples=self._settings.query_max_samples,
                     deadline=deadline,
                     stopped=lambda: stopped,
+                    evaluator=evaluator or Evaluator,
                 )
             except PromQLError as error:
                 kinds = {"bad_data": Kind.BAD_INPUT, "execution": Kind.UNPROCESSABLE, "timeout": Kind.TIMEOUT}

@@ -119,7 +119,7 @@ class MetricRoom:
         """See `Room.handlers`."""
         return [
             *api_handlers(self._core, self.store, self._local, self.scraper, self.pusher, self.pushed),
-            *page_handlers(self._core, self.store, self.scraper, self._local),
+            *page_handlers(self._core, self.store, self.scraper, self._local, self.pusher),
         ]
 
     async def append(

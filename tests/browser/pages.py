@@ -16,6 +16,8 @@ def paths() -> list[str]:
         *found,
         *(f"/dashboards/{slug}" for slug in ORDER),
         "/targets",
+        "/graph/metrics",
+        "/cardinality",
         "/status",
         "/explore?q=up",
         "/settings/alerts",

@@ -1,6 +1,8 @@
 // Draws every <figure class="chart" data-src="…">: one JSON answer a chart, drawn by uPlot.
 // Answer: {times:[epoch s], series:[{name, values:[number|null]}], marks:[{time,label,kind}], threshold:{value,label}, error}
-// data-kind: line (default) | bars | stack. data-unit: "", s, bytes, percent, ratio, rate. data-refresh: seconds.
+// data-kind: line (default) | bars | stack | heat (answer: {times, lower, upper, counts}).
+// exemplars:[{time, value, label, url}] of the answer are dots that lead somewhere.
+// data-unit: "", s, bytes, percent, ratio, rate. data-refresh: seconds.
 (() => {
   "use strict";
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -79,6 +81,7 @@
       box.textContent = text;
     }
     draw(data) {
+      if (this.figure.dataset.kind === "heat") { this.heat(data); return; }
       if (!data.series || !data.series.length || !data.times.length) { this.say(this.figure.dataset.empty || "No data"); this.legend([]); return; }
       const old = this.figure.querySelector(".message");
       if (old) old.remove();
@@ -119,7 +122,7 @@
         axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: (u, texts) => Math.max(58, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), space: figure.clientHeight < 120 ? 16 : 30, ...(unit === "bytes" && { incrs: BYTES }), values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
         series,
         hooks: {
-          draw: [(u) => this.marks(u)],
+          draw: [(u) => this.marks(u), (u) => this.dots(u)],
           setSelect: [(u) => { if (u.select.width > 4) this.zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); }],
         },
         plugins: [this.tip(unit)],
@@ -141,6 +144,76 @@
           box.style.right = right ? u.over.clientWidth - u.cursor.left + 12 + "px" : "";
         },
       } };
+    }
+    // Exemplars: links, so that they can be reached by keyboard; those above the chart stand at its edge.
+    dots(u) {
+      u.over.querySelectorAll(".exemplar").forEach((one) => one.remove());
+      const { min, max } = u.scales.x;
+      for (const one of this.extra.exemplars || []) {
+        if (one.time < min || one.time > max) continue;
+        const dot = document.createElement(one.url ? "a" : "span");
+        dot.className = "exemplar";
+        if (one.url) { dot.href = one.url; dot.addEventListener("mousedown", (event) => event.stopPropagation()); }
+        dot.title = one.label + "\n" + show(one.value, this.figure.dataset.unit || "");
+        dot.setAttribute("aria-label", dot.title);
+        dot.style.left = u.valToPos(one.time, "x") + "px";
+        dot.style.top = Math.min(u.over.clientHeight, Math.max(0, u.valToPos(one.value, "y"))) + "px";
+        u.over.append(dot);
+      }
+    }
+    heat(data) {
+      const rows = data.counts || [];
+      if (!rows.length || !data.times.length) { this.say(this.figure.dataset.empty || "No data"); return; }
+      const old = this.figure.querySelector(".message");
+      if (old) old.remove();
+      if (this.plot) this.plot.destroy();
+      const unit = this.figure.dataset.unit || "", most = Math.max(1e-12, ...rows.map((row) => Math.max(...row.map((v) => v || 0))));
+      const wide = width(data.times), edge = (v, end) => (v == null ? end : show(v, unit));
+      const axis = { stroke: css("--text-3"), grid: { show: false }, ticks: { show: false }, font: "11px system-ui" };
+      const colour = css("--accent"), figure = this.figure;
+      const paint = (u) => {
+        const { ctx } = u, high = rows.length;
+        ctx.save();
+        ctx.fillStyle = colour;
+        for (let x = 0; x < data.times.length; x += 1) {
+          const left = Math.round(u.valToPos(data.times[x] - wide, "x", true)), right = Math.round(u.valToPos(data.times[x], "x", true));
+          for (let y = 0; y < high; y += 1) {
+            const value = rows[y][x];
+            if (!value) continue;
+            // By the square root, so that a few slow requests are seen beside many fast ones.
+            ctx.globalAlpha = 0.08 + 0.92 * Math.sqrt(value / most);
+            const top = Math.round(u.valToPos(y + 1, "y", true)), bottom = Math.round(u.valToPos(y, "y", true));
+            ctx.fillRect(left, top, Math.max(1, right - left), Math.max(1, bottom - top));
+          }
+        }
+        ctx.restore();
+      };
+      let box;
+      const tip = {
+        init: (u) => { box = document.createElement("div"); box.className = "tip"; box.hidden = true; u.over.append(box); },
+        setCursor: (u) => {
+          const at = u.posToVal(u.cursor.left, "x"), y = Math.floor(u.posToVal(u.cursor.top, "y")), x = data.times.findIndex((time) => time >= at);
+          const value = rows[y] && x >= 0 ? rows[y][x] : null;
+          box.hidden = u.cursor.left < 0 || value == null;
+          if (box.hidden) return;
+          box.textContent = [new Date(data.times[x] * 1000).toLocaleTimeString(lang), edge(data.lower[y], "−∞") + " – " + edge(data.upper[y], "+∞"), plain.format(value)].join("\n");
+          const right = u.cursor.left > u.over.clientWidth / 2;
+          box.style.left = right ? "" : u.cursor.left + 12 + "px";
+          box.style.right = right ? u.over.clientWidth - u.cursor.left + 12 + "px" : "";
+        },
+      };
+      this.plot = new uPlot({
+        width: figure.clientWidth || 300, height: figure.clientHeight || 160, legend: { show: false }, padding: [8, 18, 0, 0],
+        cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
+        scales: { x: { range: (u, min, max) => [min - wide, max] }, y: { range: () => [0, rows.length] } },
+        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: 72, splits: () => { const every = Math.max(1, Math.ceil(rows.length / Math.max(2, figure.clientHeight / 26))); return rows.map((_, y) => y + 1).filter((y) => y % every === 0); }, values: (u, ticks) => ticks.map((y) => edge(data.upper[y - 1], "+∞")) }],
+        series: [{}, { show: true, paths: () => null, points: { show: false } }],
+        hooks: { draw: [paint], setSelect: [(u) => { if (u.select.width > 4) this.zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); }] },
+        plugins: [{ hooks: tip }],
+      }, [data.times, data.times.map(() => 0)], figure);
+      figure.dataset.points = String(data.times.length);
+      const last = rows.map((row, y) => ({ name: "≤ " + edge(data.upper[y], "+∞"), values: row.map((v) => v == null ? null : v) }));
+      this.alternative({ series: last }, "");
     }
     marks(u) {
       const { ctx } = u, ratio = devicePixelRatio, box = u.bbox;

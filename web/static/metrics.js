@@ -2,6 +2,10 @@
 (() => {
   "use strict";
   const MOST = 30;
+  const KEYWORDS = ["by", "without", "on", "ignoring", "group_left", "group_right", "offset", "bool", "and", "or", "unless"];
+  const PLAIN = new Set(["offset", "bool", "and", "or", "unless"]);
+  const DURATIONS = ["1m", "5m", "15m", "30m", "1h", "6h", "1d", "7d"];
+  let lists = 0;
   let language = null;
   const cache = new Map();
 
@@ -23,8 +27,9 @@
       };
       language = [
         ...names.map((name) => ({ text: name, note: help(name) })),
-        ...spoken.functions.map((one) => ({ text: one.name, note: one.help, after: "(" })),
+        ...spoken.functions.map((one) => ({ text: one.name, note: one.signature + " · " + one.help, after: "(" })),
         ...spoken.aggregators.map((name) => ({ text: name, note: spoken.help[name] || "", after: "(" })),
+        ...KEYWORDS.map((text) => ({ text, note: "", after: PLAIN.has(text) ? "" : " (" })),
       ];
     }
     return language;
@@ -45,6 +50,8 @@
       const all = await data("/api/v1/labels" + (metric ? "?match[]=" + encodeURIComponent(metric[1]) : ""));
       return { typed, from: all.filter((text) => text !== "__name__").map((text) => ({ text, note: "", after: inside ? '="' : "" })) };
     }
+    const span = /(?:\[|offset\s+)([0-9a-z]*)$/.exec(head);
+    if (span) return { typed: span[1], from: DURATIONS.map((text) => ({ text, note: "", after: head[head.length - span[1].length - 1] === "[" ? "]" : "" })) };
     const typed = /[a-zA-Z_:][\w:]*$/.exec(head);
     return typed ? { typed: typed[0], from: await words() } : null;
   }
@@ -57,7 +64,8 @@
   }
 
   const listOf = (box) => box.parentElement.querySelector(".complete");
-  const close = (box) => { const list = listOf(box); if (list) list.remove(); box.setAttribute("aria-expanded", "false"); };
+  const close = (box) => { const list = listOf(box); if (list) list.remove(); box.setAttribute("aria-expanded", "false"); box.removeAttribute("aria-activedescendant"); box.removeAttribute("aria-controls"); };
+  const point = (box, item) => box.setAttribute("aria-activedescendant", item.id);
 
   async function complete(box) {
     const head = box.value.slice(0, box.selectionStart);
@@ -69,9 +77,12 @@
     const list = document.createElement("ul");
     list.className = "complete";
     list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", box.getAttribute("aria-label"));
+    list.id = "complete-" + (lists += 1);
     hits.forEach((one, i) => {
       const item = document.createElement("li"), note = document.createElement("small");
       item.setAttribute("role", "option");
+      item.id = list.id + "-" + i;
       item.setAttribute("aria-selected", String(i === 0));
       item.textContent = one.text;
       note.textContent = one.note;
@@ -82,6 +93,8 @@
     });
     box.parentElement.append(list);
     box.setAttribute("aria-expanded", "true");
+    box.setAttribute("aria-controls", list.id);
+    point(box, list.firstChild);
   }
 
   function take(box, typed, one) {
@@ -107,6 +120,7 @@
       items[here].setAttribute("aria-selected", "false");
       items[next].setAttribute("aria-selected", "true");
       items[next].scrollIntoView({ block: "nearest" });
+      point(box, items[next]);
       list.dataset.moved = "1";
     } else if (event.key === "Tab" || (event.key === "Enter" && list.dataset.moved)) {
       event.preventDefault();
@@ -116,12 +130,54 @@
       event.stopPropagation();
     }
   }, true);
-  document.addEventListener("click", (event) => {
-    if (!event.target.matches("[data-add-query]")) return;
+  document.addEventListener("change", (event) => { if (event.target.matches(".check input[data-submit]")) event.target.form.requestSubmit(); });
+  document.addEventListener("submit", (event) => {
+    // An empty box is no query and would only lengthen the link.
+    if (event.target.matches(".queries")) for (const one of event.target.querySelectorAll(".query")) {
+      const empty = one.querySelector(".q").value.trim() === "";
+      for (const field of one.querySelectorAll("[name]")) field.disabled = empty;
+    }
+  });
+  addEventListener("pageshow", () => { for (const field of document.querySelectorAll(".query [name]")) field.disabled = false; });
+
+  function addQuery() {
     const last = [...document.querySelectorAll(".query")].pop(), copy = last.cloneNode(true), box = copy.querySelector("input");
     copy.querySelectorAll(".complete").forEach((list) => list.remove());
+    copy.querySelector("select").value = "line";
     box.value = "";
     last.after(copy);
     box.focus();
+  }
+
+  function picture(button) {
+    const panel = button.closest(".panel"), from = panel.querySelector("canvas");
+    if (!from) return;
+    const style = getComputedStyle(document.documentElement), ratio = devicePixelRatio, head = 24 * ratio;
+    const to = document.createElement("canvas"), ctx = to.getContext("2d");
+    to.width = from.width;
+    to.height = from.height + head;
+    ctx.fillStyle = style.getPropertyValue("--panel");
+    ctx.fillRect(0, 0, to.width, to.height);
+    ctx.fillStyle = style.getPropertyValue("--text");
+    ctx.font = 12 * ratio + "px system-ui";
+    ctx.fillText(panel.querySelector("h2").textContent, 8 * ratio, 16 * ratio);
+    ctx.drawImage(from, 0, head);
+    to.toBlob((blob) => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = "query.png";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    });
+  }
+
+  document.addEventListener("click", async (event) => {
+    const at = event.target;
+    if (at.matches("[data-add-query]")) addQuery();
+    else if (at.matches("[data-png]")) picture(at);
+    else if (at.matches("[data-copy-link]") && navigator.clipboard && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      try { await navigator.clipboard.writeText(at.href); at.textContent = at.dataset.copied; } catch { location.href = at.href; }
+    }
   });
 })();

@@ -39,6 +39,7 @@ def evaluate(
     max_samples: int = MAX_SAMPLES,
     deadline: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    evaluator: Callable[..., Evaluator] = Evaluator,
 ) -> QueryResult:
     """Evaluate `text` at start, start + step, … up to end; a step of 0 is an instant query at `start_ms`.
 
@@ -64,7 +65,7 @@ def evaluate(
     times = np.arange(start_ms, last + 1, step_ms or 1, dtype=np.int64)
     if not len(times):
         raise PromQLError("bad_data", "end timestamp must not be before start time")
-    run = Evaluator(
+    run = evaluator(
         source,
         text,
         start_ms=start_ms,

@@ -270,6 +270,11 @@ class DayFile:
         self._saved = len(rows)
         return [row[0] for row in rows]
 
+    def count(self) -> int:
+        """How many series the day has. Blocking."""
+        with self.reader() as raw:
+            return int(raw.execute("SELECT COALESCE(MAX(id) + 1, 0) FROM series").fetchone()[0])
+
     def load_sources(self) -> dict[str, int]:
         """Source name → id. Blocking."""
         with self.reader() as raw:

@@ -380,6 +380,10 @@ class SeriesStore:
         start = round(day_start(names[-1]) * 1000)
         return cardinality(self.days_between(start, start)[-1])
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """Each day with its number of series, oldest first; days are not loaded for it. Blocking."""
+        return [(name, len(day.index) or day.file.count()) for name, day in sorted(self._days.copy().items())]
+
     def figures(self) -> dict[str, int]:
         """Numbers for the status page and self-metrics."""
         newest = self._days[max(self._days)] if self._days else None
