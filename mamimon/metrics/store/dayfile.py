@@ -26,6 +26,7 @@ import numpy.typing as npt
 import zstandard
 
 from mamimon.metrics.store import codec
+from mamimon.metrics.store.dayschema import create, version_of
 from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.histograms import Column, pack_all
 from mamimon.metrics.store.replay import LoggedRow, replay
@@ -37,32 +38,6 @@ if TYPE_CHECKING:
     from mamimon.metrics.store.deletion import Rewritten
 
 GROUP = 32
-_VERSION = 3
-_UPGRADE_2 = (
-    "ALTER TABLE wal ADD COLUMN histograms BLOB NOT NULL DEFAULT x''",
-    "CREATE TABLE histogram (chunk INTEGER NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL,"
-    " PRIMARY KEY (chunk, place))",
-)
-_UPGRADE_3 = (
-    "ALTER TABLE wal ADD COLUMN starts BLOB NOT NULL DEFAULT x''",
-    "CREATE TABLE start (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-    f"PRAGMA user_version = {_VERSION}",
-)
-_SCHEMA = (
-    "CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE series (id INTEGER PRIMARY KEY, labels TEXT NOT NULL)",
-    "CREATE TABLE wal (id INTEGER PRIMARY KEY, head INTEGER NOT NULL, source INTEGER NOT NULL,"
-    " window_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL, added BLOB NOT NULL, row BLOB NOT NULL)",
-    "CREATE INDEX wal_head ON wal (head)",
-    "CREATE TABLE chunk (id INTEGER PRIMARY KEY, source INTEGER NOT NULL, start_ms INTEGER NOT NULL,"
-    " end_ms INTEGER NOT NULL, scrapes INTEGER NOT NULL, series INTEGER NOT NULL, times BLOB NOT NULL,"
-    " ids BLOB NOT NULL)",
-    "CREATE TABLE part (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-    "CREATE TABLE exemplar (series INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL NOT NULL,"
-    " labels TEXT NOT NULL, PRIMARY KEY (series, at_ms)) WITHOUT ROWID",
-    *_UPGRADE_2,
-    *_UPGRADE_3,
-)
 
 
 ExemplarRow = tuple[int, int, float, str]
@@ -121,7 +96,7 @@ class DayFile:
         """Open or create the file; a file of a newer version raises `UNAVAILABLE`."""
         database = await Database.open(path, readers=1, busy_timeout_s=busy_timeout_s)
         try:
-            await database.write(lambda raw: _create(raw, path))
+            await database.write(lambda raw: create(raw, path))
         except BaseException:
             await database.close()
             raise
@@ -286,8 +261,10 @@ class DayFile:
         """Every sealed chunk's description. Blocking."""
         with self.reader() as raw:
             native: dict[int, list[int]] = {}
-            started = {row[0] for row in raw.execute("SELECT chunk FROM start")} if _version(raw) > 2 else ()
-            if _version(raw) > 1:
+            started = (
+                {row[0] for row in raw.execute("SELECT chunk FROM start")} if version_of(raw) > 2 else ()
+            )
+            if version_of(raw) > 1:
                 for chunk, place in raw.execute("SELECT chunk, place FROM histogram ORDER BY chunk, place"):
                     native.setdefault(chunk, []).append(place)
             rows = raw.execute("SELECT id, source, start_ms, end_ms, times, ids FROM chunk ORDER BY id")
@@ -310,7 +287,7 @@ class DayFile:
         logged: dict[int, list[LoggedRow]] = {}
         of: dict[int, tuple[int, int]] = {}
         with self.reader() as raw:
-            extra = {1: "x'', x''", 2: "histograms, x''"}.get(_version(raw), "histograms, starts")
+            extra = {1: "x'', x''", 2: "histograms, x''"}.get(version_of(raw), "histograms, starts")
             for number, source, window, at, *row in raw.execute(
                 f"SELECT head, source, window_ms, at_ms, added, row, {extra} FROM wal ORDER BY id"  # noqa: S608
             ):
@@ -391,15 +368,3 @@ class DayFile:
             raw.close()
         if self._writer is not None:
             await self._writer.close()
-
-
-def _create(raw: sqlite3.Connection, path: Path) -> None:
-    version = _version(raw)
-    if version > _VERSION:
-        raise unavailable(f"{path.name} was written by a newer mamimon")
-    for statement in {0: _SCHEMA, 1: (*_UPGRADE_2, *_UPGRADE_3), 2: _UPGRADE_3}.get(version, ()):
-        raw.execute(statement)
-
-
-def _version(raw: sqlite3.Connection) -> int:
-    return int(raw.execute("PRAGMA user_version").fetchone()[0])
