@@ -44,11 +44,13 @@ class Tracing(Evaluator):
         self._note(node, began, series, samples)
         return value
 
-    def windows(self, node: Range | Subquery, times: Ints, function: str = "") -> RangeVector:
+    def windows(
+        self, node: Range | Subquery, times: Ints, function: str = "", *, stackable: bool = True
+    ) -> RangeVector:
         """See `Evaluator.windows`."""
         began = time.perf_counter()
-        found = super().windows(node, times, function)
-        samples = sum(len(rows) * len(part.times) for rows, part in found.parts)
+        found = super().windows(node, times, function, stackable=stackable)
+        samples = sum(len(rows) * part.times.shape[-1] for rows, part in found.parts)
         self._note(node, began, len(found.labels), samples)
         return found
 
