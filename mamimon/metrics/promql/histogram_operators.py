@@ -66,6 +66,8 @@ class Operator:
             self.notes.warn(self.node, f"incompatible bucket layout encountered for binary operator {op}")
             return _NOTHING
         note_combined(self.notes, self.node, combined, "addition" if op == "+" else "subtraction")
+        if combined.collision:  # no result, only the warning, as in Prometheus
+            return _NOTHING
         result = combined.histogram if op == "+" else changed(combined.histogram, hint="gauge")
         return compact(result), True
 

@@ -58,7 +58,8 @@ def numbers(values: Floats) -> list[bytes]:
 
     if not len(values):
         return []
-    size = np.abs(values)
+    with np.errstate(invalid="ignore"):
+        size = np.abs(values)
     if (size < 1e15).all() and (values == np.trunc(values)).all() and not np.signbit(values).any():
         return _json(values.astype(np.int64).tolist())[1:-1].split(b",")
     plain = (size < 1e15) & (size >= 1e-5) | (size == 0)
@@ -126,7 +127,8 @@ def _field(before: list[bytes], answer: QueryResult) -> npt.NDArray[np.uint8] | 
     values = answer.values
     if values.size > 2 * answer.present.sum() or not values.size:
         return None
-    fine = (values >= 0) & (values < 2**32) & (values == np.trunc(values)) & ~np.signbit(values)
+    with np.errstate(invalid="ignore"):  # what is not there may be anything
+        fine = (values >= 0) & (values < 2**32) & (values == np.trunc(values)) & ~np.signbit(values)
     if not (fine | ~answer.present).all():
         return None
     width = max(map(len, before))

@@ -63,6 +63,8 @@ def _series(query: str, theirs: list[Any], ours: list[Any]) -> str:
         ]
         if text := _points(pairs[0], pairs[1], key, CANCELLED if CANCELLING.search(query) else RELATIVE):
             return text
+        if text := _natives(_histograms(one), _histograms(found[key]), key):
+            return text
     return _order(query, theirs, ours)
 
 
@@ -77,6 +79,28 @@ def _order(query: str, theirs: list[Any], ours: list[Any]) -> str:
         values = [(one["value"][1], own["value"][1]) for one, own in zip(theirs, ours, strict=True)]
         if not all(close(*pair) for pair in values):
             return f"order: {values[:6]}"
+    return ""
+
+
+def _histograms(one: dict[str, Any]) -> list[Any]:
+    if "histogram" in one:
+        return [one["histogram"]]
+    return list(one.get("histograms") or [])
+
+
+def _natives(theirs: list[Any], ours: list[Any], series: str) -> str:
+    """What differs between native histograms over time."""
+    if [at for at, _ in theirs] != [at for at, _ in ours]:
+        only = sorted({at for at, _ in theirs} ^ {at for at, _ in ours})
+        return f"{series}: {len(theirs)} histograms, ours {len(ours)}; not in both: {only[:4]}"
+    for (at, expected), (_, found) in zip(theirs, ours, strict=True):
+        pairs = [(expected["count"], found["count"]), (expected["sum"], found["sum"])]
+        rows = expected.get("buckets") or [], found.get("buckets") or []
+        same = [row[0] for row in rows[0]] == [row[0] for row in rows[1]]
+        for one, own in zip(*rows, strict=False):
+            pairs += zip(one[1:], own[1:], strict=True)
+        if not same or not all(close(*pair) for pair in pairs):
+            return f"{series} at {at}: {expected} | {found}"
     return ""
 
 

@@ -121,12 +121,12 @@ class Generator:
             (f'{shown}=~".+"', 'missing=""', f'{shown}=~"(?i:{value[:1]}).*|b"', f'{shown}!=""')
         )
 
-    def _selector(self, kind: str = "") -> str:
+    def _selector(self, kind: str = "", *, families: bool = True) -> str:
         metric = self._metric(kind)
         names = sorted(metric.labels)
         names = self._random.sample(names, min(len(names), self._pick((0, 0, 1, 1, 2))))
         matchers = [self._matcher(metric, name) for name in names]
-        if self._chance(0.03):
+        if families and self._chance(0.03):
             family = self._pick(
                 ("node_disk_.*", "http_request.*_count|http_requests_total", "edge_.*", "node_load.+")
             )
@@ -169,7 +169,7 @@ class Generator:
         if self._chance(0.08):
             return f"quantile_over_time({self._quantile()}, {self._matrix(depth)})"
         if self._chance(0.05):
-            return f"predict_linear({self._matrix(depth)}, {self._pick(('60', '3600', '-120', 'scalar(up)', 'time() % 60'))})"
+            return f"predict_linear({self._selector()}[{self._pick(RANGES)}]{self._timing()}, {self._pick(('60', '3600', '-120', 'scalar(up)', 'time() % 60'))})"
         if self._chance(0.05):
             return f"double_exponential_smoothing({self._matrix(depth)}, {self._pick(('0.1', '0.5', '0.9'))}, {self._pick(('0.2', '0.7'))})"
         name = "absent_over_time" if self._chance(0.01) else self._pick(OVER_TIME)
@@ -183,6 +183,8 @@ class Generator:
             if self._chance(0.45):
                 return self._over_time(1)
             return self._selector() + self._timing()
+        if self._chance(0.08):
+            return self._of_native()
         kind = self._random.randrange(20)
         if kind < 5:
             return self._over_time(depth)
@@ -191,6 +193,65 @@ class Generator:
         if kind < 16:
             return self._binary(depth)
         return self._call(depth)
+
+    def _native(self, depth: int = 2) -> str:
+        """A vector of native histograms."""
+        metric = self._pick(("native_seconds", "native_seconds", "native_bytes"))
+        selector = metric + self._pick(("", "", '{job="shop"}', '{instance=~"web-1.*"}', '{method="GET"}'))
+        if depth <= 0 or self._chance(0.15):
+            return selector + self._timing()
+        kind = self._random.randrange(10)
+        if kind < 5:
+            names = (
+                "rate",
+                "rate",
+                "increase",
+                "delta",
+                "irate",
+                "idelta",
+                "sum_over_time",
+                "avg_over_time",
+                "last_over_time",
+                "first_over_time",
+            )
+            return f"{self._pick(names)}({selector}[{self._pick(RANGES)}]{self._timing()})"
+        if kind < 8:
+            by = self._pick(("", " by (job)", " by (instance)", " without (instance)"))
+            return f"{self._pick(('sum', 'sum', 'avg'))}{by} ({self._native(depth - 1)})"
+        if kind == 8:
+            return f"({self._native(depth - 1)}) {self._pick(('* 2', '/ 3', '* -1'))}"
+        return f"{selector} {self._pick('+-')} ({selector} offset 1m)"
+
+    def _of_native(self) -> str:
+        """Something of native histograms."""
+        inner = self._native()
+        kind = self._random.randrange(12)
+        if kind < 3:
+            return inner
+        if kind < 6:
+            return f"{self._pick(RARE[1:])}({inner})"
+        if kind < 8:
+            return f"histogram_quantile({self._quantile()}, {inner})"
+        if kind == 8:
+            return f"histogram_fraction({self._pick(('0', '0.1', '-Inf'))}, {self._pick(('0.2', '1', '50', '+Inf'))}, {inner})"
+        if kind == 9:
+            name = self._pick(
+                (
+                    "count_over_time",
+                    "present_over_time",
+                    "changes",
+                    "resets",
+                    "max_over_time",
+                    "last_over_time",
+                )
+            )
+            return f"{name}(native_seconds[{self._pick(RANGES)}])"
+        if kind == 10:
+            return f"{self._pick(('count', 'group', 'max', 'topk', 'stddev'))}{''} ({inner})".replace(
+                "topk (", "topk (2, "
+            )
+        op = self._pick(("==", "!=", "and", "or", "unless", "== bool"))
+        return f"({inner}) {op} ({self._native(0)})"
 
     def _quantile(self) -> str:
         return self._pick(("0.5", "0.9", "0.99", "0", "1", "0.123", "1.5", "-1", "NaN"))
@@ -244,7 +305,7 @@ class Generator:
             return f"{vector} {op}{mode} {number}" if self._chance(0.7) else f"{number} {op}{mode} {vector}"
         if chance < 0.50:
             # Two views of the same metric, which match series by series.
-            selector = self._selector("counter" if self._chance(0.5) else "")
+            selector = self._selector("counter" if self._chance(0.5) else "", families=False)
             views = [self._view(selector) for _ in range(2)]
             op, mode = self._operator()
             how = self._pick(("", "", " ignoring ()", " on (job, instance)", " ignoring (mode, method)"))
@@ -256,7 +317,7 @@ class Generator:
             return f"({left}) {op}{how} ({right})"
         op, mode = self._operator()
         if chance < 0.88:
-            selector = self._selector("counter" if self._chance(0.6) else "")
+            selector = self._selector("counter" if self._chance(0.6) else "", families=False)
             many = self._view(selector)
             one, include = self._one_side(selector)
             group = f"{self._pick(('group_left', 'group_left'))} ({include})"

@@ -13,6 +13,7 @@ import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 START = 1_767_654_000_000  # 2026-01-05T23:00:00Z
@@ -40,6 +41,16 @@ _FAMILIES = (
 
 
 @dataclass
+class Native:
+    """A native histogram: exponential buckets (schema 1, from index 0), or custom ones with `bounds`."""
+
+    counts: list[int]
+    zero: int
+    sum: float
+    bounds: tuple[float, ...] = ()
+
+
+@dataclass
 class Metric:
     """What the generator knows of a metric."""
 
@@ -57,12 +68,14 @@ class World:
         self.random = random.Random(20260105)
         self.series: list[tuple[Labels, Samples]] = []
         self.metrics: dict[str, Metric] = {}
+        self.natives: list[tuple[Labels, list[tuple[int, Native]]]] = []
         for number, instance in enumerate(("alpha:9100", "beta:9100")):
             self._node(exposition, {"job": "node", "instance": instance}, number * 137)
         # The same label sets once more under another job, sparser.
         self._node(exposition, {"job": "spare", "instance": "alpha:9100"}, 41, step=60_000, families=12)
         self._requests()
         self._edges()
+        self._natives()
 
     def add(self, labels: Labels, samples: Samples, kind: str, *, distinct: bool = False) -> None:
         """Keep a series."""
@@ -73,15 +86,44 @@ class World:
             if key != "__name__":
                 metric.labels[key].add(value)
 
-    def batches(self, length_ms: int = 600_000) -> list[list[tuple[Labels, Samples]]]:
+    def batches(self, length_ms: int = 600_000) -> list[list[tuple[Labels, list[tuple[int, Any]]]]]:
         """All samples in the order of time, in pieces as senders send them."""
         out = []
         for at in range(START - 60_000, END + 60_000, length_ms):
             batch = [
                 (labels, [one for one in samples if at <= one[0] < at + length_ms])
-                for labels, samples in self.series
+                for labels, samples in (*self.series, *self.natives)
             ]
             out.append([(labels, samples) for labels, samples in batch if samples])
+        return out
+
+    def _natives(self) -> None:
+        """Request times of two jobs as exponential histograms, sizes as custom ones; some are reset."""
+        for job in ("shop", "blog"):
+            for instance in ("web-1:8000", "web-2:8000"):
+                target = {"job": job, "instance": instance}
+                times = self._times(self.random.randrange(15_000))
+                for method in ("GET", "POST"):
+                    labels = {"__name__": "native_seconds", "method": method, **target}
+                    self.natives.append((labels, self._observed(times, 9, ())))
+                bounds = (10.0, 100.0, 1000.0) if instance == "web-1:8000" else (10.0, 50.0, 100.0, 1000.0)
+                labels = {"__name__": "native_bytes", **target}
+                self.natives.append((labels, self._observed(times, len(bounds) + 1, bounds)))
+
+    def _observed(
+        self, times: list[int], buckets: int, bounds: tuple[float, ...]
+    ) -> list[tuple[int, Native]]:
+        counts, zero, total, out = [0] * buckets, 0, 0.0, []
+        for at in times:
+            if self.random.random() < 0.01:
+                counts, zero, total = [0] * buckets, 0, 0.0
+            for _ in range(self.random.randrange(6)):
+                counts[min(int(self.random.expovariate(0.4)), buckets - 1)] += 1
+                total += self.random.expovariate(1)
+            if not bounds and self.random.random() < 0.2:
+                zero += 1
+            if self.random.random() >= 0.03:
+                out.append((at, Native(list(counts), zero, total, bounds)))
         return out
 
     def _times(self, shift: int, step: int = STEP) -> list[int]:
@@ -199,7 +241,7 @@ class World:
             -0.0,
             1e300,
             -1e300,
-            5e-324,
+            1e-300,
             1e-12,
             1.0,
             -1.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.server.run import Server
 from tests.conformance.differential.generator import Query
-from tests.conformance.differential.moving import END, World
+from tests.conformance.differential.moving import END, Native, World
 from tests.conftest import Running, peer, wait_until
-from tests.metrics.test_remote_write import request
+from tests.metrics.messages import messages
 
 FEATURES = ("promql-experimental-functions", "promql-extended-range-selectors", "promql-binop-fill-modifiers")
 DELAYED = "promql-delayed-name-removal"
@@ -70,11 +71,61 @@ def mamimon(folder: Path) -> Running:
     return Running(Server(settings, folder / "data", ManualClock(END / 1000 + 1800)))
 
 
+_SHAPES: dict[str, list[tuple[str, int, str, bool]]] = {
+    "Label": [("name", 1, "string", False), ("value", 2, "string", False)],
+    "Sample": [("value", 1, "double", False), ("timestamp", 2, "int64", False)],
+    "Span": [("offset", 1, "sint32", False), ("length", 2, "uint32", False)],
+    "Histogram": [
+        ("count", 1, "uint64", False),
+        ("sum", 3, "double", False),
+        ("schema", 4, "sint32", False),
+        ("zero_threshold", 5, "double", False),
+        ("zero_count", 6, "uint64", False),
+        ("positive_spans", 11, "Span", True),
+        ("positive_deltas", 12, "sint64", True),
+        ("timestamp", 15, "int64", False),
+        ("custom_values", 16, "double", True),
+    ],
+    "TimeSeries": [
+        ("labels", 1, "Label", True),
+        ("samples", 2, "Sample", True),
+        ("histograms", 4, "Histogram", True),
+    ],
+    "WriteRequest": [("timeseries", 1, "TimeSeries", True)],
+}
+_MESSAGES = messages(_SHAPES)
+
+
+def _request(batch: list[tuple[dict[str, str], list[tuple[int, Any]]]]) -> bytes:
+    """A remote write 1.0 of floats and native histograms."""
+    out = _MESSAGES["WriteRequest"]()
+    for labels, samples in batch:
+        one = out.timeseries.add()
+        for name, value in sorted(labels.items()):
+            one.labels.add(name=name, value=value)
+        for at, value in samples:
+            if isinstance(value, Native):
+                _add(one.histograms.add(timestamp=at), value)
+            else:
+                one.samples.add(timestamp=at, value=value)
+    return bytes(out.SerializeToString())
+
+
+def _add(message: Any, native: Native) -> None:
+    message.count, message.sum = sum(native.counts) + native.zero, native.sum
+    message.schema = -53 if native.bounds else 1
+    message.custom_values.extend(native.bounds)
+    if not native.bounds:
+        message.zero_threshold, message.zero_count = 0.001, native.zero
+    message.positive_spans.add(offset=0, length=len(native.counts))
+    message.positive_deltas.extend(b - a for a, b in pairwise([0, *native.counts]))
+
+
 def push(client: httpx.Client, world: World) -> None:
     """Send every sample, in the order of time."""
     for batch in world.batches():
         for at in range(0, len(batch), 500):
-            raw = bytes(cramjam.snappy.compress_raw(request(*batch[at : at + 500]).SerializeToString()))
+            raw = bytes(cramjam.snappy.compress_raw(_request(batch[at : at + 500])))
             headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
             answer = client.post("/api/v1/write", content=raw, headers=headers)
             assert answer.status_code in (200, 204), answer.text
