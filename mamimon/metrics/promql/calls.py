@@ -214,7 +214,7 @@ def _drops(name: str, found: RangeVector) -> list[bool] | None:
 def _note_non_counters(run: Evaluator, result: Vector, argument: Expr) -> None:
     labels = result.labels
     if result.histograms is not None:  # native histograms are counters under any name
-        floats = (result.mask() & ~result.histogram_mask()).any(axis=1)
+        floats: Bools = np.asarray((result.mask() & ~result.histogram_mask()).any(axis=1))
         labels = [own for own, there in zip(labels, floats.tolist(), strict=True) if there]
     for metric in dict.fromkeys([own.get("__name__", "") for own in labels]):
         if metric and not metric.endswith(_COUNTER_ENDINGS):
