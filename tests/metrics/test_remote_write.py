@@ -351,3 +351,19 @@ def test_histograms_survive_sealing_and_a_restart(start: Any, clock: Any) -> Non
 def _sealed(server: Any) -> bool:
     room = next(room for room in server.server.house.rooms if room.name == "metrics")
     return bool(room.store.figures()["chunks"])
+
+
+@pytest.mark.feature("M2")
+def test_how_late_a_sample_may_be_is_said_by_prometheus_yml(start: Any, clock: Any, tmp_path: Any) -> None:
+    """Within out_of_order_time_window late samples take their place; beyond it they are refused by reason."""
+    yml = tmp_path / "prometheus.yml"
+    yml.write_text("storage: {tsdb: {out_of_order_time_window: 10m}}\n")
+    server = start(metrics={"prometheus_config": str(yml)})
+    now = int(clock.now() * 1000)
+    assert post(server, request(({"__name__": "late"}, [(now, 9.0)]))).status_code == 204
+    assert post(server, request(({"__name__": "late"}, [(now - 590_000, 1.0)]))).status_code == 204
+    answer = post(server, request(({"__name__": "late"}, [(now - 610_000, 0.0)])))
+    assert answer.status_code == 400
+    assert "too far behind the newest sample" in answer.text
+    values = Scraped(server, clock).query("late[20m]")[0]["values"]
+    assert [value for _, value in values] == ["1", "9"]

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import ssl
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,9 @@ class Client:
     def __init__(self, http: Http, clock: Clock) -> None:
         self._http = http
         self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._files = [one for one in (http.tls.ca_file, http.tls.cert_file, http.tls.key_file) if one]
+        self._state: list[int] = []
+        self._retired: list[httpx.AsyncClient] = []
         self._token = _Token(http.oauth2, clock) if http.oauth2 else None
 
     async def get(
@@ -53,6 +57,7 @@ class Client:
         tls = self._http.tls
         extensions = {"sni_hostname": tls.server_name} if tls.server_name else {}
         try:
+            await self._follow_files()
             client = self._client(httpx.URL(url).host)
             own = await self._headers()
             async with client.stream(
@@ -97,6 +102,19 @@ class Client:
             out["Authorization"] = f"Bearer {await self._token.get()}"
         return out
 
+    async def _follow_files(self) -> None:
+        """Start anew where a certificate was renewed on the disk."""
+        if not self._files:
+            return
+        state = await asyncio.to_thread(lambda: [Path(one).stat().st_mtime_ns for one in self._files])
+        if state == self._state:
+            return
+        self._state = state
+        # Requests under way end on the old connections.
+        gone, self._retired, self._clients = self._retired, list(self._clients.values()), {}
+        for client in gone:
+            await client.aclose()
+
     def _client(self, host: str) -> httpx.AsyncClient:
         direct = bypasses(host, self._http.no_proxy)
         found = self._clients.get(direct)
@@ -106,9 +124,9 @@ class Client:
 
     async def close(self) -> None:
         """Drop the connections."""
-        for client in self._clients.values():
+        for client in (*self._clients.values(), *self._retired):
             await client.aclose()
-        self._clients.clear()
+        self._clients, self._retired = {}, []
 
 
 class _Token:
@@ -213,7 +231,15 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+@lru_cache(maxsize=1)
+def _usual() -> ssl.SSLContext:
+    """The system's authorities; reading them takes 20 ms."""
+    return ssl.create_default_context()
+
+
 def _tls(tls: Tls) -> ssl.SSLContext:
+    if tls == Tls(server_name=tls.server_name):
+        return _usual()
     context = ssl.create_default_context(cafile=tls.ca_file or None, cadata=tls.ca or None)
     if tls.insecure_skip_verify:
         context.check_hostname = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -134,11 +135,9 @@ async def test_a_proxy_is_used_unless_the_host_is_excepted(web: Web) -> None:
 
 @pytest.mark.feature("M1")
 async def test_tls_is_verified_by_name_and_authority(tmp_path: Path) -> None:
-    """An unknown authority is refused; ca_file with server_name, an inline ca, or no verification pass."""
+    """An unknown authority is refused; ca_file, inline ca or no verification pass; a renewed file counts."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=target.test"
-    command += f" -addext subjectAltName=DNS:target.test -keyout {key} -out {cert}"
-    subprocess.run(command.split(), check=True, capture_output=True)
+    _certificate(cert, key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     secure = Web(context)
@@ -155,8 +154,25 @@ async def test_tls_is_verified_by_name_and_authority(tmp_path: Path) -> None:
         with pytest.raises(FetchError, match="certificate verify failed"):
             await get(Http(tls=Tls(ca_file=str(cert))), url)
         assert await get(Http(tls=Tls(insecure_skip_verify=True)), url) == b"a 1\n"
+        client = Client(Http(tls=known), SystemClock())
+        other, other_key = tmp_path / "other.pem", tmp_path / "other-key.pem"
+        _certificate(other, other_key)
+        good = cert.read_text()
+        cert.write_text(other.read_text())
+        with pytest.raises(FetchError, match="certificate verify failed"):
+            await client.get(url, headers={}, timeout_s=5, limit_bytes=1000)
+        cert.write_text(good)
+        os.utime(cert, (1, 1))
+        assert (await client.get(url, headers={}, timeout_s=5, limit_bytes=1000))[0] == b"a 1\n"
+        await client.close()
     finally:
         secure.stop()
+
+
+def _certificate(cert: Path, key: Path) -> None:
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=target.test"
+    command += f" -addext subjectAltName=DNS:target.test -keyout {key} -out {cert}"
+    subprocess.run(command.split(), check=True, capture_output=True)
 
 
 class Names:
