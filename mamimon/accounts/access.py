@@ -10,7 +10,7 @@ from mamimon.accounts.model import Scope
 # (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link,
 # the secret in a calendar's address).
 _PUBLIC = re.compile(
-    r"^/(healthz|readyz|robots\.txt|login|logout)$"
+    r"^/(healthz|readyz|ready|robots\.txt|login|logout)$"
     r"|^/(static|sdk|ping|ack)/"
     r"|^/oncall/[0-9a-f]{32}\.ics$"
     r"|^/api/\d+/(envelope|store|security|minidump|unreal)/?$"

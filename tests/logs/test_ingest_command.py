@@ -274,6 +274,7 @@ def test_a_full_server_is_asked_again(server: Any) -> None:
     assert "3,000 stored, 0 refused" in said[0]
 
 
+@pytest.mark.feature("L1")
 @pytest.mark.feature("L5")
 def test_a_pipe_is_sent_as_it_comes(server: Any, running: Callable[..., Any]) -> None:
     """A line in a pipe that stays open is stored within moments, its trace with it."""
@@ -289,6 +290,7 @@ def test_a_pipe_is_sent_as_it_comes(server: Any, running: Callable[..., Any]) ->
     assert one.wait(10) == 0
 
 
+@pytest.mark.feature("L1")
 @pytest.mark.feature("L5")
 def test_following_survives_rotation(server: Any, running: Callable[..., Any], tmp_path: Path) -> None:
     """Appended lines arrive; renamed, late written, made anew and truncated files lose and repeat none."""

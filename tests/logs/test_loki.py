@@ -19,7 +19,7 @@ from mamimon.problems import Problem
 from tests.conftest import wait_until
 from tests.logs.test_otlp import search
 
-FUZZ = int(os.environ.get("MAMIMON_FUZZ", "1000"))
+FUZZ = int(os.environ.get("MAMIMON_FUZZ", "500"))
 PUSH = "/loki/api/v1/push"
 
 
@@ -360,6 +360,8 @@ def test_a_closed_server_asks_for_a_token(server: Any, now: int) -> None:
     assert server.client.post("/api/mamimon/users", json=person).status_code == 201
     answer = push(server, ({"app": "x"}, [[str(now), "x"]]))
     assert (answer.status_code, answer.text) == (401, "missing or wrong credentials\n")
+    ready = server.client.get("/ready")
+    assert (ready.status_code, ready.text) == (200, "ready\n")
     made = server.client.post(
         "/api/mamimon/tokens", json={"name": "shipper", "scope": "ingest"}, auth=("a", "correct horse")
     )

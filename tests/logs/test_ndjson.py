@@ -13,7 +13,7 @@ import pytest
 
 from tests.logs.test_otlp import search
 
-FUZZ = int(os.environ.get("MAMIMON_FUZZ", "600"))
+FUZZ = int(os.environ.get("MAMIMON_FUZZ", "300"))
 DOOR = "/api/mamimon/logs"
 
 

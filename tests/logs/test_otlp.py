@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from mamimon import protobuf
 
-FUZZ = int(os.environ.get("MAMIMON_FUZZ", "600"))
+FUZZ = int(os.environ.get("MAMIMON_FUZZ", "300"))
 PROTO = {"Content-Type": "application/x-protobuf"}
 FOREVER = {"logs": {"retention_days": 36_500}}
 

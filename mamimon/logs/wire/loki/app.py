@@ -19,7 +19,7 @@ from mamimon.logs.wire.loki import push
 from mamimon.logs.wire.loki.answers import Answers, Window
 from mamimon.logs.wire.loki.logql import parse
 from mamimon.logs.wire.loki.syntax import Log, LogQLError, seconds
-from mamimon.problems import Kind, Problem, bad_input
+from mamimon.problems import Kind, Problem, bad_input, unavailable
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -78,7 +78,15 @@ def loki_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     async def loki(scope: Scope, receive: Receive, send: Send) -> None:
         await _serve(room, core, scope, receive, send)
 
-    return [loki]
+    @asgi("/ready", copy_scope=False)
+    async def ready(scope: Scope, receive: Receive, send: Send) -> None:
+        """What Vector and others ask before they push."""
+        if not core.writable():
+            await refuse(send, unavailable("the disk is full: read-only"))
+            return
+        await answer(send, 200, b"ready\n", content_type=_TEXT)
+
+    return [loki, ready]
 
 
 async def _serve(room: LogRoom, core: Core, scope: Scope, receive: Receive, send: Send) -> None:
