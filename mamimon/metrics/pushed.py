@@ -14,7 +14,8 @@ import msgspec
 
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import Labels
-from mamimon.metrics.store import SeriesStore, groups
+from mamimon.metrics.store import Scrape, SeriesStore, groups
+from mamimon.metrics.store.scrape import scrape_of
 from mamimon.metrics.wire.pushgateway import Families
 from mamimon.metrics.wire.remote_write import Described
 from mamimon.problems import Problem, bad_input, too_large
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mamimon.metrics")
 MOST_GROUPS = 10_000
+_BATCH = 200
 
 
 class Group(msgspec.Struct):
@@ -111,12 +113,25 @@ class PushedGroups:
             await self._core.clock.sleep(self._core.settings.metrics.scrape_interval_s)
             if not self._core.writable():
                 continue
+            await self._show_all()
+
+    async def _show_all(self) -> None:
+        """Store every group's state, many in one transaction; between them a push may come in."""
+        keys = list(self.groups)
+        for start in range(0, len(keys), _BATCH):
             async with self._turn:
-                for group in self.groups.values():
-                    try:
-                        await self._show(group)
-                    except Problem as problem:
-                        _log.warning("pushed group %s cannot be stored: %s", group.key, problem.detail)
+                groups = [self.groups[key] for key in keys[start : start + _BATCH] if key in self.groups]
+                by_day: dict[str, list[Scrape]] = {}
+                for group in groups:
+                    group.last_ms = self._stamp(group)
+                    day = await self._store.day_of(group.last_ms)
+                    scrape = scrape_of(day, group.source, group.last_ms, group.samples())
+                    by_day.setdefault(day.name, []).append(scrape)
+                try:
+                    for scrapes in by_day.values():
+                        await self._store.write(scrapes)
+                except Problem as problem:
+                    _log.warning("pushed groups cannot be stored: %s", problem.detail)
 
     def _check(self, group: Group) -> None:
         if group.key not in self.groups and len(self.groups) >= MOST_GROUPS:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mamimon.metrics.store.dayfile import ExemplarRow
 
 
+MOST_RAW_SAMPLES = 10_000_000
+"""Samples that are handed out as they are (remote read) for one question: they are held twice."""
+
+
 class Spent(msgspec.Struct):
     """What answering a question took: seconds waiting for a thread and evaluating, samples loaded."""
 
@@ -177,7 +181,7 @@ class LocalBackend:
     async def select(self, matchers: Sequence[Matcher], start: int, end: int) -> Selection:
         """The raw samples of matching series, `start <= t <= end` (ms), within the budget of a question."""
         source = self._store.source(
-            max_samples=self._settings.query_max_samples,
+            max_samples=min(self._settings.query_max_samples, MOST_RAW_SAMPLES),
             deadline=time.monotonic() + self._settings.query_timeout_s,
         )
         return await asyncio.get_running_loop().run_in_executor(

@@ -111,6 +111,19 @@ def test_groups_outlive_the_interval_and_a_restart(one: Scraped, start: Callable
 
 
 @pytest.mark.feature("M2")
+def test_every_group_is_shown_again(one: Scraped, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups are stored several in a transaction, and none is left out."""
+    monkeypatch.setattr("mamimon.metrics.pushed._BATCH", 3)
+    for number in range(7):
+        push_to_gateway(
+            gateway(one), job="many", registry=registry(n=number), grouping_key={"g": str(number)}
+        )
+    one.clock.advance(15)
+    counted = 'sum(count_over_time(n{job="many"}[10s]))'
+    wait_until(lambda: one.query(counted) and one.value(counted) == 7, what="the showing of all seven")
+
+
+@pytest.mark.feature("M2")
 def test_what_a_gateway_refuses(one: Scraped) -> None:
     """Refused with 400 and a sentence; the group then says when a push last failed."""
     client = one.server.client
