@@ -12,6 +12,7 @@ from mamimon.clock import Clock
 from mamimon.health.ledger import Ledger
 from mamimon.health.model import CheckStatus, Heartbeat, Ping
 from mamimon.health.monitor import JUMP_S
+from mamimon.health.schedule import check, following
 from mamimon.health.store import HealthStore
 from mamimon.problems import Kind, Problem, bad_input, not_found
 
@@ -42,7 +43,7 @@ class Heartbeats:
         return CheckStatus(
             name=beat.name,
             kind="heartbeat",
-            target=f"every {beat.period_s:g} s",
+            target=beat.rhythm,
             since=beat.created_at,
             last_at=beat.last_at,
             message="waiting for the first ping",
@@ -56,8 +57,20 @@ class Heartbeats:
         """Every heartbeat by name."""
         return sorted((beat for beat, _ in self._beats.values()), key=lambda one: one.name.lower())
 
-    async def add(self, name: str, period_s: float, grace_s: float, taken: set[str]) -> Heartbeat:
-        """Make a heartbeat; raises `Problem` for a name in use or a time that cannot be."""
+    async def add(
+        self,
+        name: str,
+        period_s: float,
+        grace_s: float,
+        taken: set[str],
+        *,
+        schedule: str = "",
+        zone: str = "UTC",
+    ) -> Heartbeat:
+        """Make a heartbeat; raises `Problem` for a name in use or a time that cannot be.
+
+        With a `schedule` (a cron expression, read in `zone`) the period does not matter.
+        """
         name = name.strip()
         if not 1 <= len(name) <= 100:
             raise bad_input("a heartbeat needs a name of at most 100 characters")
@@ -67,7 +80,11 @@ class Heartbeats:
             raise Problem(Kind.CONFLICT, f"there is a check or heartbeat named {name!r} already")
         if len(self._beats) >= _MOST:
             raise bad_input(f"there are {_MOST} heartbeats already")
-        beat = Heartbeat(str(uuid.uuid4()), name, period_s, grace_s, self._clock.now())
+        if schedule:
+            check(schedule, zone)
+        beat = Heartbeat(
+            str(uuid.uuid4()), name, period_s, grace_s, self._clock.now(), schedule=schedule, zone=zone
+        )
         await self._store.save_heartbeat(beat)
         self._beats[beat.id] = (beat, self._status(beat))
         return beat
@@ -96,7 +113,7 @@ class Heartbeats:
         elif kind in {"success", "fail"}:
             duration_s = now - beat.started_at if beat.started_at is not None else None
             beat.started_at, beat.last_at, beat.last_kind = None, now, kind
-            beat.due_at = now + beat.period_s
+            beat.due_at = following(beat.schedule, beat.zone, now) if beat.schedule else now + beat.period_s
         text = body[:BODY_KEPT].decode("utf-8", "replace")
         await self._store.save_heartbeat(beat, Ping(now, kind, exit_code, duration_s, source, text))
         if kind == "success":
@@ -131,7 +148,7 @@ class Heartbeats:
         for beat, status in list(self._beats.values()):
             if beat.due_at is None or status.state == "down" or now <= beat.due_at:
                 continue
-            late = f"expected every {beat.period_s:g} s, last heard {now - (beat.last_at or now):.0f} s ago"
+            late = f"expected {beat.rhythm}, last heard {now - (beat.last_at or now):.0f} s ago"
             if now > beat.due_at + beat.grace_s:
                 await self._ledger.enter(status, "down", late)
             elif status.state == "up":

@@ -40,7 +40,10 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct):
-    """A job that reports by itself: every `period_s`, at most `grace_s` late; times are epoch seconds."""
+    """A job that reports by itself, at most `grace_s` late; times are epoch seconds.
+
+    It is expected every `period_s`, or at the times of `schedule` (a cron expression) in `zone`.
+    """
 
     id: str
     name: str
@@ -53,6 +56,13 @@ class Heartbeat(msgspec.Struct):
     last_kind: str = ""
     due_at: float | None = None
     """When the next ping is expected; None before the first."""
+    schedule: str = ""
+    zone: str = "UTC"
+
+    @property
+    def rhythm(self) -> str:
+        """How often it is expected, for people."""
+        return f"{self.schedule} ({self.zone})" if self.schedule else f"every {self.period_s:g} s"
 
 
 class Ping(msgspec.Struct, frozen=True):

@@ -25,11 +25,13 @@ _BODY_READ = 100_000
 
 
 class NewHeartbeat(msgspec.Struct):
-    """A heartbeat to make; seconds."""
+    """A heartbeat to make; seconds, or a cron expression and the zone it is read in."""
 
     name: str
     period_s: float = 86_400.0
     grace_s: float = 3_600.0
+    schedule: str = ""
+    zone: str = "UTC"
 
 
 class HeartbeatView(msgspec.Struct):
@@ -42,6 +44,8 @@ class HeartbeatView(msgspec.Struct):
     ping_url: str
     last_at: float | None
     due_at: float | None
+    schedule: str
+    zone: str
 
 
 def heartbeat_routes(
@@ -76,7 +80,17 @@ def heartbeat_routes(
 
     def view(one: Heartbeat) -> HeartbeatView:
         address = f"{core.base_url}/ping/{one.id}"
-        return HeartbeatView(one.id, one.name, one.period_s, one.grace_s, address, one.last_at, one.due_at)
+        return HeartbeatView(
+            one.id,
+            one.name,
+            one.period_s,
+            one.grace_s,
+            address,
+            one.last_at,
+            one.due_at,
+            one.schedule,
+            one.zone,
+        )
 
     @get("/api/mamimon/heartbeats")
     async def list_heartbeats() -> list[HeartbeatView]:
@@ -86,7 +100,11 @@ def heartbeat_routes(
     @post("/api/mamimon/heartbeats")
     async def add_heartbeat(data: JSONBody[NewHeartbeat]) -> HeartbeatView:
         """Make a heartbeat."""
-        return view(await heartbeats.add(data.name, data.period_s, data.grace_s, set(monitor.names())))
+        names = set(monitor.names())
+        made = await heartbeats.add(
+            data.name, data.period_s, data.grace_s, names, schedule=data.schedule.strip(), zone=data.zone
+        )
+        return view(made)
 
     @delete("/api/mamimon/heartbeats/{heartbeat:str}")
     async def remove_heartbeat(heartbeat: FromPath[str]) -> None:
@@ -104,7 +122,14 @@ def heartbeat_routes(
             period_s, grace_s = float(data["period"]) * 60, float(data["grace"]) * 60
         except (KeyError, ValueError):
             raise bad_input("period and grace must be numbers of minutes") from None
-        await heartbeats.add(data.get("name", ""), period_s, grace_s, set(monitor.names()))
+        await heartbeats.add(
+            data.get("name", ""),
+            period_s,
+            grace_s,
+            set(monitor.names()),
+            schedule=data.get("schedule", "").strip(),
+            zone=data.get("zone", "").strip() or "UTC",
+        )
         return Redirect("/checks", status_code=303)
 
     @post("/checks/heartbeats/remove", include_in_schema=False)

@@ -82,8 +82,8 @@ class HealthStore:
 
         def work(raw: sqlite3.Connection) -> list[Heartbeat]:
             rows = raw.execute(
-                "SELECT id, name, period_s, grace_s, created_at, started_at, last_at, last_kind, due_at"
-                " FROM heartbeat ORDER BY name"
+                "SELECT id, name, period_s, grace_s, created_at, started_at, last_at, last_kind, due_at,"
+                " schedule, zone FROM heartbeat ORDER BY name"
             )
             return [Heartbeat(*row) for row in rows]
 
@@ -95,7 +95,8 @@ class HealthStore:
         def work(raw: sqlite3.Connection) -> None:
             raw.execute(
                 "INSERT INTO heartbeat (id, name, period_s, grace_s, created_at, started_at, last_at,"
-                " last_kind, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                " last_kind, due_at, schedule, zone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET"
                 " started_at = excluded.started_at, last_at = excluded.last_at,"
                 " last_kind = excluded.last_kind, due_at = excluded.due_at",
                 (
@@ -108,6 +109,8 @@ class HealthStore:
                     one.last_at,
                     one.last_kind,
                     one.due_at,
+                    one.schedule,
+                    one.zone,
                 ),
             )
             if ping is not None:

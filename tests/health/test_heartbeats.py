@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -36,8 +39,20 @@ def status(server: Running, name: str = "backup") -> dict[str, Any]:
     return next(row for row in rows if row["name"] == name)
 
 
+def settled(clock: ManualClock) -> int:
+    """How many loops are asleep once that number stands still for a moment."""
+    while True:
+        before = clock.sleepers
+        time.sleep(0.1)
+        if clock.sleepers == before:
+            return before
+
+
 def later(server: Running, clock: ManualClock, seconds: float, state: str) -> dict[str, Any]:
+    """Let time pass; the loop that looks must be asleep before, or it would miss the time, and after."""
+    asleep = settled(clock)
     clock.advance(seconds)
+    wait_until(lambda: settled(clock) >= asleep, what="every loop at rest")
     return dict(
         wait_until(
             lambda: (row := status(server))["state"] == state and row, what=f"{state} after {seconds} s"
@@ -129,3 +144,32 @@ def test_forms_of_the_page(start: Start) -> None:
     assert server.client.get("/api/mamimon/heartbeats").json() == []
     bad = server.client.post("/checks/heartbeats", data={**form, "period": "often"})
     assert bad.status_code == 400
+
+
+def test_a_job_is_expected_when_its_crontab_says(start: Start, clock: ManualClock) -> None:
+    """At 03:00 in Berlin, also in the night that is an hour short: not before, and down after its grace."""
+    berlin = ZoneInfo("Europe/Berlin")
+    clock.jump(dt.datetime(2026, 3, 28, 3, 1, tzinfo=berlin).timestamp() - clock.now())
+    server = start(health=QUIET)
+    made = server.client.post(
+        "/api/mamimon/heartbeats",
+        json={"name": "backup", "schedule": "0 3 * * *", "zone": "Europe/Berlin", "grace_s": 600},
+    ).json()
+    curl(made["ping_url"])
+    shown = server.client.get("/api/mamimon/heartbeats").json()[0]
+    assert shown["due_at"] == dt.datetime(2026, 3, 29, 3, 0, tzinfo=berlin).timestamp()
+    assert shown["due_at"] - clock.now() == 22 * 3600 + 59 * 60
+
+    later(server, clock, 1, "up")
+    later(server, clock, 22 * 3600 + 58 * 60 + 20, "up")
+    later(server, clock, 60, "degraded")
+    later(server, clock, 600, "down")
+    page = server.client.get("/checks").text
+    assert "0 3 * * *" in page and "(Europe/Berlin)" in page
+    for bad in (
+        {"schedule": "61 * * * *"},
+        {"schedule": "0 0 31 2 *"},
+        {"schedule": "0 3 * * *", "zone": "X/Y"},
+    ):
+        answer = server.client.post("/api/mamimon/heartbeats", json={"name": "x", **bad})
+        assert answer.status_code == 400, bad
