@@ -323,7 +323,7 @@ def _sort(run: Evaluator, node: Call, times: Ints) -> Vector:
         run.notes.warn(
             node, "sort is ineffective for range queries since results are always ordered by labels"
         )
-        return vector
+        return vector.floats() if name in ("sort", "sort_desc") else vector
     if name in ("sort", "sort_desc"):
         vector = vector.floats()
         vector = vector.take(np.flatnonzero(vector.mask()[:, 0]))
