@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
+from ipaddress import ip_address
 from itertools import islice
 from typing import Any
 
@@ -18,6 +20,7 @@ from mamimon.storage.days import day_start
 
 _SAMPLE_ROWS = 500
 _MOST_FIELDS = 2_000
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]+")
 
 
 class IndexInfo(msgspec.Struct, frozen=True):
@@ -155,16 +158,26 @@ def _is_index(wanted: str, dataset: str, plain: bool, index: str) -> bool:
 
 
 def kind_of(value: Any) -> str:
-    """The type that Elasticsearch's dynamic mapping gives a value."""
+    """The type of a value: what Elasticsearch's dynamic mapping says, and addresses as such."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
         return "long"
     if isinstance(value, float):
         return "float"
-    if isinstance(value, str) and len(value) >= 10 and value[4:5] in "-/" and parse_iso(value) is not None:
+    if not isinstance(value, str):
+        return "text"
+    if len(value) >= 10 and value[4:5] in "-/" and parse_iso(value) is not None:
         return "date"
-    return "text"
+    return "ip" if _ADDRESS.fullmatch(value) and _is_address(value) else "text"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _wider(old: str | None, new: str) -> str:

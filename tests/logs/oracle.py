@@ -16,7 +16,8 @@ from typing import Any
 
 LEVELS = {
     "error": "ERROR", "err": "ERROR", "warn": "WARNING", "warning": "WARNING", "info": "INFO",
-    "debug": "DEBUG", "critical": "CRITICAL", "fatal": "CRITICAL",
+    "debug": "DEBUG", "critical": "CRITICAL", "fatal": "CRITICAL", "crit": "CRITICAL", "inf": "INFO",
+    "e": "ERROR", "w": "WARNING", "i": "INFO", "d": "DEBUG", "f": "CRITICAL",
 }  # fmt: skip
 
 

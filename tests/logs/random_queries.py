@@ -237,7 +237,7 @@ class Maker:
             text, slop = self.text(), rng.choice([0, 0, 1, 3])
             return quoted(text) + (f"~{slop}" if slop else ""), each(
                 fields,
-                lambda f: oracle.has_words(f, text, slop=slop) if not keyword(f) else oracle.term(f, text),
+                lambda f: oracle.term(f, text) if keyword(f) else words_test(f, text, slop=slop),
             )
         if kind == 1:
             raw, pieces = self.pattern()
@@ -357,7 +357,7 @@ class Maker:
         if should and rng.random() < 0.5:
             asked = rng.randrange(len(should) + 1)
             body["minimum_should_match"] = (
-                rng.choice([asked, str(asked), asked - len(should)]) if asked else 0
+                rng.choice([asked, str(asked), (asked - len(should)) or asked]) if asked else 0
             )
             least = max(least, asked)
         tests = [q.test for q in needed] + [oracle.none_of(q.test) for q in groups.get("must_not", [])]

@@ -13,7 +13,7 @@ import pytest
 from tests.logs.random_queries import Maker, Query, documents, line
 
 FULL = bool(os.environ.get("MAMIMON_FULL"))
-QUERIES, DOCUMENTS = (10_000, 2_500) if FULL else (500, 1_000)
+QUERIES, DOCUMENTS = (10_000, 2_000) if FULL else (500, 1_000)
 AT_ONCE = 50
 
 

@@ -74,11 +74,11 @@ class Words(Plain):
         words = self.words[:1] if self.number is not None else self.words
         found = word_index(words, prefix=self.prefix)
         # A level is also found by its stored number, whatever the line calls it.
-        return None if self.level else found
+        return None if self.level or (self.prefix and self.field == "level") else found
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        if self.level or self.field in _BESIDE:
+        if self.level or self.field in _BESIDE or (self.prefix and self.field == "level"):
             return None
         if self.number is not None:
             return None if 0 < abs(self.number) < 1e-4 else ((self.words[0].encode(),),)

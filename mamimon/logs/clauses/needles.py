@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from mamimon.logs.text import fold
+from mamimon.logs.clauses.patterns import glob_pieces
 
 # What stands between words in JSON text: escapes written with a letter, and all that is no word byte.
 _BETWEEN = rb"(?:\\(?:[nrtbf]|u[0-9a-f]{4})|[^0-9a-z_\n])+"
@@ -159,7 +159,8 @@ def needle_of(words: Sequence[str]) -> Needle | None:
 
 def glob_needle(pattern: str) -> Needle | None:
     """The longest word or part of one that every text matching a wildcard pattern holds."""
-    pieces = [piece for piece in _RUN.findall(fold(pattern)) if not _NUMERIC.issuperset(piece)]
+    texts = (text for _, text in glob_pieces(pattern))
+    pieces = [run for text in texts for run in _RUN.findall(text) if not _NUMERIC.issuperset(run)]
     return (max(pieces, key=len).encode(),) if pieces else None
 
 

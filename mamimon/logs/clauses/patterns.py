@@ -15,23 +15,31 @@ def glob(pattern: str, *, fold_case: bool = True) -> Any:
     """A compiled `*`/`?` pattern (google-re2, so linear); a backslash takes a character as it is."""
     import re2
 
-    text = fold(pattern) if fold_case else pattern
-    parts: list[str] = []
-    escaped = False
-    for char in text:
-        if escaped or char not in "*?\\":
-            parts.append(re2.escape(char))
-            escaped = False
-        elif char == "\\":
-            escaped = True
+    wild = {"*": "(?s:.*)", "?": "(?s:.)"}
+    return re2.compile(
+        "".join(wild[w] if w else re2.escape(t) for w, t in glob_pieces(pattern, fold_case=fold_case))
+    )
+
+
+def glob_pieces(pattern: str, *, fold_case: bool = True) -> list[tuple[str, str]]:
+    """A pattern in order: ("*" or "?", "") and ("", a text that stands for itself, folded if asked for)."""
+    pieces: list[tuple[str, str]] = []
+    text = ""
+    for found in re.finditer(r"\\(.)|([*?])|([^\\])|\\$", pattern, re.DOTALL):
+        if found[2]:
+            pieces += [("", text)] * bool(text) + [(found[2], "")]
+            text = ""
         else:
-            parts.append("(?s:.*)" if char == "*" else "(?s:.)")
-    return re2.compile("".join(parts))
+            text += found[1] or found[3] or "\\"
+    pieces += [("", text)] * bool(text)
+    # Folded whole, because a character and the accent behind it become one.
+    return [(w, fold(t)) for w, t in pieces] if fold_case else pieces
 
 
 def literal_start(pattern: str) -> str:
-    """What a wildcard pattern begins with before its first `*` or `?`."""
-    return re.split(r"[*?\\]", pattern, maxsplit=1)[0]
+    """What every text that fits a wildcard pattern begins with, folded."""
+    pieces = glob_pieces(pattern)
+    return "" if not pieces or pieces[0][0] else pieces[0][1]
 
 
 def edits(left: str, right: str, limit: int) -> int:

@@ -70,9 +70,16 @@ async def _serve(room: LogRoom, core: Core, scope: Scope, receive: Receive, send
         encoding = header(scope, "content-encoding")
         if encoding:
             body = decompress(body, encoding, limits.max_decompressed_bytes)
+        if params.get("format", "json") not in {"json", "yaml", "text", "txt"}:
+            raise EsError(
+                406,
+                "media_type_header_exception",
+                f"Invalid media-type value on parameter [format]: [{params['format'][:40]}]",
+            )
         reply = await _route(Call(room, core, method, path, params, body))
     except EsError as error:
         reply = Answer(error.body(), error.status)
+        params.pop("filter_path", None)
     except Problem as problem:
         refused = of_problem(problem)
         headers = (
@@ -112,6 +119,12 @@ def _written(reply: Answer, params: dict[str, str], accept: str) -> tuple[bytes,
     body: Any = reply.body
     if "filter_path" in params:
         body = info.filter_path(msgspec.json.decode(msgspec.json.encode(body)), params["filter_path"])
+    form = params.get("format", "json")
+    if form == "yaml":
+        import yaml
+
+        plain = msgspec.json.decode(msgspec.json.encode(body))
+        return yaml.safe_dump(plain, allow_unicode=True, sort_keys=False).encode(), "application/yaml"
     content = msgspec.json.encode(body)
     if params.get("pretty", "false") in {"", "true"}:
         content = msgspec.json.format(content, indent=2) + b"\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -58,14 +60,30 @@ class Bulk:
         self._require_alias = require_alias
         self.pipelines: frozenset[str] = frozenset({"_none"})
         """Ingest pipelines that an action may name."""
+        self.delete: Callable[[str, str], Awaitable[dict[str, Any]]] | None = None
+        """Deletes a document of an index by its id."""
         self._names: dict[str, tuple[str, str, bool, EsError | None]] = {}
 
     async def run(self, body: bytes) -> tuple[dict[str, Any], int]:
         """The answer and its status; a full queue answers 429 as a whole, nothing being stored."""
         items = self.read(body)
+        parts: list[str] = []
+        errors = False
+        # A document is deleted where the body says so: after what stands before, before what follows.
+        for deleting, group in groupby(items, key=lambda item: item.action == "delete"):
+            if deleting:
+                answers = [await self._deleted(item) for item in group]
+                errors |= any("error" in one["delete"] for one in answers)
+                parts += [msgspec.json.encode(one).decode() for one in answers]
+            else:
+                errors |= await self._store(list(group), parts)
+        written = msgspec.Raw(f"[{','.join(parts)}]".encode())
+        return {"errors": errors, "took": 0, "items": written}, 200
+
+    async def _store(self, items: list[_Item], parts: list[str]) -> bool:
+        """Append the items' records and their written answers; whether one of them is an error."""
         records = [item.record for item in items if item.record is not None]
         stored = iter(await self._room.ingest.append(records))
-        parts: list[str] = []
         errors = False
         for item in items:
             outcome = next(stored) if item.record is not None else None
@@ -76,8 +94,13 @@ class Bulk:
             answer = self.answer(item, outcome)
             errors |= "error" in answer[item.action]
             parts.append(msgspec.json.encode(answer).decode())
-        written = msgspec.Raw(f"[{','.join(parts)}]".encode())
-        return {"errors": errors, "took": 0, "items": written}, 200
+        return errors
+
+    async def _deleted(self, item: _Item) -> dict[str, Any]:
+        if item.error is not None or self.delete is None:
+            return self.answer(item, None)
+        done = await self.delete(item.index, item.id)
+        return {"delete": {**done, "_shards": _SHARDS, "status": 200 if done["result"] == "deleted" else 404}}
 
     def read(self, body: bytes) -> list[_Item]:
         """The actions of a body; a broken action line refuses the whole, as Elasticsearch does."""
@@ -100,9 +123,7 @@ class Bulk:
                 continue
             action, meta = self._action(line, at) if target is None else (target.action, {})
             if action == "delete":
-                items.append(
-                    self._refused(action, meta, "a log store does not delete by _bulk; use _delete_by_query")
-                )
+                items.append(self._deletion(meta))
                 continue
             if at >= len(lines):
                 raise illegal("The bulk request must be terminated by a newline [\\n]")
@@ -148,6 +169,16 @@ class Bulk:
                 f"Malformed action/metadata line [{number}], expected START_OBJECT but found [{token(meta)}]"
             )
         return action, meta
+
+    def _deletion(self, meta: dict[str, Any]) -> _Item:
+        index, identity = str(meta.get("_index") or self._default), meta.get("_id")
+        if not index or identity in {None, ""}:
+            missing = "id" if index else "index"
+            raise EsError(
+                400, "action_request_validation_exception", f"Validation Failed: 1: {missing} is missing;"
+            )
+        name, _, _, error = self._dataset(index)
+        return _Item("delete", name, str(identity), error=error)
 
     def _refused(self, action: str, meta: dict[str, Any], reason: str) -> _Item:
         index = str(meta.get("_index") or self._default)
@@ -197,9 +228,8 @@ class Bulk:
         create = action == "create" or meta.get("op_type") == "create"
         if create:
             action = "create"
-        name = msgspec.json.encode(index).decode()
-        written = f'{{"{action}":{{"_index":{name},"_id":"'
-        target = _Target(action, index, dataset, plain, create, written=written)
+        written = f'{{"{action}":{{"_index":{msgspec.json.encode(name).decode()},"_id":"'
+        target = _Target(action, name, dataset, plain, create, written=written)
         return self._document(target, item.id, document, trust)
 
     def _dataset(self, index: str) -> tuple[str, str, bool, EsError | None]:

@@ -27,6 +27,7 @@ async def bulk(call: Call) -> Answer:
     reader = Bulk(call.room, call.now, call.parts.get("index", ""), call.flag("require_alias"))
     if b'"pipeline"' in call.body:
         reader.pipelines = await pipeline_names(call)
+    reader.delete = partial(_delete_one, call)
     body, status = await reader.run(call.body)
     return Answer(body, status)
 
@@ -106,21 +107,23 @@ async def delete_by_query(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """`DELETE /<index>/_doc/<id>`."""
-    query = {"query": {"ids": {"values": [call.parts["id"]]}}}
-    gone = await _delete(call, search.read_request(call.room, call.parts["index"], {}, query, call.now))
-    done = gone["deleted"] > 0
-    head = {
-        "_index": call.parts["index"],
-        "_id": call.parts["id"],
-        "_version": 2,
-        "_seq_no": 0,
-        "_primary_term": 1,
-    }
-    return Answer({**head, "result": "deleted" if done else "not_found"}, 200 if done else 404)
+    names = call.names()
+    await search.check_names(call.room, names, call.lenient)
+    done = await _delete_one(call, call.parts["index"], call.parts["id"])
+    shards = {"total": 1, "successful": 1, "failed": 0}
+    return Answer({**done, "_shards": shards}, 200 if done["result"] == "deleted" else 404)
 
 
-async def _delete(call: Call, request: search.Request) -> dict[str, Any]:
-    await search.check_names(call.room, request.names, call.lenient)
+async def _delete_one(call: Call, index: str, identity: str) -> dict[str, Any]:
+    query = {"query": {"ids": {"values": [identity]}}}
+    request = search.read_request(call.room, index, {}, query, call.now)
+    gone = await _delete(call, request, lenient=True)
+    done = "deleted" if gone["deleted"] else "not_found"
+    return {"_index": index, "_id": identity, "_version": 2, "result": done, "_seq_no": 0, "_primary_term": 1}
+
+
+async def _delete(call: Call, request: search.Request, *, lenient: bool = False) -> dict[str, Any]:
+    await search.check_names(call.room, request.names, lenient or call.lenient)
     plan = Plan(clause=request.clause, datasets=request.names.wants())
     deleted = 0
     for day in call.room.local.days_within(plan):

@@ -6,6 +6,7 @@ from typing import Any
 
 from mamimon.logs.wire.elasticsearch import search
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
+from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, of_problem, parsing
 from mamimon.logs.wire.elasticsearch.names import Names
 from mamimon.problems import Problem
@@ -85,6 +86,25 @@ async def close(call: Call) -> Answer:
     return Answer({"succeeded": True, "num_freed": 1})
 
 
+async def open_pit_of_opensearch(call: Call) -> Answer:
+    """OpenSearch's `_search/point_in_time`."""
+    made = (await open_pit(call)).body
+    return Answer({"pit_id": made["id"], "_shards": made["_shards"], "creation_time": round(call.now * 1000)})
+
+
+async def close_pits_of_opensearch(call: Call) -> Answer:
+    """OpenSearch's way to end points in time: each of those named is gone."""
+    ids = search.object_of(call.body).get("pit_id")
+    if not ids:
+        raise EsError(
+            400, "action_request_validation_exception", "Validation Failed: 1: no pit ids specified;"
+        )
+    given = ids if isinstance(ids, list) else [ids]
+    for one in given:
+        search.unpack(str(one))
+    return Answer({"pits": [{"successful": True, "pit_id": one} for one in given]})
+
+
 async def open_pit(call: Call) -> Answer:
     """A point in time: lines are never changed, so it is the name of what is read."""
     await search.check_names(call.room, call.names(), call.lenient)
@@ -136,7 +156,11 @@ async def field_caps(call: Call) -> Answer:
     """`_field_caps`: which fields there are and what can be done with them."""
     names = call.names()
     await search.check_names(call.room, names, call.lenient)
-    asked = call.params.get("fields") or search.object_of(call.body).get("fields") or "*"
+    body = search.object_of(call.body)
+    if "index_filter" in body:
+        # Only read: Elasticsearch, too, may answer with more indices than match.
+        Dsl(call.now).read(body["index_filter"])
+    asked = call.params.get("fields") or body.get("fields") or "*"
     patterns = Names(tuple(asked.split(",") if isinstance(asked, str) else asked), ())
     found: dict[str, Any] = {}
     for name, kind in {**await _fields(call, names), "_id": "_id", "_index": "_index"}.items():
@@ -210,6 +234,8 @@ ROUTES = (
     ("GET|POST", r"/_search/scroll(?:/(?P<id>[^/]+))?", scroll),
     ("DELETE", r"/_search/scroll(?:/(?P<id>[^/]+))?", close),
     ("POST", rf"{_INDEX}/_pit", open_pit),
+    ("POST", rf"{_INDEX}/_search/point_in_time", open_pit_of_opensearch),
+    ("DELETE", r"/_search/point_in_time", close_pits_of_opensearch),
     ("DELETE", r"/_pit", close),
     ("GET|POST", rf"{_INDEX}/_field_caps", field_caps),
     ("GET", rf"{_INDEX}/_mappings?", mapping),
