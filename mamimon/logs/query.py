@@ -231,7 +231,8 @@ def _within(plan: Plan, days: list[str]) -> list[str]:
 def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
     """Matching rows by (step number, level); from the roll-ups where the clause asks no more."""
     counts: Counter[tuple[int, int]] = Counter()
-    for row in tallies(view, Grain(0 if step_us >= EVER_US else step_us)) or view.any_order():
+    grain = Grain(0 if step_us >= EVER_US else step_us, levels=True)
+    for row in tallies(view, grain) or view.any_order():
         counts[row.time_us // step_us, row.level] += row.weight
     return counts
 

@@ -145,7 +145,7 @@ def may_hold(needles: tuple[Needle, ...], body: bytes) -> bool:
     """Whether a body may hold one of the needles."""
     if not needles:
         return False
-    odd = any(byte in body for byte in _ODD)
+    odd = not body.isascii() and any(byte in body for byte in _ODD)
     return sieve(needles, odd=odd).search(body) is not None
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from mamimon.logs.clauses import ALL_LEVELS, All, Clause, Row
 from mamimon.logs.clauses.needles import may_hold
-from mamimon.logs.store.blocks import Block, holding, newest_first
+from mamimon.logs.store.blocks import Block, decompress, holding, newest_first
 from mamimon.logs.store.day import DayFile, dataset_bit
 
 # Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
@@ -237,10 +237,17 @@ class View:
 
     def _open(self, batch: Sequence[tuple[int, int, bytes, bytes]]) -> list[tuple[int, Block, Sequence[int]]]:
         opened: list[tuple[int, Block, Sequence[int]]] = []
+        needles = self._needles
         for max_us, first, head, data in batch:
-            block = Block(first, head, data)
+            body: bytes | None = None
+            if needles is not None and self._levels == ALL_LEVELS:
+                # Most blocks that the index lets through for a phrase do not hold it.
+                body = decompress(data)
+                if not may_hold(needles, body):
+                    continue
+            block = Block(first, head, data, body)
             positions = self._plain_positions(block)
-            if positions and (self._needles is None or may_hold(self._needles, block.body)):
+            if positions and (needles is None or body is not None or may_hold(needles, block.body)):
                 opened.append((max_us, block, positions))
         return opened
 

@@ -22,13 +22,16 @@ EVER_US = _MINUTE_US * 10**10
 
 
 class Grain(msgspec.Struct, frozen=True):
-    """What of a line is needed: time by `step_us` (0: not at all), and which fields of a label."""
+    """What of a line is needed: time by `step_us` (0: not at all), fields of a label, the level's number."""
 
     step_us: int = 0
     fields: frozenset[str] = frozenset()
+    levels: bool = False
 
     def __and__(self, other: Grain) -> Grain:
-        return Grain(math.gcd(self.step_us, other.step_us), self.fields | other.fields)
+        return Grain(
+            math.gcd(self.step_us, other.step_us), self.fields | other.fields, self.levels or other.levels
+        )
 
 
 class Tally(Row):
@@ -78,7 +81,7 @@ def tallies(view: View, grain: Grain) -> Iterator[Row] | None:
     fields = asked | grain.fields
     known: tuple[int, list[Row]] | None = None
     if fields <= {"level"} and grain.step_us % _MINUTE_US == 0:
-        known = _minutes(view, grain.step_us, spelled=bool(fields))
+        known = _minutes(view, grain.step_us, bool(fields), grain.levels or bool(fields))
     if known is None and grain.step_us % labels.SLOT_US == 0:
         known = _labelled(view, grain.step_us)
     return None if known is None else _rows(view, *known, bare=not fields)
@@ -86,7 +89,7 @@ def tallies(view: View, grain: Grain) -> Iterator[Row] | None:
 
 def _rows(view: View, slot_us: int, whole: list[Row], *, bare: bool) -> Iterator[Row]:
     match = view.plan.clause.match
-    yield from (row for row in whole if match(row))
+    yield from whole if _only_bounds(view.plan.clause) else (row for row in whole if match(row))
     low, high = view.plan.window()
     first, last = _slots(view, slot_us)
     ends = [(low, high)] if first >= last else [(low, first * slot_us - 1), (last * slot_us, high)]
@@ -95,6 +98,13 @@ def _rows(view: View, slot_us: int, whole: list[Row], *, bare: bool) -> Iterator
             plan = msgspec.structs.replace(view.plan, low_us=from_us, high_us=to_us + 1)
             part = View(view.raw, view.file, plan, view)
             yield from _heads(part) if bare else part.any_order()
+
+
+def _only_bounds(clause: Clause) -> bool:
+    """Whether a line in the clause's time is always a match."""
+    if isinstance(clause, And):
+        return all(map(_only_bounds, clause.clauses))
+    return isinstance(clause, All) or getattr(clause, "only_bounds", False)
 
 
 def _heads(part: View) -> Iterator[Row]:
@@ -109,16 +119,16 @@ def _slots(view: View, slot_us: int) -> tuple[int, int]:
     return -(-low // slot_us), (high + 1) // slot_us
 
 
-def _minutes(view: View, step_us: int, *, spelled: bool) -> tuple[int, list[Row]] | None:
+def _minutes(view: View, step_us: int, spelled: bool, levels: bool) -> tuple[int, list[Row]] | None:
     spellings = _spellings(view) if spelled else {}
     if spellings is None:
         return None
     first, last = _slots(view, _MINUTE_US)
     rows: list[Row] = []
     for minute, dataset, level, n in view.raw.execute(
-        "SELECT min(minute), dataset, level, sum(n) FROM rollup WHERE minute >= ?1 AND minute < ?2"
-        " GROUP BY minute * 60000000 / ?3, dataset, level",
-        (first, last, step_us or EVER_US),
+        "SELECT min(minute), dataset, level * ?4 AS one, sum(n) FROM rollup"
+        " WHERE minute >= ?1 AND minute < ?2 GROUP BY minute * 60000000 / ?3, dataset, one",
+        (first, last, step_us or EVER_US, int(levels)),
     ):
         if n and dataset in view.wanted:
             document = spellings.get((dataset, level), b"{}")
