@@ -7,7 +7,7 @@ from typing import Any
 
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
-from mamimon.logs.text import shown
+from mamimon.logs.text import number_of, shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, numbers
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
 
@@ -182,11 +182,11 @@ class Percentiles(Agg):
 
     def setup(self) -> None:
         asked = self.body.get("percents", [1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0])
-        if not isinstance(asked, list) or not all(
-            isinstance(p, (int, float)) and 0 <= p <= 100 for p in asked
-        ):
+        # Grafana sends them as text.
+        found = [number_of(shown(one)) for one in asked] if isinstance(asked, list) else [None]
+        if not all(one is not None and 0 <= one <= 100 for one in found):
             raise illegal("[percents] must be numbers from 0 to 100")
-        self.percents = [float(p) for p in asked]
+        self.percents = [one for one in found if one is not None]
 
     def state(self) -> list[float]:
         return []
