@@ -237,8 +237,11 @@ def with_histograms(node: Aggregate, vector: Vector, notes: Annotations) -> Vect
 def _value_texts(vector: Vector, mask: Bools) -> tuple[list[str], Ints]:
     """The different values as texts, and which of them each sample has."""
     if vector.histograms is None:
-        found, inverse = np.unique(vector.values[mask], return_inverse=True)
-        return [format_float(float(value)) for value in found], inverse
+        # By their bits: 0 and -0 are two values.
+        found, inverse = np.unique(vector.values[mask].view(np.int64), return_inverse=True)
+        texts: dict[Hashable, int] = {}
+        of = number_keys([format_float(value) for value in found.view(np.float64).tolist()], texts)
+        return [str(text) for text in texts], of[inverse]
     pairs = zip(vector.values[mask].tolist(), vector.histograms[mask].tolist(), strict=True)
     shown = [format_float(value) if one is None else show(one) for value, one in pairs]
     known: dict[Hashable, int] = {}

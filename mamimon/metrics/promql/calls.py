@@ -319,7 +319,7 @@ def _timestamp(run: Evaluator, node: Call, times: Ints) -> Vector:
 def _sort(run: Evaluator, node: Call, times: Ints) -> Vector:
     vector = run.vector(node.args[0], times)
     name = node.function.name
-    if len(times) > 1:
+    if len(times) > 1 or run.ranged:
         run.notes.warn(
             node, "sort is ineffective for range queries since results are always ordered by labels"
         )

@@ -95,6 +95,7 @@ class Evaluator:
         self._subquery_step_ms = subquery_step_ms
         self.limits = limits
         self._compare = False
+        self.ranged = False  # inside a subquery that is longer than an instant
         self._selections: dict[tuple[tuple[Matcher, ...], int, int], Selection] = {}
 
     # -- dispatch ----------------------------------------------------------------------------------
@@ -368,9 +369,10 @@ class Evaluator:
         if not len(grid):
             return RangeVector([], [], length)
         self.limits.count(len(grid))
+        before, self.ranged = self.ranged, first != int(ends.max())
         with self.comparing(False):
             inner = self.vector(node.expr, grid)
-        values = inner.values
+        self.ranged, values = before, inner.values
         if inner.present is not None:
             values = np.where(inner.present, values, ABSENT_NAN)
         if inner.histograms is not None:
