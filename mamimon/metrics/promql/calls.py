@@ -25,6 +25,7 @@ from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator, RangeVector
 from mamimon.metrics.promql.overtime import Result
 from mamimon.metrics.promql.parallel import each
+from mamimon.metrics.promql.selection import is_invariant
 from mamimon.metrics.promql.text import quote
 from mamimon.metrics.promql.values import (
     Bools,
@@ -319,17 +320,16 @@ def _timestamp(run: Evaluator, node: Call, times: Ints) -> Vector:
 def _sort(run: Evaluator, node: Call, times: Ints) -> Vector:
     vector = run.vector(node.args[0], times)
     name = node.function.name
-    if len(times) > 1 or run.ranged:
+    if len(times) > 1 or (run.ranged and not is_invariant(node)):
         run.notes.warn(
             node, "sort is ineffective for range queries since results are always ordered by labels"
         )
         return vector.floats() if name in ("sort", "sort_desc") else vector
     if name in ("sort", "sort_desc"):
-        vector = vector.floats()
-        vector = vector.take(np.flatnonzero(vector.mask()[:, 0]))
+        floats = vector.floats()
+        vector = floats.take(np.flatnonzero(floats.mask()[:, 0]))
         values = vector.values[:, 0]
-        key = -values if name == "sort_desc" else values
-        return vector.take(np.lexsort((key, np.isnan(values))))
+        return vector.take(np.lexsort((-values if name == "sort_desc" else values, np.isnan(values))))
     wanted = [argument.value for argument in map(unwrap, node.args[1:]) if isinstance(argument, String)]
     return vector.take(labelling.label_order(vector.labels, wanted, descending=name.endswith("_desc")))
 
