@@ -1,4 +1,4 @@
-"""Sealing: a day that is over is written anew, in few large blocks, with its index merged, to be read only.
+"""Sealing: a day that is over is written anew, in fewer, larger blocks, with its index merged, to be read only.
 
 The new file is made beside the old one and takes its place by a rename, after the old one is closed
 (so it has no WAL any more). Killed before, the old file is whole and the rest of a new one is deleted
@@ -18,7 +18,7 @@ from pathlib import Path
 from mamimon.logs.store.blocks import Block, merged
 from mamimon.logs.store.day import create, insert_block
 
-ROWS = 2_048
+ROWS = 512
 _LEVEL = 6
 _BYTES = 4 << 20
 _COPIED = ("dataset", "rollup", "pattern_minute", "pattern_hour", "label", "labelled", "named", "dead")
