@@ -171,7 +171,7 @@ def weight(needle: Needle) -> int:
 
 def places(needle: Needle, lowered: bytes, line_end: Any) -> Iterator[int]:
     """Where the needle is, one place a line; `line_end` gives the end of the line of a place."""
-    if len(needle) == 1 and not any(odd in lowered for odd in _ODD):
+    if len(needle) == 1 and (lowered.isascii() or not any(odd in lowered for odd in _ODD)):
         at = lowered.find(needle[0])
         while at >= 0:
             yield at

@@ -1,4 +1,4 @@
-"""Sealing: a day that is over is written anew, in fewer, larger blocks, with its index merged, to be read only.
+"""Sealing: a day that is over is written anew, in fewer blocks, with its index merged, to be read only.
 
 The new file is made beside the old one and takes its place by a rename, after the old one is closed
 (so it has no WAL any more). Killed before, the old file is whole and the rest of a new one is deleted
