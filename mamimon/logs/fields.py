@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mamimon.logs.clauses import All
 from mamimon.logs.lucene import Style, parse
 from mamimon.logs.model import LEVELS, pattern_id
 from mamimon.logs.query import LogQuery
+from mamimon.logs.store.summary import fields_of, label_field
 from mamimon.logs.text import fold, lookup, shown
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ async def counts(room: LogRoom, query: LogQuery, fields: list[str], size: int) -
     whole = not page.more and not page.partial
     result = {field: counter.most_common(size) for field, counter in counters.items()}
     exact: list[str] = []
-    if not whole and isinstance(parse(query.text, Style()), All):
-        # The store keeps these counts of its own.
-        result["level"] = await room.backend.facet(query, "level", size)
-        exact.append("level")
+    if not whole and fields_of(parse(query.text, Style())) is not None:
+        # The store keeps counts of these by minute, so all lines cost no more than some.
+        exact = [field for field in fields if label_field(field) is not None]
+        result |= await room.local.facets(query, exact, size)
     return Counted(result, len(page.hits), whole, exact)

@@ -245,8 +245,12 @@ def test_counts_beside_a_search_say_what_they_counted(start: Callable[..., Any])
     """Facets of more lines than are counted say so; levels are counted in all of them."""
     server = start(server={"self_log": False})
     for _ in range(3):
-        send(server, *({"message": "hello", "level": "INFO", "logger": "app"} for _ in range(1000)))
-    text = server.client.get("/logs/facets").text
+        send(server, *({"message": "hello", "level": "INFO", "n": i % 9} for i in range(1000)))
+    text = server.client.get("/logs/facets?cols=n").text
     assert "3,000" in text
-    assert text.count("of the newest 2,000") == 1
+    sampled = [
+        part.split("<")[0] for part in text.split('<h2 class="mono">')[1:] if "of the newest 2,000" in part
+    ]
+    assert sampled == ["dataset", "n"]
+    assert server.client.get("/logs/facets?q=hello").text.count("of the newest 2,000") == 2
     assert "of the newest" not in server.client.get("/logs/facets?q=nothing").text
