@@ -249,7 +249,9 @@ def test_counts_beside_a_search_say_what_they_counted(start: Callable[..., Any])
     text = server.client.get("/logs/facets?cols=n").text
     assert "3,000" in text
     sampled = [
-        part.split("<")[0] for part in text.split('<h2 class="mono">')[1:] if "of the newest 2,000" in part
+        part.split("<")[0].strip()
+        for part in text.split('<h2 class="mono">')[1:]
+        if "of the newest 2,000" in part
     ]
     assert sampled == ["dataset", "n"]
     assert server.client.get("/logs/facets?q=hello").text.count("of the newest 2,000") == 2
