@@ -55,6 +55,18 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 10.0, what: str 
         time.sleep(0.02)
 
 
+def settled(clock: ManualClock) -> int:
+    """How many loops are asleep on the clock, once that number stands still for a moment.
+
+    A loop that is still at work when the clock is moved goes to sleep at the later time and misses it.
+    """
+    while True:
+        before = clock.sleepers
+        time.sleep(0.1)
+        if clock.sleepers == before:
+            return before
+
+
 @pytest.fixture(scope="session")
 def material() -> Path:
     """Other people's test inputs, read in place."""

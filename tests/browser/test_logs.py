@@ -156,9 +156,9 @@ def test_older_lines_come_below_and_facets_narrow(page: Any, site: Any) -> None:
     page.goto(f"{site.url}/logs?since=1h")
     assert rows(page) == 100
     page.click("text=Show older lines")
-    page.wait_for_function("document.querySelectorAll('#rows details.line').length === 200")
+    wait_until(lambda: page.locator("#rows details.line").count() == 200, what="200 lines")
     page.click("text=Show older lines")
-    page.wait_for_function("document.querySelectorAll('#rows details.line').length === 300")
+    wait_until(lambda: page.locator("#rows details.line").count() == 300, what="300 lines")
     assert page.locator("text=Show older lines").count() == 0
     ids = page.eval_on_selector_all("#rows details.line", "all => all.map(one => one.dataset.id)")
     assert len(set(ids)) == 300

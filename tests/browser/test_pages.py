@@ -182,14 +182,26 @@ def look(
         page.evaluate("scrollTo(0, document.body.scrollHeight)")  # charts load when they are seen
         page.wait_for_timeout(50)
         page.wait_for_selector(".chart.loading", state="detached")
+        for _ in range(20):  # a chart that was just drawn takes its frame's width a moment later
+            if page.evaluate(FITS):
+                break
+            page.wait_for_timeout(100)
         wrong += [f"{path}: {one}" for one in [*heard, *_seen(page, locale[:2])]]
     context.close()
     return wrong
 
 
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 SEEN = """() => ({
   wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  language: document.documentElement.lang, title: document.title, text: document.body.innerText,
+  language: document.documentElement.lang, title: document.title,
+  text: (() => {  // a metric's own help is English in every language
+    const foreign = [...document.querySelectorAll('td[lang=en]')];
+    foreign.forEach((one) => { one.hidden = true; });
+    const text = document.body.innerText;
+    foreign.forEach((one) => { one.hidden = false; });
+    return text;
+  })(),
   headings: document.querySelectorAll('h1').length,
   plots: [...document.querySelectorAll('figure.chart')].filter((one) => {
     const plot = one.querySelector('canvas'); return plot && plot.clientHeight > one.clientHeight + 1;

@@ -180,7 +180,7 @@ def test_bombs_are_refused(start: Callable[..., Any], encoding: str) -> None:
     answer = post(server, body, **{"Content-Encoding": encoding})
 
     assert answer.status_code == 413
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.feature("E1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
-import time
 from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mamimon.clock import ManualClock
-from tests.conftest import Running, wait_until
+from tests.conftest import Running, settled, wait_until
 
 Start = Callable[..., Running]
 pytestmark = pytest.mark.feature("H2")
@@ -37,15 +36,6 @@ def curl(url: str, *arguments: str) -> str:
 def status(server: Running, name: str = "backup") -> dict[str, Any]:
     rows = server.client.get("/api/mamimon/checks").json()
     return next(row for row in rows if row["name"] == name)
-
-
-def settled(clock: ManualClock) -> int:
-    """How many loops are asleep once that number stands still for a moment."""
-    while True:
-        before = clock.sleepers
-        time.sleep(0.1)
-        if clock.sleepers == before:
-            return before
 
 
 def later(server: Running, clock: ManualClock, seconds: float, state: str) -> dict[str, Any]:

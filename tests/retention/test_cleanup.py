@@ -18,7 +18,7 @@ import pytest
 from mamimon.clock import ManualClock
 from mamimon.retention import backup
 from mamimon.retention.cleanup import next_night
-from tests.conftest import Running, absent, wait_until
+from tests.conftest import Running, absent, settled, wait_until
 
 Start = Callable[..., Running]
 QUIET: dict[str, Any] = {"metrics": {"scrape_self": False}, "health": {"host_checks": False}}
@@ -51,6 +51,7 @@ def mamimon(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def let_a_night_pass(server: Running, clock: ManualClock) -> dict[str, Any]:
     before = (state(server)["last"] or {"at": 0})["at"]
+    settled(clock)
     clock.advance(86_400)
     return dict(
         wait_until(
