@@ -125,12 +125,14 @@ def test_prometheus_is_reached_and_queried(mission: Mission, place: Place, traff
 @pytest.mark.feature("M3")
 def test_the_usual_queries_work_on_scraped_data(place: Place, traffic: float) -> None:
     """rate, sum by, histogram_quantile and comparison over what was scraped from the service."""
-    rates = query('sum by (path) (rate(http_requests_total{job="mami-ai"}[5m]))')
+    by_path = 'sum by (path) (rate(http_requests_total{job="mami-ai"}[5m]))'
+    wanted = {"/api/chat", "/api/image/{name}"}
+    # A rate needs two scrapes after the path's first request.
+    wait_until(lambda: wanted <= {one["metric"]["path"] for one in query(by_path)}, 60, "both paths' rates")
     buckets = 'sum by (le) (rate(http_request_duration_seconds_bucket{job="mami-ai"}[5m]))'
     p95 = query(f"histogram_quantile(0.95, {buckets})")
     down = query("up == 0")
 
-    assert {"/api/chat", "/api/image/{name}"} <= {one["metric"]["path"] for one in rates}
     assert 0 < float(p95[0]["value"][1]) < 5
     assert [one["metric"]["job"] for one in down] == ["gone"]
 
