@@ -67,10 +67,7 @@ class Delivery:
 
     async def work(self) -> None:
         """Start sending every notification that is due and not already under way."""
-        await self._gather()
-        due = await self._core.state.read(
-            lambda raw: notification_store.pending(raw, self._clock.now(), AT_ONCE + len(self._flying))
-        )
+        due = await self._due()
         for one in due:
             if one.id in self._flying or len(self._flying) >= AT_ONCE:
                 continue
@@ -83,14 +80,21 @@ class Delivery:
             self._flying[one.id] = task
             task.add_done_callback(lambda done, key=one.id: self._landed(key, done))  # type: ignore[misc]
 
-    async def _gather(self) -> None:
-        now = self._clock.now()
-        crowds = await self._core.state.read(
-            lambda raw: notification_store.crowds(raw, now - storm.WINDOW_S, now)
-        )
-        if any(due + sent > storm.BURST for _, due, sent in crowds):
-            find, flying = self._routing().target, set(self._flying)
-            await self._core.state.write(lambda raw: storm.gather(raw, find, flying, now))
+    async def _due(self) -> list[Notification]:
+        """What may be sent now; of a storm, after gathering, so that none slips by between the two."""
+        now, limit = self._clock.now(), AT_ONCE + len(self._flying)
+        find, flying = self._routing().target, set(self._flying)
+
+        def look(raw: sqlite3.Connection) -> list[Notification] | None:
+            crowded = notification_store.crowds(raw, now - storm.WINDOW_S, now, storm.BURST)
+            return None if crowded else notification_store.pending(raw, now, limit)
+
+        def gather(raw: sqlite3.Connection) -> list[Notification]:
+            storm.gather(raw, find, flying, now)
+            return notification_store.pending(raw, now, limit)
+
+        calm = await self._core.state.read(look)
+        return await self._core.state.write(gather) if calm is None else calm
 
     def _landed(self, key: int, done: asyncio.Task[None]) -> None:
         self._flying.pop(key, None)

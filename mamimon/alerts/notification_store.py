@@ -118,17 +118,17 @@ def attempts(raw: Raw, notification_id: int) -> list[dict[str, Any]]:
     return [dict(zip(("at", "took_s", "ok", "answer", "next_at"), row, strict=True)) for row in rows]
 
 
-def crowds(raw: Raw, since: float, now: float) -> list[tuple[str, int, int]]:
-    """Targets with more than one message due that was not tried yet: target, how many, and how many were
-    sent to it since."""
+def crowds(raw: Raw, since: float, now: float, burst: int) -> list[tuple[str, int, int]]:
+    """Targets with messages due that were not tried yet, which together with those sent to them since are
+    more than `burst`: target, how many due, and how many sent."""
     return [
         (str(target), int(due), int(sent))
         for target, due, sent in raw.execute(
-            "SELECT target, sum(status = 'pending'), sum(status = 'sent') FROM notification"
+            "SELECT target, sum(status = 'pending') AS due, sum(status = 'sent') FROM notification"
             " WHERE (status = 'pending' AND next_at <= :now AND attempts = 0)"
             " OR (status = 'sent' AND sent_at > :since)"
-            " GROUP BY target HAVING sum(status = 'pending') > 1",
-            {"since": since, "now": now},
+            " GROUP BY target HAVING due > 0 AND count(*) > :burst",
+            {"since": since, "now": now, "burst": burst},
         )
     ]
 

@@ -24,31 +24,34 @@ def gather(
 ) -> int:
     """Gather what goes over `BURST` messages a minute and target; returns how many were gathered."""
     count = 0
-    for ref, due, sent in notification_store.crowds(raw, now - WINDOW_S, now):
+    for ref, _, sent in notification_store.crowds(raw, now - WINDOW_S, now, BURST):
         found = target(ref)
-        if due + sent <= BURST or found is None or found.kind not in FOR_PEOPLE:
+        if found is None or found.kind not in FOR_PEOPLE:
             continue
+        due_now = notification_store.due_of(raw, ref, now)
         waiting = [
             one
-            for one in notification_store.due_of(raw, ref, now)
+            for one in due_now
             if one.id not in flying and not one.message.gathered and one.message.kind != "test"
         ]
         # The worst are told one by one.
         waiting.sort(key=lambda one: (incidents.rank(one.message.severity), one.id))
-        rest = waiting[max(0, BURST - 1 - sent) :]
+        gone = sent + sum(one.id in flying for one in due_now)
+        rest = waiting[max(0, BURST - 1 - gone) :]
         for kind in ("firing", "escalation", "resolved"):
             members = [one for one in rest if one.message.kind == kind]
             before = notification_store.waiting_digest(raw, ref, kind)
-            if len(members) > 1 or (members and before is not None and before.id not in flying):
-                if before is not None and before.id in flying:
-                    before = None
-                _put(raw, members, before, sent, now)
+            if before is not None and before.id in flying:
+                before = None
+            # One that comes late in a full minute waits as a message of its own that others may join.
+            if members and (len(members) > 1 or before is not None or gone >= BURST):
+                _put(raw, members, before, gone, now)
                 count += len(members)
     return count
 
 
 def _put(
-    raw: sqlite3.Connection, members: list[Notification], before: Notification | None, sent: int, now: float
+    raw: sqlite3.Connection, members: list[Notification], before: Notification | None, gone: int, now: float
 ) -> None:
     first = members[0].message
     digest = Message(
@@ -67,5 +70,5 @@ def _put(
         digest.severity = min(digest.severity, before.message.severity, key=incidents.rank)
     digest.gathered += len(members)
     digest.summary = " · ".join(names[:NAMED])
-    due = now if sent < BURST else now + WINDOW_S
+    due = now if gone < BURST else now + WINDOW_S
     notification_store.gather(raw, members, digest, before.id if before else None, now, due)
