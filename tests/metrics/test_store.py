@@ -15,6 +15,7 @@ from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, STALE_NAN, Matcher, Selection
 from mamimon.metrics.store import SeriesStore, codec, scrape_of
+from mamimon.metrics.store.scrape import Scrape
 from mamimon.problems import Problem
 
 START = 1_767_225_600  # 2026-01-01 00:00:00 UTC
@@ -281,3 +282,24 @@ async def test_a_source_without_a_series_leaves_no_empty_chunk(opened: tuple[Ope
     store = await run()
     assert len(by_name(select(store, Matcher("__name__", "=", "a")))["a"]) == 3
     assert store.figures()["chunks"] == 1
+
+
+@pytest.mark.feature("M3")
+async def test_a_source_that_has_ended_says_it_once(opened: tuple[Opener, ManualClock]) -> None:
+    """The first state without samples marks the end; those after it, and pushes of nothing, add no row."""
+    run, clock = opened
+    store = await run()
+    await store.append("s", START * 1000, [({"__name__": "a"}, 1.0)])
+    for i in (1, 2, 3):
+        clock.advance(15)
+        await store.append("s", (START + i * 15) * 1000, [])
+    nothing = np.empty(0, dtype=np.int64)
+    await store.write([Scrape("s", (START + 60) * 1000, nothing, nothing.astype(float), whole=False)])
+    block = select(store, Matcher("__name__", "=", "a")).blocks[0]
+    assert block.times.tolist() == [START * 1000, (START + 15) * 1000]
+    assert block.values.view(np.int64)[0].tolist()[1] == STALE_BITS
+    clock.advance(3 * 3600)
+    await store.append("s", (START + 3 * 3600) * 1000, [])
+    assert await store.seal_due() == 1
+    found = store.cardinality()
+    assert found is not None and (found.open_chunks, found.sealed_chunks) == (0, 1)

@@ -59,9 +59,9 @@ class SeriesStore:
         self._erased: set[str] = set()
         self.history = History(directory, settings, clock, self._cache)
         self.samples = 0
+        """Samples taken in since the start."""
         self.listeners: list[Callable[[str], None]] = []
         """Called with the source after each commit; must be quick."""
-        """Samples taken in since the start."""
 
     async def open(self) -> None:
         """Find the day files and read the newest two back."""
@@ -130,6 +130,9 @@ class SeriesStore:
                 refusal = self.refusal(scrape.source, scrape.at, whole=scrape.whole)
                 if refusal:
                     raise bad_input(refusal)
+                live = self._live.get(scrape.source)
+                if not len(scrape.ids) and not (scrape.whole and live and len(live[1])):
+                    continue  # nothing is there and nothing ends: no row, no chunk
                 head = day.head(scrape.source, scrape.at)
                 if head.number in wider:
                     # A row is laid out on the columns that the one before it added.
@@ -139,8 +142,6 @@ class SeriesStore:
                 gone = self._gone(day, scrape)
                 native, starts = scrape.histograms, scrape.starts
                 row = head.row(scrape.at, scrape.ids, scrape.values, gone, native, starts)
-                if not len(row.values):
-                    continue  # a source that has never had a series has nothing to say
                 rows.append((head, row))
                 if row.added or row.histograms or row.starts:
                     wider.add(head.number)
