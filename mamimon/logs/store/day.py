@@ -141,9 +141,13 @@ class DayFile:
             path = self.database.path
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
             self.sealed = False
-        self.changes += 1
         self.dirty = True
-        return await self.database.write(work)
+        # Before and after: who reads the number in between has not seen what is being written.
+        self.changes += 1
+        try:
+            return await self.database.write(work)
+        finally:
+            self.changes += 1
 
     def own_id(self, seq: int) -> str:
         """The id of a row that was given none."""
