@@ -117,3 +117,10 @@ def number_of(text: str) -> float | None:
     except ValueError:
         return None
     return value if value - value == 0.0 and "_" not in text else None
+
+
+def exact_number_of(text: str) -> float | None:
+    """`number_of` without loss: a whole number is an `int`, which has no end of its precision at 2^53."""
+    value = number_of(text)
+    whole = value is not None and len(text) < 400 and text.strip().lstrip("+-").isdecimal()
+    return int(text) if whole else value

@@ -76,7 +76,9 @@ def number(text: str) -> float | None:
     digits = text.removeprefix("-")
     whole, dot, fraction = digits.partition(".")
     plain = whole.isascii() and whole.isdigit() and (whole == "0" or whole[0] != "0")
-    return float(text) if plain and (not dot or (fraction.isascii() and fraction.isdigit())) else None
+    if not plain or (dot and not (fraction.isascii() and fraction.isdigit())):
+        return None
+    return float(text) if dot else int(text)
 
 
 def any_number(text: str) -> float | None:
@@ -85,7 +87,9 @@ def any_number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if value - value == 0 and "_" not in text else None
+    if value - value != 0 or "_" in text:
+        return None
+    return int(text) if all(char.isdigit() or char in "+- " for char in text) else value
 
 
 def values(doc: Doc, field: str) -> list[Any]:

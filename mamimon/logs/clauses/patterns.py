@@ -65,9 +65,10 @@ def plain_number(text: str) -> float | None:
     """The number that `text` spells the way JSON does, without an exponent; else None.
 
     `007` and `8e12` are text: as numbers they could be spelled in many ways, which an index of
-    words cannot find.
+    words cannot find. A whole number is an `int`: a float would be equal to its neighbours beyond 2^53.
     """
-    return float(text) if _NUMBER.fullmatch(text) else None
+    found = _NUMBER.fullmatch(text)
+    return None if not found else float(text) if found[2] else int(text)
 
 
 def word_index(words: Sequence[str], *, prefix: bool = False) -> str | None:

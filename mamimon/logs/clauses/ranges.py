@@ -6,7 +6,7 @@ from typing import Any
 
 from mamimon.logs.clauses.base import ANY_TIME, Plain, Row
 from mamimon.logs.dates import parse_iso
-from mamimon.logs.text import number_of
+from mamimon.logs.text import exact_number_of
 
 
 class Range(Plain):
@@ -48,7 +48,7 @@ class Bound:
         self.text = text
         self.included = included
         self.seconds = seconds
-        self.number = number_of(text)
+        self.number = exact_number_of(text)
 
     def _sign(self, value: Any) -> int | None:
         """Below zero where `value` is before this end, above where after; None where not comparable."""
@@ -65,7 +65,7 @@ class Bound:
 
     def _text_sign(self, text: str) -> int:
         end = self.number
-        if end is not None and (number := number_of(text)) is not None:
+        if end is not None and (number := exact_number_of(text)) is not None:
             return (number > end) - (number < end)
         if self.seconds is not None:
             end = millis(self.seconds)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from mamimon.logs.clauses import Ids
 from mamimon.logs.model import dataset_of
 from mamimon.logs.store.day import Dataset, DayFile
-from mamimon.logs.store.scan import Plan
+from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.wire.elasticsearch import aliases, search
 from mamimon.logs.wire.elasticsearch.bulk import Bulk
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.definitions import check_pipeline, pipeline_names, warned
-from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
 from mamimon.logs.wire.elasticsearch.names import Names, check_name
 from mamimon.logs.wire.elasticsearch.sorting import Sort
 from mamimon.logs.wire.elasticsearch.sources import Sources
@@ -99,10 +100,14 @@ async def delete_by_query(call: Call) -> Answer:
     body = search.object_of(call.body)
     if "query" not in body and "q" not in call.params:
         raise EsError(400, "action_request_validation_exception", "Validation Failed: 1: query is missing;")
-    request = search.read_request(
-        call.room, call.parts["index"], call.params, {"query": body.get("query")}, call.now
-    )
-    return Answer(await _delete(call, request))
+    if unknown := set(body) - {"query", "slice", "max_docs", "conflicts"}:
+        raise parsing(f"[delete_by_query] unknown field [{min(unknown)}]")
+    asked = {"query": body.get("query"), "slice": body.get("slice")}
+    request = search.read_request(call.room, call.parts["index"], call.params, asked, call.now, paged=True)
+    most = call.params.get("max_docs", body.get("max_docs"))
+    if most is not None and (not str(most).isdecimal() or int(most) < 1):
+        raise illegal(f"[max_docs] should be greater than 0, but was [{str(most)[:40]}]")
+    return Answer(await _delete(call, request, None if most is None else int(most)))
 
 
 async def delete(call: Call) -> Answer:
@@ -117,17 +122,22 @@ async def delete(call: Call) -> Answer:
 async def _delete_one(call: Call, index: str, identity: str) -> dict[str, Any]:
     query = {"query": {"ids": {"values": [identity]}}}
     request = search.read_request(call.room, index, {}, query, call.now)
-    gone = await _delete(call, request, lenient=True)
+    gone = await _delete(call, request, None, lenient=True)
     done = "deleted" if gone["deleted"] else "not_found"
     return {"_index": index, "_id": identity, "_version": 2, "result": done, "_seq_no": 0, "_primary_term": 1}
 
 
-async def _delete(call: Call, request: search.Request, *, lenient: bool = False) -> dict[str, Any]:
+async def _delete(
+    call: Call, request: search.Request, most: int | None, *, lenient: bool = False
+) -> dict[str, Any]:
+    """Delete what a request finds, `most` of it at most."""
     await search.check_names(call.room, request.names, lenient or call.lenient)
     plan = Plan(clause=request.clause, datasets=request.names.wants())
     deleted = 0
     for day in call.room.local.days_within(plan):
-        seqs, _ = await call.room.store.read(day, plan, lambda view: [row.seq for row in view.any_order()])
+        left = None if most is None else most - deleted
+        work = partial(_numbers, left)
+        seqs, _ = await call.room.store.read(day, plan, work)
         if seqs:
             async with call.room.store.using(day) as file:
                 if file is not None:
@@ -137,6 +147,10 @@ async def _delete(call: Call, request: search.Request, *, lenient: bool = False)
         "took": 0, "timed_out": False, "total": deleted, "deleted": deleted, "batches": 1,
         "version_conflicts": 0, "noops": 0, "failures": [],
     }  # fmt: skip
+
+
+def _numbers(most: int | None, view: View) -> list[int]:
+    return [row.seq for row in islice(view.any_order(), most)]
 
 
 async def delete_index(call: Call) -> Answer:

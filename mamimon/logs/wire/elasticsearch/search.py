@@ -22,6 +22,7 @@ from mamimon.logs.wire.elasticsearch.body import check_body
 from mamimon.logs.wire.elasticsearch.divisions import Global
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import illegal, parsing, unknown_index
+from mamimon.logs.wire.elasticsearch.limits import read_slice, read_timeout
 from mamimon.logs.wire.elasticsearch.names import Names, parse_names
 from mamimon.logs.wire.elasticsearch.sorting import Sort
 from mamimon.logs.wire.elasticsearch.sources import Sources
@@ -47,6 +48,15 @@ class Request(msgspec.Struct, kw_only=True):
     track: int | None
     """Count exactly up to here; None counts everything, 0 nothing."""
     after: tuple[Any, ...] | None = None
+    timeout_s: float | None = None
+    """After so long the search answers with what it has found."""
+
+    def plan(self, room: LogRoom, clause: Clause) -> Plan:
+        """What to read of the indices, and until when."""
+        deadline = room.local.deadline()
+        if self.timeout_s is not None:
+            deadline = min(deadline, time.monotonic() + self.timeout_s)
+        return Plan(clause=clause, datasets=self.names.wants(), deadline=deadline)
 
 
 class _Found(msgspec.Struct):
@@ -61,9 +71,18 @@ class _Found(msgspec.Struct):
 
 
 def read_request(
-    room: LogRoom, index: str, params: dict[str, str], body: dict[str, Any], now: float
+    room: LogRoom,
+    index: str,
+    params: dict[str, str],
+    body: dict[str, Any],
+    now: float,
+    *,
+    paged: bool = False,
 ) -> Request:
-    """Merge URI and body; what Elasticsearch refuses is refused in its words."""
+    """Merge URI and body; what Elasticsearch refuses is refused in its words.
+
+    `paged`: it is of a scroll or a point in time.
+    """
     check_body(body)
     dsl = Dsl(now)
     clauses = [dsl.read(body["query"])] if body.get("query") is not None else []
@@ -74,6 +93,8 @@ def read_request(
         if "df" in params:
             options["default_field"] = params["df"]
         clauses = [dsl.query_string(options)]
+    if (part := read_slice(body.get("slice"), paged=paged)) is not None:
+        clauses.append(part)
     clause = clauses[0] if len(clauses) == 1 else And(clauses) if clauses else dsl.read(None)
     size = _count("size", params.get("size", body.get("size", 10)))
     start = _count("from", params.get("from", body.get("from", 0)))
@@ -110,6 +131,7 @@ def read_request(
         wide={name: agg for name, agg in aggs.items() if isinstance(agg, Global)},
         track=_track(params.get("track_total_hits", body.get("track_total_hits", _WINDOW))),
         after=None if after is None else sort.after(after),
+        timeout_s=read_timeout(params.get("timeout", body.get("timeout"))),
     )
 
 
@@ -117,7 +139,7 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
     """The answer of `_search`."""
     began = time.monotonic()
     await check_names(room, request.names, lenient)
-    plan = Plan(clause=request.clause, datasets=request.names.wants(), deadline=room.local.deadline())
+    plan = request.plan(room, request.clause)
     found = _Found(states={name: agg.state() for name, agg in request.aggs.items()})
     days = room.local.days_within(plan)
     if request.sort.by_time == "asc":
@@ -171,7 +193,7 @@ async def _gather_newest(room: LogRoom, request: Request, plan: Plan, days: list
 async def _feed_wide(room: LogRoom, request: Request, found: _Found) -> None:
     if not request.wide:
         return
-    plan = Plan(clause=All(), datasets=request.names.wants(), deadline=room.local.deadline())
+    plan = request.plan(room, All())
     found.wide = {name: agg.state() for name, agg in request.wide.items()}
 
     def feed(view: View) -> None:
@@ -279,7 +301,7 @@ def _first_come_first(rows: Iterator[Row]) -> Iterator[Row]:
 async def count(room: LogRoom, request: Request, *, lenient: bool = False) -> tuple[int, bool]:
     """How many lines match, and whether all were looked at in the time that a query has."""
     await check_names(room, request.names, lenient)
-    plan = Plan(clause=request.clause, datasets=request.names.wants(), deadline=room.local.deadline())
+    plan = request.plan(room, request.clause)
     total, whole = 0, True
     async with aclosing(room.store.read_each(room.local.days_within(plan), plan, count_all)) as answers:
         async for part, all_seen in answers:

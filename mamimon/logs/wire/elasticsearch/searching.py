@@ -28,7 +28,8 @@ async def find(call: Call) -> Answer:
             body["sort"] = [*(sort if isinstance(sort, list) else [sort]), "_shard_doc"]
     if "scroll" in call.params:
         return Answer(await _scroll(call, {"index": index, "body": body, "params": call.params}))
-    request = search.read_request(call.room, index, call.params, body, call.now)
+    paged = isinstance(pit, dict)
+    request = search.read_request(call.room, index, call.params, body, call.now, paged=paged)
     answer = await search.run(call.room, request, lenient=call.lenient)
     if isinstance(pit, dict):
         answer = {"pit_id": pit["id"], **answer}
@@ -51,7 +52,7 @@ async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
         body["search_after"] = state["after"]
         # Only the first page counts; the others carry its count along.
         body["track_total_hits"] = known is None
-    request = search.read_request(call.room, state["index"], params, body, call.now)
+    request = search.read_request(call.room, state["index"], params, body, call.now, paged=True)
     answer = await search.run(call.room, request, lenient=call.lenient)
     if "total" not in answer["hits"]:
         answer["hits"] = {"total": {"value": known, "relation": "eq"}, **answer["hits"]}

@@ -8,7 +8,7 @@ import msgspec
 
 from mamimon.logs.clauses import Row
 from mamimon.logs.dates import iso, parse_bound, parse_iso
-from mamimon.logs.text import number_of, shown
+from mamimon.logs.text import exact_number_of, shown
 from mamimon.logs.wire.elasticsearch.errors import illegal, parsing
 
 _ARRIVAL = {"_doc", "_shard_doc", "_seq_no"}
@@ -110,7 +110,7 @@ class Sort(msgspec.Struct, frozen=True):
                 if seconds is None:
                     raise illegal(f"Failed to parse search_after value for field [{key.field}].")
                 value = round(seconds * 1000)
-            number = None if not isinstance(value, str) else number_of(value)
+            number = None if not isinstance(value, str) else exact_number_of(value)
             if number is None:
                 number = _dated(value)
             text = comparable(key, value)
