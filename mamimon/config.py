@@ -140,6 +140,12 @@ class ErrorSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     )
     max_envelope_bytes: Annotated[int, _number("Largest envelope after decompression.", 1024)] = 50 * MIB
     max_event_bytes: Annotated[int, _number("Largest event item.", 1024)] = MIB
+    sourcemap_folder: Annotated[
+        str, _text("Folder of source maps, by <release>/<path>.map or <path>.map.")
+    ] = ""
+    sourcemap_bytes: Annotated[int, _number("Disk for uploaded source maps; the oldest go.", MIB)] = (
+        2048 * MIB
+    )
     events_per_minute: Annotated[int, _number("Events a key may send a minute before 429.", 1)] = 60_000
 
 

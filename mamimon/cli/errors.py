@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -77,3 +78,39 @@ def show(issue: int, as_json: bool, **where: Any) -> None:
     if event.get("request"):
         click.echo(f"\n{event['request'].get('method', '')} {event['request'].get('url', '')}".rstrip())
     click.echo("\n" + "  ".join(f"{key}={value}" for key, value in event.get("tags", {}).items()))
+
+
+@errors.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--release", default="", help="The release whose files these are; not needed with debug ids.")
+@click.option("--dist", default="", help="The build of the release.")
+@click.option("--url-prefix", default="~/", help="Under which address the folder is served.")
+@click.option("--project", type=int, default=1, help="The project's number.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@server_options
+def sourcemaps(
+    folder: Path, release: str, dist: str, url_prefix: str, project: int, as_json: bool, **where: Any
+) -> None:
+    """Upload the source maps and minified files of a build's folder."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in {".js", ".mjs", ".cjs", ".map"}
+        and path.is_file()
+        and "node_modules" not in path.relative_to(folder).parts
+    )
+    if not any(path.suffix == ".map" for path in files):
+        raise click.UsageError(f"{folder} holds no source maps (*.map)")
+    sent = []
+    for path in files:
+        url = f"{url_prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}"
+        params = {"url": url, "release": release, "dist": dist, "project": project}
+        answer = ask(
+            "POST", "/api/mamimon/errors/sourcemaps", params=params, content=path.read_bytes(), **where
+        )
+        sent.append(answer)
+        if not as_json:
+            click.echo(f"{answer['kind']:<16} {answer['url']}  {answer['debug_id']}".rstrip())
+    if as_json:
+        click.echo(json.dumps(sent))
+    click.echo(f"{len(sent)} files uploaded", err=True)

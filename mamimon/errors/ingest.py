@@ -19,7 +19,7 @@ from mamimon.errors.batch_store import Prepared
 from mamimon.errors.event_store import EventStore, month_of, pack
 from mamimon.errors.grouping import group
 from mamimon.errors.issue_store import Change, IssueStore
-from mamimon.errors.model import Attachment
+from mamimon.errors.model import Attachment, Event
 from mamimon.errors.normalise import AUTO, normalise
 from mamimon.errors.scrub import scrub
 from mamimon.problems import too_many, unavailable
@@ -59,7 +59,7 @@ class Ingest:
             scrape_interval_s=core.settings.metrics.scrape_interval_s,
         )
         self.on_change: Callable[[list[Change]], None] = lambda _: None
-        self.improve: Callable[[Any], None] = lambda _: None
+        self.improve: Callable[[Event], None] = lambda _: None
         """Changes a regular event before it is scrubbed and grouped, in the worker thread."""
 
     async def open(self, secret: bytes) -> None:

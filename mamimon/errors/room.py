@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Gauge
 
+from mamimon.errors.artifact_store import ArtifactStore
 from mamimon.errors.event_store import EventStore
 from mamimon.errors.ingest import Ingest
 from mamimon.errors.issue_store import Change, IssueStore
@@ -15,6 +16,9 @@ from mamimon.errors.model import IssueSummary, Project
 from mamimon.errors.pages import page_handlers
 from mamimon.errors.query import IssueQuery, histogram
 from mamimon.errors.routes import route_handlers
+from mamimon.errors.symbolicate import Resolver
+from mamimon.errors.uploads import Uploads
+from mamimon.errors.wire.api0 import api0_handlers
 from mamimon.errors.wire.sdk import sdk_handlers
 from mamimon.errors.wire.sentry import SentryDoor
 from mamimon.room import Task
@@ -36,6 +40,11 @@ class ErrorRoom:
         self.query = IssueQuery(self.issues, self.events)
         self.ingest = Ingest(core, self.events, self.issues)
         self.door = SentryDoor(core, self.ingest, self.issues)
+        self.artifacts = ArtifactStore(
+            core.data_dir / "errors" / "artifacts.db", core.clock, core.settings.errors.sourcemap_bytes
+        )
+        self.uploads = Uploads(core, self.artifacts)
+        self.ingest.improve = Resolver(self.artifacts, core.settings.errors.sourcemap_folder).resolve
         self._unresolved = 0
         self._gauge = Gauge(
             "mamimon_errors_unresolved", "Issues that wait for somebody.", registry=core.registry
@@ -45,6 +54,7 @@ class ErrorRoom:
         """See `Room.open`."""
         secret = await self.issues.prepare(self.core.clock.now())
         self.door.keys = await self.issues.keys()
+        await self.artifacts.open()
         await self.ingest.open(secret)
         await self.recount()
         self.ingest.on_change = self._changed
@@ -52,6 +62,7 @@ class ErrorRoom:
     async def close(self) -> None:
         """See `Room.close`."""
         await self.events.close()
+        await self.artifacts.close()
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
@@ -59,7 +70,7 @@ class ErrorRoom:
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return [*route_handlers(self), *page_handlers(self), *sdk_handlers(self)]
+        return [*route_handlers(self), *page_handlers(self), *api0_handlers(self), *sdk_handlers(self)]
 
     def badge(self) -> dict[str, int]:
         """How many issues are unresolved (`mamimon.room.Badged`)."""

@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from litestar import Response, asgi, get, post
+from litestar import Request, Response, asgi, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
+from mamimon.errors.artifact_store import Stored
 from mamimon.errors.model import Event, EventSummary, Issue, IssueList, Project, Status
 from mamimon.http import answer
 from mamimon.problems import bad_input, not_found
@@ -48,7 +49,7 @@ class NewProject(msgspec.Struct, forbid_unknown_fields=True):
 
 def route_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
     """Every door of the room."""
-    return [*_sentry_doors(room), *_issue_routes(room), *_project_routes(room)]
+    return [*_sentry_doors(room), *_issue_routes(room), *_project_routes(room), *_sourcemap_routes(room)]
 
 
 def _sentry_doors(room: ErrorRoom) -> list[ControllerRouterHandler]:
@@ -87,6 +88,33 @@ def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         return await room.add_project(data.name)
 
     return [dsn, projects, add_project]
+
+
+def _sourcemap_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
+    @post("/api/mamimon/errors/sourcemaps")
+    async def add_sourcemap(
+        request: Request[Any, Any, Any],
+        url: FromQuery[str],
+        release: FromQuery[str] = "",
+        dist: FromQuery[str] = "",
+        project: FromQuery[int] = 1,
+    ) -> dict[str, str]:
+        """Keep a source map or a minified file (the body) under the `url` that frames name."""
+        if project not in {one.id for one in await room.projects()}:
+            raise not_found(f"there is no project {project}")
+        made = await room.uploads.add_file(project, release[:250], dist[:64], url, await request.body())
+        return {"url": made.url, "kind": made.kind, "debug_id": made.debug_id}
+
+    @get("/api/mamimon/errors/sourcemaps")
+    async def sourcemaps(
+        release: FromQuery[str] = "",
+        project: FromQuery[int] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 1000,
+    ) -> list[Stored]:
+        """Uploaded source maps and minified files, the newest first."""
+        return await room.artifacts.listed(project, release, limit)
+
+    return [add_sourcemap, sourcemaps]
 
 
 def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
