@@ -1,17 +1,20 @@
 """Jobs that report by themselves: `/ping/<uuid>` and its endings, as healthchecks.io has them.
 
-A job that is late is degraded, and down once its grace is over or it reports a failure. After a
-clock jump everybody gets a fresh grace, because the jobs slept too.
+A job that is late is degraded, and down once its grace is over, it reports a failure, or it started
+and has not ended within its grace. After a clock jump everybody gets a fresh grace, because the jobs
+slept too; and after a time when we could not store their pings, because then the silence is ours.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 from mamimon.clock import Clock
 from mamimon.health.ledger import Ledger
 from mamimon.health.model import CheckStatus, Heartbeat, Ping
 from mamimon.health.monitor import JUMP_S
+from mamimon.health.said import Said, said
 from mamimon.health.schedule import check, following
 from mamimon.health.store import HealthStore
 from mamimon.problems import Kind, Problem, bad_input, not_found
@@ -19,16 +22,24 @@ from mamimon.problems import Kind, Problem, bad_input, not_found
 BODY_KEPT = 10_000
 _LOOK_S = 5.0
 _MOST = 1000
+_MOST_RUNS = 20
+"""Runs of one job, told apart by `rid`, that may be under way."""
 
 
 class Heartbeats:
     """The heartbeats of one server."""
 
-    def __init__(self, clock: Clock, store: HealthStore, ledger: Ledger) -> None:
+    def __init__(
+        self, clock: Clock, store: HealthStore, ledger: Ledger, writable: Callable[[], bool]
+    ) -> None:
         self._clock = clock
         self._store = store
         self._ledger = ledger
+        self._writable = writable
         self._beats: dict[str, tuple[Heartbeat, CheckStatus]] = {}
+        self._runs: dict[str, dict[str, float]] = {}
+        self._patient_until: dict[str, float] = {}
+        """Since when somebody's lateness counts anew, by heartbeat."""
 
     async def restore(self) -> None:
         """Read the heartbeats back; the time that mamimon was stopped counts for nobody's lateness."""
@@ -40,14 +51,15 @@ class Heartbeats:
             self._forgive(beat)
 
     def _status(self, beat: Heartbeat) -> CheckStatus:
-        return CheckStatus(
+        status = CheckStatus(
             name=beat.name,
             kind="heartbeat",
             target=beat.rhythm,
             since=beat.created_at,
             last_at=beat.last_at,
-            message="waiting for the first ping",
         )
+        status.tell(said("waiting for the first ping"))
+        return status
 
     def statuses(self) -> list[CheckStatus]:
         """Every heartbeat as it stands."""
@@ -93,6 +105,8 @@ class Heartbeats:
         """Remove a heartbeat and its history."""
         beat, _ = self._of(heartbeat)
         del self._beats[heartbeat]
+        self._runs.pop(heartbeat, None)
+        self._patient_until.pop(heartbeat, None)
         await self._store.remove_heartbeat(heartbeat)
         await self._ledger.forget(beat.name)
 
@@ -102,27 +116,45 @@ class Heartbeats:
             raise not_found("there is no such heartbeat")
         return found
 
-    async def ping(self, heartbeat: str, action: str, source: str, body: bytes) -> None:
-        """Take one report; `action` is empty, start, fail, log or an exit code."""
+    async def ping(self, heartbeat: str, action: str, source: str, body: bytes, run: str = "") -> None:
+        """Take one report; `action` is empty, start, fail, log or an exit code, `run` tells runs apart."""
         beat, status = self._of(heartbeat)
         kind, exit_code = _read_action(action)
         now = self._clock.now()
-        duration_s = None
-        if kind == "start":
-            beat.started_at = now
-        elif kind in {"success", "fail"}:
-            duration_s = now - beat.started_at if beat.started_at is not None else None
-            beat.started_at, beat.last_at, beat.last_kind = None, now, kind
-            beat.due_at = following(beat.schedule, beat.zone, now) if beat.schedule else now + beat.period_s
+        duration_s = self._measure(beat, kind, run, now)
         text = body[:BODY_KEPT].decode("utf-8", "replace")
-        await self._store.save_heartbeat(beat, Ping(now, kind, exit_code, duration_s, source, text))
+        try:
+            await self._store.save_heartbeat(beat, Ping(now, kind, exit_code, duration_s, source, text))
+        except Problem:
+            await self._blame_us(beat, status)
+            raise
         if kind == "success":
             status.last_at, status.latency_s = now, duration_s
-            await self._ledger.enter(status, "up", "reported success")
+            await self._ledger.enter(status, "up", said("reported success"))
         elif kind == "fail":
             status.last_at, status.latency_s = now, duration_s
-            code = "" if exit_code is None else f" with exit code {exit_code}"
-            await self._ledger.enter(status, "down", f"reported failure{code}")
+            words = said("reported failure")
+            if exit_code is not None:
+                words = said("reported failure with exit code %(code)s", code=exit_code)
+            await self._ledger.enter(status, "down", words)
+
+    def _measure(self, beat: Heartbeat, kind: str, run: str, now: float) -> float | None:
+        """Note a start or an end; returns how long the run took that ended."""
+        runs = self._runs.setdefault(beat.id, {})
+        if kind == "start":
+            beat.started_at = now
+            if run:
+                if len(runs) >= _MOST_RUNS:
+                    del runs[next(iter(runs))]
+                runs[run] = now
+        elif kind in {"success", "fail"}:
+            began = runs.pop(run, None) if run else beat.started_at
+            # Another run may still be under way: its start goes on to count.
+            beat.started_at = max(runs.values(), default=None) if run else None
+            beat.last_at, beat.last_kind = now, kind
+            beat.due_at = following(beat.schedule, beat.zone, now) if beat.schedule else now + beat.period_s
+            return now - began if began is not None else None
+        return None
 
     async def run(self) -> None:
         """Look who is late, for ever."""
@@ -132,27 +164,52 @@ class Heartbeats:
             if abs((self._clock.now() - wall) - (self._clock.monotonic() - mono)) > JUMP_S:
                 for beat, status in self._beats.values():
                     self._forgive(beat)
-                    if status.state == "up":
-                        await self._ledger.enter(
-                            status, "unknown", "the clock jumped: were we asleep?", at=wall
-                        )
+                    if status.found == "up":
+                        words = said("the clock jumped: was this machine asleep?")
+                        await self._ledger.enter(status, "unknown", words, at=wall)
             await self.look()
 
     def _forgive(self, beat: Heartbeat) -> None:
+        now = self._patient_until[beat.id] = self._clock.now()
         if beat.due_at is not None:
-            beat.due_at = max(beat.due_at, self._clock.now())
+            beat.due_at = max(beat.due_at, now)
+
+    async def _blame_us(self, beat: Heartbeat, status: CheckStatus) -> None:
+        self._forgive(beat)
+        await self._ledger.enter(status, "unknown", said("mamimon cannot store pings"))
 
     async def look(self) -> None:
         """Move every heartbeat whose time has come."""
         now = self._clock.now()
         for beat, status in list(self._beats.values()):
-            if beat.due_at is None or status.state == "down" or now <= beat.due_at:
+            await self._ledger.show(status)
+            if status.state == "maintenance":
+                self._forgive(beat)
                 continue
-            late = f"expected {beat.rhythm}, last heard {now - (beat.last_at or now):.0f} s ago"
-            if now > beat.due_at + beat.grace_s:
+            if status.found == "down":
+                continue
+            late, over = self._lateness(beat, now)
+            if not late:
+                continue
+            if not self._writable():
+                await self._blame_us(beat, status)
+            elif over:
                 await self._ledger.enter(status, "down", late)
-            elif status.state == "up":
+            elif status.found == "up":
                 await self._ledger.enter(status, "degraded", late)
+
+    def _lateness(self, beat: Heartbeat, now: float) -> tuple[Said | None, bool]:
+        """What to say of a heartbeat that is late, and whether its grace is over."""
+        if beat.started_at is not None:
+            began = max(beat.started_at, self._patient_until.get(beat.id, 0.0))
+            if now > began + beat.grace_s:
+                ago = f"{now - beat.started_at:.0f}"
+                return said("started %(seconds)s s ago and has not ended", seconds=ago), True
+        if beat.due_at is None or now <= beat.due_at:
+            return None, False
+        silent = f"{now - (beat.last_at or now):.0f}"
+        late = said("late: last heard %(seconds)s s ago", seconds=silent)
+        return late, now > beat.due_at + beat.grace_s
 
 
 def _read_action(action: str) -> tuple[str, int | None]:

@@ -1,48 +1,70 @@
-"""State changes: each is a log line and a row, whatever kind of watch it comes from."""
+"""State changes: each is a log line and a row, whatever kind of watch it comes from.
+
+Two things stand between what was found and what is shown: during maintenance a check is in
+maintenance, and where the change could not be stored it is unknown, because then the fault is ours.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from mamimon.clock import Clock
 from mamimon.health.model import Change, CheckStatus, State
+from mamimon.health.said import Said, quoted, said
 from mamimon.health.store import HealthStore
 from mamimon.problems import Problem
 
 _log = logging.getLogger("mamimon.health")
-_LEVEL = {"up": logging.INFO, "degraded": logging.WARNING, "down": logging.ERROR, "unknown": logging.WARNING}
+_LEVEL = {"down": logging.ERROR, "degraded": logging.WARNING, "unknown": logging.WARNING}
 
 
 class Ledger:
     """Moves a status from one state to the next and writes that down."""
 
-    def __init__(self, clock: Clock, store: HealthStore) -> None:
+    def __init__(
+        self, clock: Clock, store: HealthStore, maintenance: Callable[[CheckStatus, float], str]
+    ) -> None:
         self._clock = clock
         self._store = store
+        self._maintenance = maintenance
         self._recorded: set[str] = set()
 
     def take_up(self, status: CheckStatus, before: Change | None) -> None:
         """Continue where a check stood when mamimon stopped."""
         if before is not None:
-            status.state, status.message, status.since = before.state, before.message, before.at
+            status.state, status.since = before.state, before.at
+            status.found = "unknown" if before.state == "maintenance" else before.state
+            status.tell(before.said)
             self._recorded.add(status.name)
 
-    async def enter(
-        self, status: CheckStatus, state: State, message: str, *, at: float | None = None
-    ) -> None:
-        """`status` is in `state`, since `at` (epoch seconds, default now) where that is a change."""
-        status.message = message
+    async def enter(self, status: CheckStatus, state: State, words: Said, *, at: float | None = None) -> None:
+        """`status` was found in `state`, since `at` (epoch seconds, default now) where that is a change."""
+        status.tell(words)
+        status.found = state
+        await self.show(status, at=at)
+
+    async def show(self, status: CheckStatus, *, at: float | None = None) -> None:
+        """Show what was found, or that maintenance is under way."""
+        now = self._clock.now()
+        window = self._maintenance(status, now)
+        state: State = "maintenance" if window else status.found
+        words = quoted(window) if window else status.said
         if status.state == state and status.name in self._recorded:
             return
         was, status.state = status.state, state
-        status.since = at = self._clock.now() if at is None else at
-        name, kind = status.name, status.kind
-        _log.log(_LEVEL[state], "check %s (%s) is %s, was %s: %s", name, kind, state, was, message)
+        status.since = at = now if at is None else at
+        level = _LEVEL.get(state, logging.INFO)
+        _log.log(level, "check %s (%s) is %s, was %s: %s", status.name, status.kind, state, was, words)
         try:
-            await self._store.add(name, [Change(at, state, message)])
+            await self._store.add(status.name, [Change(at, state, words)])
         except Problem as problem:
-            _log.warning("the change of check %s is kept in memory only: %s", name, problem)
-        self._recorded.add(name)
+            _log.warning("the change of check %s is kept in memory only: %s", status.name, problem)
+            self._recorded.discard(status.name)
+            status.state = "unknown"
+            status.tell(said("mamimon could not store what it found").also(quoted(str(problem))))
+            return
+        self._recorded.add(status.name)
 
     async def forget(self, name: str) -> None:
         """Remove a check's history with the check."""

@@ -7,15 +7,19 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-State = Literal["up", "down", "degraded", "unknown"]
+from mamimon.health.said import Said, quoted
+
+State = Literal["up", "down", "degraded", "unknown", "maintenance"]
 
 
 class Finding(msgspec.Struct, frozen=True):
     """One run of a check: what it saw, before retries and suspension are judged."""
 
     state: State
-    message: str
+    said: Said
     latency_s: float = 0.0
+    facts: dict[str, float] = {}
+    """What else was measured, by the names of metrics."""
 
 
 class CheckStatus(msgspec.Struct, kw_only=True):
@@ -25,10 +29,25 @@ class CheckStatus(msgspec.Struct, kw_only=True):
     kind: str
     target: str
     state: State = "unknown"
+    found: State = "unknown"
+    """What the last runs make of it; `state` differs during maintenance, and where we could not store it."""
     since: float
     last_at: float | None = None
     latency_s: float | None = None
     message: str = ""
+    """What it last said, in English."""
+    said: Said = msgspec.field(default_factory=lambda: quoted(""))
+    """The same as a sentence and its values."""
+    on_status_page: bool = True
+
+    def tell(self, words: Said) -> None:
+        """Take what it said last."""
+        self.said, self.message = words, str(words)
+
+    @property
+    def words(self) -> str:
+        """What it last said, in the language of the current request."""
+        return self.said.translated()
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -36,7 +55,7 @@ class Change(msgspec.Struct, frozen=True):
 
     at: float
     state: State
-    message: str = ""
+    said: Said = msgspec.field(default_factory=lambda: quoted(""))
 
 
 class Heartbeat(msgspec.Struct):
@@ -85,13 +104,15 @@ class Slot(msgspec.Struct, frozen=True):
     up: float | None
 
 
-_WORST: dict[State, int] = {"up": 0, "unknown": 1, "degraded": 2, "down": 3}
+_WORST = {"up": 0, "degraded": 1, "down": 2}
+_UNCOUNTED = {"unknown", "maintenance"}
 
 
 def history(changes: list[Change], start: float, end: float, slots: int) -> list[Slot]:
     """Cut `[start, end)` into equal slots; time before the first change is unknown.
 
-    "Up" counts degraded too and leaves unknown time out, so a night asleep lowers nobody's uptime.
+    "Up" counts degraded too and leaves unknown time and maintenance out, so neither a night asleep nor
+    planned work lowers anybody's uptime.
     """
     width = (end - start) / slots
     edges = [(change.at, change.state) for change in changes]
@@ -103,14 +124,16 @@ def history(changes: list[Change], start: float, end: float, slots: int) -> list
         if following > start and at < end
     ]
     out: list[Slot] = []
+    worst: State
     for index in range(slots):
         low, high = start + index * width, start + (index + 1) * width
         inside = [(min(b, high) - max(a, low), state) for a, b, state in spans if min(b, high) > max(a, low)]
-        known = sum(length for length, state in inside if state != "unknown")
+        known = sum(length for length, state in inside if state not in _UNCOUNTED)
         down = sum(length for length, state in inside if state == "down")
-        worst: State = "unknown" if not known else max((s for _, s in inside), key=_WORST.__getitem__)
-        if known and worst == "unknown":
-            worst = "up"
+        if known:
+            worst = max((state for _, state in inside if state not in _UNCOUNTED), key=_WORST.__getitem__)
+        else:
+            worst = "maintenance" if any(state == "maintenance" for _, state in inside) else "unknown"
         out.append(Slot(low, high, worst, 1 - down / known if known else None))
     return out
 
@@ -131,6 +154,6 @@ def shown_target(target: str) -> str:
 
 
 def worst_first(statuses: list[CheckStatus]) -> list[CheckStatus]:
-    """Down, degraded, unknown, up; by name among equals."""
-    order: dict[State, int] = {"down": 0, "degraded": 1, "unknown": 2, "up": 3}
+    """Down, degraded, unknown, in maintenance, up; by name among equals."""
+    order: dict[State, int] = {"down": 0, "degraded": 1, "unknown": 2, "maintenance": 3, "up": 4}
     return sorted(statuses, key=lambda one: (order[one.state], one.name.lower()))

@@ -14,7 +14,10 @@ from mamimon.config_checks import CheckSettings
 from mamimon.health.ledger import Ledger
 from mamimon.health.model import CheckStatus, Finding, shown_target
 from mamimon.health.probes import probe
+from mamimon.health.probes.outcome import Look
+from mamimon.health.said import said
 from mamimon.health.store import HealthStore
+from mamimon.health.trend import Trend
 
 JUMP_S = 15.0
 
@@ -30,6 +33,17 @@ class _Life(msgspec.Struct):
     waking: bool = False
     runs: int = 0
     failed: int = 0
+    last: Finding | None = None
+    trend: Trend = msgspec.field(default_factory=Trend)
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """A check for the metrics: as it stands, how often it ran and failed, and what the last run found."""
+
+    status: CheckStatus
+    runs: int = 0
+    failed: int = 0
+    last: Finding | None = None
 
 
 class Monitor:
@@ -40,6 +54,7 @@ class Monitor:
         self._store = store
         self._ledger = ledger
         self._lives: dict[str, _Life] = {}
+        self._busy: set[str] = set()
 
     async def restore(self, checks: list[tuple[CheckSettings, float, float]]) -> None:
         """Take over checks with their interval and timeout (seconds), and where each stood before.
@@ -55,17 +70,18 @@ class Monitor:
                 kind=check.kind,
                 target=shown_target(check.target),
                 since=before.at if before else now,
-                message="not checked yet",
+                on_status_page=check.on_status_page,
             )
+            status.tell(said("not checked yet"))
             self._ledger.take_up(status, before)
             if before is not None:
                 status.last_at = seen.get(check.name)
             life = _Life(check, status, interval_s, timeout_s)
             self._lives[check.name] = life
-            if before is not None and before.state != "unknown":
+            if before is not None and before.state not in {"unknown", "maintenance"}:
                 gone = min(seen.get(check.name, before.at), now)
                 if now - gone > max(JUMP_S, 2 * interval_s):
-                    await self._ledger.enter(life.status, "unknown", "mamimon was not running", at=gone)
+                    await self._ledger.enter(life.status, "unknown", said("mamimon was not running"), at=gone)
 
     def statuses(self) -> list[CheckStatus]:
         """Every check as it stands."""
@@ -89,7 +105,7 @@ class Monitor:
         """Check now and return the state that makes."""
         life = self._lives[name]
         wall, mono = self._clock.now(), self._clock.monotonic()
-        finding = await probe(life.check, life.timeout_s)
+        finding = await probe(life.check, life.timeout_s, Look(wall, life.trend, self._busy))
         if not self._jumped(wall, mono):
             await self._judge(life, finding)
         return life.status
@@ -103,17 +119,19 @@ class Monitor:
             await self._ledger.enter(
                 life.status,
                 "unknown",
-                "the clock jumped: was this machine asleep?",
+                said("the clock jumped: was this machine asleep?"),
                 at=min(life.status.last_at or wall, self._clock.now()),
             )
 
     async def _judge(self, life: _Life, finding: Finding) -> None:
         status, now = life.status, self._clock.now()
         life.runs += 1
-        status.last_at, status.latency_s, status.message = now, finding.latency_s, finding.message
+        life.last = finding
+        status.last_at, status.latency_s = now, finding.latency_s
+        status.tell(finding.said)
         if finding.state != "down":
             life.failures, life.waking = 0, False
-            await self._ledger.enter(life.status, finding.state, finding.message)
+            await self._ledger.enter(status, finding.state, finding.said)
             return
         life.failed += 1
         if life.waking:
@@ -121,9 +139,10 @@ class Monitor:
             return
         life.failures += 1
         if life.failures > life.check.retries:
-            await self._ledger.enter(life.status, "down", finding.message)
-        elif status.state != "down":
-            status.message = f"{finding.message} (failure {life.failures} of {life.check.retries + 1})"
+            await self._ledger.enter(status, "down", finding.said)
+        elif status.found != "down":
+            tries = said("failure %(count)s of %(most)s", count=life.failures, most=life.check.retries + 1)
+            status.tell(finding.said.also(tries))
 
     async def save(self) -> None:
         """Write down when the checks last ran."""
@@ -132,6 +151,6 @@ class Monitor:
         if seen:
             await self._store.see(seen)
 
-    def counts(self) -> list[tuple[CheckStatus, int, int]]:
-        """Each check with how often it ran and how often it failed."""
-        return [(life.status, life.runs, life.failed) for life in self._lives.values()]
+    def figures(self) -> list[Figures]:
+        """Each check for the metrics."""
+        return [Figures(one.status, one.runs, one.failed, one.last) for one in self._lives.values()]

@@ -56,7 +56,8 @@ def health_pages(
 
     @get("/status", include_in_schema=False)
     async def status_page() -> Template:
-        return Template("health/status.html", context={"rows": await rows(90 * _DAY_S, 90)})
+        shown = [row for row in await rows(90 * _DAY_S, 90) if row[0].on_status_page]
+        return Template("health/status.html", context={"rows": shown})
 
     @get("/api/mamimon/checks", sync_to_thread=False)
     def checks_list() -> list[CheckStatus]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ from mamimon.config_checks import CheckSettings
 from mamimon.health.heartbeats import Heartbeats
 from mamimon.health.ledger import Ledger
 from mamimon.health.model import CheckStatus, worst_first
-from mamimon.health.monitor import Monitor
+from mamimon.health.monitor import Figures, Monitor
 from mamimon.health.numbers import HealthNumbers
 from mamimon.health.pages import health_pages
 from mamimon.health.routes import heartbeat_routes
@@ -36,9 +37,12 @@ class HealthRoom:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.store = HealthStore(core.state)
-        ledger = Ledger(core.clock, self.store)
+        ledger = Ledger(core.clock, self.store, lambda status, now: "")
         self.monitor = Monitor(core.clock, self.store, ledger)
-        self.heartbeats = Heartbeats(core.clock, self.store, ledger)
+        self.heartbeats = Heartbeats(core.clock, self.store, ledger, self._writable)
+
+    def _writable(self) -> bool:
+        return self._core.writable()
 
     async def open(self) -> None:
         """See `Room.open`. Raises `ConfigError` where two checks have one name."""
@@ -54,16 +58,25 @@ class HealthRoom:
             [(c, c.interval_s or settings.interval_s, c.timeout_s or settings.timeout_s) for c in checks]
         )
         await self.heartbeats.restore()
-        self._core.registry.register(HealthNumbers(self._numbers))
+        self._core.registry.register(HealthNumbers(self._figures))
 
-    def _numbers(self) -> list[tuple[CheckStatus, int, int]]:
-        return self.monitor.counts() + [(status, 0, 0) for status in self.heartbeats.statuses()]
+    def _figures(self) -> list[Figures]:
+        return self.monitor.figures() + [Figures(status) for status in self.heartbeats.statuses()]
 
     def _host_checks(self) -> list[CheckSettings]:
-        return [
-            CheckSettings(name="disk", kind="disk", target=str(self._core.data_dir)),
+        folder = str(self._core.data_dir)
+        own = [
+            CheckSettings(name="disk", kind="disk", target=folder),
             CheckSettings(name="memory", kind="memory"),
+            CheckSettings(name="inodes", kind="inodes", target=folder, on_status_page=False),
+            CheckSettings(name="swap", kind="swap", on_status_page=False),
+            CheckSettings(name="load", kind="load", on_status_page=False),
+            CheckSettings(name="clock", kind="clock", on_status_page=False),
         ]
+        # sd_booted(3): only there is somebody to ask.
+        if Path("/run/systemd/system").is_dir():
+            own.append(CheckSettings(name="systemd units", kind="systemd", on_status_page=False))
+        return own
 
     async def close(self) -> None:
         """See `Room.close`."""

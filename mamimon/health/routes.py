@@ -9,6 +9,7 @@ from litestar import MediaType, Request, Response, delete, get, post, route
 from litestar.params import FromPath, JSONBody, URLEncodedBody
 from litestar.response import Redirect
 
+from mamimon.health.heartbeats import BODY_KEPT
 from mamimon.health.model import Ping
 from mamimon.problems import Problem, bad_input
 
@@ -63,10 +64,13 @@ def heartbeat_routes(
             f"{request.client.host if request.client else ''} {request.headers.get('user-agent', '')[:100]}"
         )
         try:
-            await heartbeats.ping(heartbeat, action, source.strip(), body)
+            await heartbeats.ping(
+                heartbeat, action, source.strip(), body, request.query_params.get("rid", "")[:64]
+            )
         except Problem as problem:
             return Response(problem.detail, status_code=problem.status, media_type=MediaType.TEXT)
-        return Response("OK", media_type=MediaType.TEXT, status_code=200)
+        limit = {"Ping-Body-Limit": str(BODY_KEPT)}
+        return Response("OK", media_type=MediaType.TEXT, status_code=200, headers=limit)
 
     @route("/ping/{heartbeat:str}", http_method=["GET", "HEAD", "POST"], include_in_schema=False)
     async def plain_ping(request: Request[Any, Any, Any], heartbeat: FromPath[str]) -> Response[str]:

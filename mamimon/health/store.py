@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 from typing import cast
 
+import msgspec
+
 from mamimon.health.model import Change, Heartbeat, Ping, State
+from mamimon.health.said import Said, quoted
 from mamimon.storage import Database
 
 KEEP_S = 92 * 86_400.0
@@ -23,10 +26,10 @@ class HealthStore:
 
         def work(raw: sqlite3.Connection) -> dict[str, Change]:
             rows = raw.execute(
-                "SELECT name, at, state, message FROM check_change WHERE id IN"
+                "SELECT name, at, state, message, said FROM check_change WHERE id IN"
                 " (SELECT max(id) FROM check_change GROUP BY name)"
             )
-            return {name: Change(at, cast(State, state), message) for name, at, state, message in rows}
+            return {name: Change(at, cast(State, state), _said(*words)) for name, at, state, *words in rows}
 
         return await self._state.read(work)
 
@@ -46,8 +49,11 @@ class HealthStore:
 
         def work(raw: sqlite3.Connection) -> None:
             raw.executemany(
-                "INSERT INTO check_change (name, at, state, message) VALUES (?, ?, ?, ?)",
-                [(name, change.at, change.state, change.message) for change in changes],
+                "INSERT INTO check_change (name, at, state, message, said) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (name, one.at, one.state, str(one.said), msgspec.json.encode(one.said).decode())
+                    for one in changes
+                ],
             )
             raw.execute(
                 "DELETE FROM check_change WHERE name = ? AND id < (SELECT max(id) FROM check_change"
@@ -63,12 +69,12 @@ class HealthStore:
         def work(raw: sqlite3.Connection) -> dict[str, list[Change]]:
             found: dict[str, list[Change]] = {}
             rows = raw.execute(
-                "SELECT name, at, state, message FROM check_change AS c WHERE at >= ? OR id ="
+                "SELECT name, at, state, message, said FROM check_change AS c WHERE at >= ? OR id ="
                 " (SELECT max(id) FROM check_change WHERE name = c.name AND at < ?) ORDER BY id",
                 (start, start),
             )
-            for name, at, state, message in rows:
-                found.setdefault(name, []).append(Change(at, cast(State, state), message))
+            for name, at, state, *words in rows:
+                found.setdefault(name, []).append(Change(at, cast(State, state), _said(*words)))
             return found
 
         return await self._state.read(work, timeout_s=5.0)
@@ -143,3 +149,8 @@ class HealthStore:
             return [Ping(*row) for row in rows]
 
         return await self._state.read(work)
+
+
+def _said(message: str, words: str) -> Said:
+    """What was said; rows of before sentences were kept have only the English text."""
+    return msgspec.json.decode(words, type=Said) if words else quoted(message)

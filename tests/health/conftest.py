@@ -190,3 +190,71 @@ def web() -> Iterator[Web]:
     one = Web()
     yield one
     one.stop()
+
+
+class MariaDb:
+    """A MariaDB server in a temporary folder with the user `app`: `start`, `kill`."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        # It does not run as root either; the packaged user does.
+        self._user = "mysql" if os.getuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="mamimon-maria-"))
+        if self._user:
+            os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
+        self._popen: subprocess.Popen[bytes] | None = None
+        # Run at every start; the file must be readable by the packaged user.
+        self._begin = self._folder / "begin.sql"
+        self._begin.write_text("CREATE USER IF NOT EXISTS app@'127.0.0.1' IDENTIFIED BY 'hunter2';\n")
+        done = subprocess.run(
+            ["mariadb-install-db", "--no-defaults", f"--datadir={self._folder}/data", "--skip-test-db"],
+            user=self._user,
+            capture_output=True,
+            cwd="/",
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    @staticmethod
+    def _program() -> str:
+        return shutil.which("mariadbd") or "/usr/sbin/mariadbd"
+
+    @property
+    def url(self) -> str:
+        return f"mysql://app:hunter2@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        more = [
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--socket={self._folder}/s",
+            f"--init-file={self._begin}",
+        ]
+        self._popen = subprocess.Popen(
+            [self._program(), "--no-defaults", f"--datadir={self._folder}/data", *more],
+            user=self._user,
+            cwd="/",
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: listening(self.port), 60, "mariadbd")
+
+    def kill(self) -> None:
+        if self._popen is not None:
+            self._popen.kill()
+            self._popen.wait(20)
+            self._popen = None
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@pytest.fixture
+def mariadb_server() -> Iterator[MariaDb]:
+    """A running MariaDB."""
+    if shutil.which("mariadbd") is None and not Path("/usr/sbin/mariadbd").exists():
+        absent("mariadb-server")
+    one = MariaDb()
+    one.start()
+    yield one
+    one.remove()

@@ -34,7 +34,7 @@ def status(server: Running, name: str) -> dict[str, Any]:
 
 def settled(server: Running, name: str, state: str) -> dict[str, Any]:
     return wait_until(
-        lambda: (found := status(server, name))["state"] == state and found, what=f"{name} {state}"
+        lambda: (found := status(server, name))["state"] == state and found, 30, f"{name} {state}"
     )
 
 
@@ -49,8 +49,8 @@ def ran_again(server: Running, clock: ManualClock, name: str, seconds: float = 3
     before = count()
     sleepers = clock.sleepers
     clock.advance(seconds)
-    wait_until(lambda: count() > before, what="another run")
-    wait_until(lambda: clock.sleepers >= sleepers, what="rest")
+    wait_until(lambda: count() > before, 30, "another run")
+    wait_until(lambda: clock.sleepers >= sleepers, 30, "rest")
     return status(server, name)
 
 
