@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from mamimon.accounts.audit_store import note
 from mamimon.accounts.model import AuditEntry, Token, User
 from mamimon.problems import Kind, Problem, not_found
 from mamimon.storage import Database
@@ -45,7 +46,7 @@ class AccountStore:
                 )
             except sqlite3.IntegrityError:
                 raise Problem(Kind.CONFLICT, f"there is a user {name} already") from None
-            _audit(raw, now, actor, f"user.add {role}", name)
+            note(raw, now, actor, f"user.add {role}", name)
 
         await self._database.write(write)
 
@@ -60,7 +61,7 @@ class AccountStore:
             if others and ("admin",) not in others:
                 raise Problem(Kind.CONFLICT, f"{name} is the last administrator")
             raw.execute("DELETE FROM user WHERE id = ?", (row[0],))
-            _audit(raw, now, actor, "user.remove", name)
+            note(raw, now, actor, "user.remove", name)
 
         await self._database.write(write)
 
@@ -114,7 +115,7 @@ class AccountStore:
                 "INSERT INTO token (hash, name, scope, created_at, created_by) VALUES (?, ?, ?, ?, ?)",
                 (digest, name, scope, now, actor),
             )
-            _audit(raw, now, actor, f"token.add {scope}", name)
+            note(raw, now, actor, f"token.add {scope}", name)
 
         await self._database.write(write)
 
@@ -126,7 +127,7 @@ class AccountStore:
             if row is None:
                 raise not_found(f"there is no token {token_id}")
             raw.execute("DELETE FROM token WHERE id = ?", (token_id,))
-            _audit(raw, now, actor, "token.remove", row[0])
+            note(raw, now, actor, "token.remove", row[0])
 
         await self._database.write(write)
 
@@ -140,9 +141,3 @@ class AccountStore:
                 )
             ]
         )
-
-
-def _audit(raw: sqlite3.Connection, now: float, actor: str, action: str, target: str) -> None:
-    raw.execute(
-        "INSERT INTO audit (at, actor, action, target) VALUES (?, ?, ?, ?)", (now, actor, action, target)
-    )

@@ -8,7 +8,7 @@ from mamimon.alerts import incidents, store
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
-    from mamimon.alerts.model import Incident
+    from mamimon.alerts.model import Incident, Labels
     from mamimon.alerts.service import Alerting
     from mamimon.metrics.model import QueryResult
 
@@ -68,11 +68,11 @@ async def incident_chart(service: Alerting, incident_id: int) -> dict[str, Any]:
     except Problem as problem:
         return answer | {"error": problem.detail}
     answer["times"] = [at / 1000 for at in found.times.tolist()]
-    answer["series"] = _series(found, incident)
-    return _without_lead(answer)
+    answer["series"] = drawn(found, incident.labels, incident.title)
+    return without_lead(answer)
 
 
-def _without_lead(answer: dict[str, Any]) -> dict[str, Any]:
+def without_lead(answer: dict[str, Any]) -> dict[str, Any]:
     """Cut the time before the first value, which a young server has not seen."""
     values = [one["values"] for one in answer["series"]]
     first = min(
@@ -83,13 +83,13 @@ def _without_lead(answer: dict[str, Any]) -> dict[str, Any]:
     return answer | {"times": answer["times"][cut:], "series": series}
 
 
-def _series(found: QueryResult, incident: Incident) -> list[dict[str, Any]]:
-    """The incident's own series first, then the others."""
-    fits = [all(incident.labels.get(k, v) == v for k, v in labels.items()) for labels in found.labels]
+def drawn(found: QueryResult, own: Labels, title: str) -> list[dict[str, Any]]:
+    """The series that `own` labels fit first, then the others."""
+    fits = [all(own.get(k, v) == v for k, v in labels.items()) for labels in found.labels]
     order = sorted(range(len(found.labels)), key=lambda row: not fits[row])[:MOST_SERIES]
     out = []
     for row in order:
         labels = found.labels[row]
         name = ", ".join(f"{k}={v}" for k, v in sorted(labels.items()) if k != "__name__")
-        out.append({"name": name or labels.get("__name__", incident.title), "values": found.drawn(row)})
+        out.append({"name": name or labels.get("__name__", title), "values": found.drawn(row)})
     return out

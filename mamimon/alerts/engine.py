@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from mamimon.alerts import states, store
 from mamimon.alerts.evaluate import Ask, Recorded, alerting, recording
-from mamimon.alerts.model import ActiveAlert, Alert, Labels, Rule, RuleGroup, fingerprint
+from mamimon.alerts.model import ActiveAlert, Alert, Labels, LineCount, Rule, RuleGroup, fingerprint
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import QueryResult
@@ -34,6 +34,7 @@ EARLY_SHARE = 0.05
 
 Append = Callable[[str, float, Sequence[Recorded]], Awaitable[None]]
 Deliver = Callable[[Sequence[Alert]], Awaitable[None]]
+Count = Callable[[LineCount, float], Awaitable[float]]
 
 
 class Engine:
@@ -46,6 +47,7 @@ class Engine:
         append: Append,
         deliver: Deliver,
         external_labels: Callable[[], Labels],
+        count: Count,
     ) -> None:
         self._core = core
         self._clock = core.clock
@@ -53,6 +55,7 @@ class Engine:
         self._append = append
         self._deliver = deliver
         self._external = external_labels
+        self._count = count
         self.groups: list[RuleGroup] = []
         self.states: dict[str, dict[str, ActiveAlert]] = {}
         self._wrote: set[str] = set()
@@ -207,6 +210,9 @@ class Engine:
                 continue
             start = self._clock.monotonic()
             try:
+                if rule.lines is not None and not early:
+                    counted = await self._count(rule.lines, at)
+                    await self._write_series(_source(group, rule), at, [(rule.lines.series, counted)])
                 if rule.alerting:
                     key = group.rule_key(rule)
                     new, ended = await self._alerting(group, rule, ask, now)
@@ -298,13 +304,14 @@ class Engine:
 
 
 def _source(group: RuleGroup, rule: Rule) -> str:
-    """The name under which a recording rule's series are kept."""
+    """The name under which what a rule records or counts is kept."""
     return f"rules:{group.key};{group.rule_key(rule)}"
 
 
 def _sources(groups: Sequence[RuleGroup]) -> set[str]:
     own = {f"rules:{group.key}" for group in groups}
-    return own | {_source(group, rule) for group in groups for rule in group.rules if not rule.alerting}
+    made = [(g, rule) for g in groups for rule in g.rules if not rule.alerting or rule.lines is not None]
+    return own | {_source(group, rule) for group, rule in made}
 
 
 def _fixed(one: ActiveAlert | None) -> tuple[object, ...]:

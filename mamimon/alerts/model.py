@@ -43,6 +43,14 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+class LineCount(msgspec.Struct, frozen=True):
+    """How many log lines a query finds in the last `window_s`, kept as `series`, which the rule compares."""
+
+    query: str
+    window_s: float
+    series: Labels
+
+
 class Rule(msgspec.Struct, kw_only=True):
     """An alerting or recording rule as its file has it; durations in seconds."""
 
@@ -54,6 +62,10 @@ class Rule(msgspec.Struct, kw_only=True):
     keep_firing_for_s: float = 0.0
     labels: Labels = {}
     annotations: Labels = {}
+    lines: LineCount | None = None
+    """Counted before the expression is evaluated."""
+    own: int = 0
+    """The number of a rule that was made on a page; 0 for those of files."""
     # What the last evaluation found:
     health: Literal["unknown", "ok", "err"] = "unknown"
     error: str = ""

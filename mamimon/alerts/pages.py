@@ -17,6 +17,7 @@ from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, links, notification_store, postmortem, store
 from mamimon.alerts.changes import AROUND_S, Change, changes
 from mamimon.alerts.charts import incident_chart
+from mamimon.alerts.editor.keeper import FILE as OWN_FILE
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
 from mamimon.alerts.routes import Who, perform, person
@@ -147,7 +148,15 @@ def alerts_context(service: Alerting, matchers: str) -> dict[str, Any]:
             for one in service.dispatcher.silences.all(now)
             if one.state(now) != "expired"
         ],
-        "groups": service.engine.groups,
+        "groups": [group for group in service.engine.groups if group.file != OWN_FILE],
+        "own": service.own.all,
+        "own_at_work": {
+            rule.own: (rule, {one.state for one in service.engine.states.get(g.rule_key(rule), {}).values()})
+            for g in service.engine.groups
+            for rule in g.rules
+            if rule.own
+        },
+        "may": "write" in current_actor.get().allowed,
         "states": {
             rule_key: {one.state for one in alerts.values()}
             for rule_key, alerts in service.engine.states.items()

@@ -10,7 +10,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mamimon.alerts import store
-from mamimon.alerts.model import AlertSummary, IncidentSummary, Labels
+from mamimon.alerts.editor.lines import count
+from mamimon.alerts.editor.pages import editor_handlers
+from mamimon.alerts.editor.preview import Preview
+from mamimon.alerts.model import AlertSummary, IncidentSummary, Labels, LineCount
 from mamimon.alerts.oncall.routes import oncall_handlers
 from mamimon.alerts.pages import page_handlers
 from mamimon.alerts.routes import api_handlers
@@ -50,6 +53,7 @@ class AlertRoom:
             self._group_defaults,
             self._external_labels,
             _check,
+            self._count_lines,
         )
         metrics.scraper.after_reload.append(self.service.reload)
 
@@ -67,6 +71,9 @@ class AlertRoom:
     def _external_labels(self) -> Labels:
         config = self._metrics.config
         return dict(config.external_labels) if config is not None else {}
+
+    async def _count_lines(self, lines: LineCount, at: float) -> float:
+        return await count(self._logs.backend, lines, at)
 
     async def open(self) -> None:
         """See `Room.open`; a broken alertmanager.yml refuses the start."""
@@ -95,6 +102,7 @@ class AlertRoom:
             *api_handlers(self.service),
             *page_handlers(self.service, self._logs, self._errors),
             *oncall_handlers(self.service),
+            *editor_handlers(self.service, Preview(self.service, self._logs, self._metrics)),
         ]
 
     def firing(self) -> list[AlertSummary]:

@@ -14,7 +14,8 @@ from mamimon.alerts import configuration, incidents, rules, store
 from mamimon.alerts.deadman import DeadMan
 from mamimon.alerts.delivery import Delivery
 from mamimon.alerts.dispatch import Dispatcher, tell_resolved
-from mamimon.alerts.engine import JUMP_S, Append, Engine
+from mamimon.alerts.editor.keeper import OwnRules
+from mamimon.alerts.engine import JUMP_S, Append, Count, Engine
 from mamimon.alerts.model import FileError, Incident, IncidentSummary, Labels, Message, Outcome
 from mamimon.alerts.oncall.desk import Desk
 from mamimon.alerts.routing import Routing, Target, builtin
@@ -44,6 +45,7 @@ class Alerting:
         group_defaults: Callable[[], tuple[float, float]],
         external_labels: Callable[[], Labels],
         check: rules.Check,
+        count: Count,
     ) -> None:
         self.core = core
         self.settings = core.settings.alerts
@@ -58,7 +60,9 @@ class Alerting:
         self.rule_errors: list[FileError] = []
         self.dispatcher = Dispatcher(core, lambda: self.routing, self._wake.set)
         self.delivery = Delivery(core, lambda: self.routing, self._wake.set, self.oncall.quiet_until)
-        self.engine = Engine(core, backend, append, self.dispatcher.put, external_labels)
+        self.engine = Engine(core, backend, append, self.dispatcher.put, external_labels, count)
+        self.own = OwnRules(core, lambda: self.reload(force=True))
+        self.external_labels = external_labels
         self.deadman = DeadMan(core, self.engine)
         self.unresolved: list[IncidentSummary] = []
         self.loud = 0
@@ -72,6 +76,7 @@ class Alerting:
         await self.oncall.open()
         await self.dispatcher.open()
         await self.delivery.open()
+        await self.own.open()
         loaded = await asyncio.to_thread(self._load_rules)
         self._report(loaded)
         await self.engine.open(loaded.groups)
@@ -95,7 +100,9 @@ class Alerting:
         paths = self._paths()
         self._stamps = _stamps([*paths, *self._config_paths()])
         interval_s, query_offset_s = self._group_defaults()
-        return rules.load_files(paths, interval_s, self._check, query_offset_s)
+        loaded = rules.load_files(paths, interval_s, self._check, query_offset_s)
+        loaded.groups.extend(self.own.groups(interval_s))
+        return loaded
 
     def _config_paths(self) -> list[Path]:
         path = self.settings.alertmanager_config

@@ -205,6 +205,18 @@ def incidents(raw: Raw, limit: int) -> list[Incident]:
     return [_incident(row) for row in rows]
 
 
+def answers(raw: Raw, since: float) -> list[tuple[str, int, int, int]]:
+    """By alert name, of incidents that began since then: how many, how many answered, messages sent."""
+    rows = raw.execute(
+        "SELECT coalesce(json_extract(labels_json, '$.alertname'), ''), count(*), count(acknowledged_at),"
+        " coalesce(sum((SELECT count(*) FROM notification n WHERE n.incident = incident.id"
+        " AND n.status = 'sent')), 0)"
+        " FROM incident WHERE started_at >= ? GROUP BY 1",
+        (since,),
+    )
+    return [(str(name), int(many), int(answered), int(told)) for name, many, answered, told in rows]
+
+
 def due_incidents(raw: Raw, now: float) -> list[Incident]:
     """Those whose next escalation step is due, longest due first."""
     rows = raw.execute(

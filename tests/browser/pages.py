@@ -22,4 +22,6 @@ def paths() -> list[str]:
         "/explore?q=up",
         "/settings/alerts",
         "/settings/oncall",
+        "/alerts/rules/new",
+        "/alerts/noisy",
     ]

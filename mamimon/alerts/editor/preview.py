@@ -1,0 +1,153 @@
+"""What a rule would do, before it is saved: its chart, what it says now, how often it would have fired."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mamimon.alerts import evaluate
+from mamimon.alerts.backtest import DAY_S, Backtest, backtest, episodes, summarised
+from mamimon.alerts.charts import drawn, split_comparison, without_lead
+from mamimon.alerts.editor import lines
+from mamimon.alerts.model import Labels, RuleGroup
+from mamimon.alerts.states import Found
+from mamimon.i18n import gettext
+from mamimon.problems import Problem
+
+if TYPE_CHECKING:
+    from mamimon.alerts.editor.model import OwnRule
+    from mamimon.alerts.service import Alerting
+    from mamimon.logs.room import LogRoom
+    from mamimon.metrics.model import QueryResult
+    from mamimon.metrics.room import MetricRoom
+
+POINTS = 240
+BUDGET_S = 20.0
+MOST_MARKS = 30
+_COMPARE: dict[str, Callable[[Any, float], Any]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+class Reading(msgspec.Struct):
+    """What a rule would say now: of how many series it is true, and the first one's texts."""
+
+    firing: int
+    labels: Labels
+    annotations: Labels
+    value: float | None
+    receivers: list[str]
+    error: str = ""
+
+
+class Preview:
+    """Asks the series and the log lines of one server."""
+
+    def __init__(self, service: Alerting, logs: LogRoom, metrics: MetricRoom) -> None:
+        self._service = service
+        self._logs = logs
+        self._metrics = metrics
+
+    def _now(self) -> float:
+        return self._service.core.clock.now()
+
+    async def chart(self, rule: OwnRule, length_s: float) -> dict[str, Any]:
+        """What `charts.js` draws: the rule's left side, its threshold, and where it would have fired."""
+        end = self._now()
+        start = end - length_s
+        step = max(15.0, round(length_s / POINTS))
+        answer: dict[str, Any] = {"times": [], "series": [], "marks": [], "error": ""}
+        try:
+            if rule.kind == "logs":
+                start = max(start, await self._logs.oldest() or start)
+                times, counts = await self._counted(rule, start, end, step)
+                answer |= {"times": times.tolist()}
+                answer["series"] = [{"name": rule.query, "values": counts.tolist()}]
+                limit: float | None = rule.threshold
+            else:
+                expr, limit = split_comparison(rule.expr)
+                result = await self._service.backend().range(expr, start, end, step)
+                answer["times"] = [at / 1000 for at in result.times.tolist()]
+                answer["series"] = drawn(result, {}, rule.name)
+            tried = await self.backtest(rule, length_s)
+        except Problem as problem:
+            return answer | {"error": problem.detail}
+        if limit is not None:
+            answer["threshold"] = {"value": limit, "label": f"{limit:g}"}
+        answer["marks"] = [
+            {"time": one.start, "label": "", "kind": "alert"} for one in tried.episodes[:MOST_MARKS]
+        ]
+        return without_lead(answer)
+
+    async def backtest(self, rule: OwnRule, length_s: float) -> Backtest:
+        """How often it would have fired in the time before now, as far back as there is something stored."""
+        end = self._now()
+        start = end - length_s
+        metric = rule.kind == "metric"
+        oldest = self._metrics.oldest() if metric else await self._logs.oldest()
+        if oldest is not None:
+            start = min(max(start, oldest), end)
+        if metric:
+            interval_s = self._service.core.settings.metrics.evaluation_interval_s
+            return await backtest(self._service.backend(), rule.expr, rule.for_s, start, end, interval_s)
+        step = min(rule.window_s, 15.0 if length_s <= 2 * DAY_S else 60.0)
+        times, counts = await self._counted(rule, start, end, step)
+        true = _COMPARE[rule.op](counts, rule.threshold)
+        first = float(times[0]) if len(times) else start
+        return summarised(episodes({}, true, first, step), rule.for_s, step, start, end)
+
+    async def _counted(self, rule: OwnRule, start: float, end: float, step_s: float) -> Any:
+        assert rule.lines is not None
+        return await lines.sliding(self._logs.backend, rule.lines, start, end, step_s, budget_s=BUDGET_S)
+
+    async def reading(self, rule: OwnRule) -> Reading:
+        """What it would say now; where nothing fires, with the value of the first series there is."""
+        try:
+            if rule.kind == "logs":
+                return await self._logs_reading(rule)
+            now = await self._found(rule, rule.expr)
+            shown = now or await self._found(rule, split_comparison(rule.expr)[0])
+        except Problem as problem:
+            return Reading(0, {}, {}, None, [], problem.detail)
+        except ValueError as error:
+            return Reading(0, {}, {}, None, [], str(error))
+        first = next(iter(shown.values()), None)
+        if first is None:
+            return Reading(0, {}, {}, None, self._receivers({"alertname": rule.name, **rule.labels}))
+        receivers = self._receivers(first.labels)
+        return Reading(len(now), first.labels, first.annotations, first.value, receivers)
+
+    async def _logs_reading(self, rule: OwnRule) -> Reading:
+        assert rule.lines is not None
+        value = await lines.count(self._logs.backend, rule.lines, self._now())
+        found = await self._found(rule, f"vector({value:.17g})")
+        first = next(iter(found.values()))
+        firing = int(bool(_COMPARE[rule.op](value, rule.threshold)))
+        return Reading(firing, first.labels, first.annotations, value, self._receivers(first.labels))
+
+    async def _found(self, rule: OwnRule, expr: str) -> dict[str, Found]:
+        service = self._service
+
+        async def ask(text: str) -> QueryResult:
+            return await service.backend().instant(text, self._now(), timeout_s=BUDGET_S)
+
+        group = RuleGroup(name="", file="", rules=[], interval_s=60.0)
+        one = msgspec.structs.replace(rule.rule(), expr=expr)
+        return await evaluate.alerting(group, one, ask, service.external_labels(), service.core.base_url)
+
+    def _receivers(self, labels: Labels) -> list[str]:
+        routing = self._service.routing
+        names = dict.fromkeys(route.receiver for route in routing.route.match(labels))
+        return [
+            f"{name} ({', '.join(one.to for one in routing.receivers[name].targets) or gettext('nobody')})"
+            for name in names
+            if name in routing.receivers
+        ]
