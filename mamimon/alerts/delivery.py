@@ -67,9 +67,10 @@ class Delivery:
 
     async def work(self) -> None:
         """Start sending every notification that is due and not already under way."""
-        due = await self._due()
-        for one in due:
-            if one.id in self._flying or len(self._flying) >= AT_ONCE:
+        # One that lands while the rows are read is still pending in them: it is not sent twice.
+        before = set(self._flying)
+        for one in await self._due(before):
+            if one.id in before or one.id in self._flying or len(self._flying) >= AT_ONCE:
                 continue
             until = None if one.message.kind == "test" else self._quiet_until(one.to, one.message.severity)
             if until is not None:
@@ -80,10 +81,10 @@ class Delivery:
             self._flying[one.id] = task
             task.add_done_callback(lambda done, key=one.id: self._landed(key, done))  # type: ignore[misc]
 
-    async def _due(self) -> list[Notification]:
+    async def _due(self, flying: set[int]) -> list[Notification]:
         """What may be sent now; of a storm, after gathering, so that none slips by between the two."""
-        now, limit = self._clock.now(), AT_ONCE + len(self._flying)
-        find, flying = self._routing().target, set(self._flying)
+        now, limit = self._clock.now(), AT_ONCE + len(flying)
+        find = self._routing().target
 
         def look(raw: sqlite3.Connection) -> list[Notification] | None:
             crowded = notification_store.crowds(raw, now - storm.WINDOW_S, now, storm.BURST)
