@@ -15,14 +15,13 @@ from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, links, notification_store, postmortem, store
-from mamimon.alerts.changes import AROUND_S, Change, changes
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.editor.keeper import FILE as OWN_FILE
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
-from mamimon.alerts.routes import Who, perform, person
+from mamimon.alerts.routes import AROUND_S, Who, changes_of, perform, person
 from mamimon.alerts.silences import Silence
-from mamimon.alerts.templates.functions import humanize
+from mamimon.metrics.changes import Change
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from mamimon.alerts.service import Alerting
     from mamimon.errors.room import ErrorRoom
     from mamimon.logs.room import LogRoom
+    from mamimon.metrics.changes import Changes
 
 _log = logging.getLogger("mamimon.alerts")
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -221,15 +221,13 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
 
     @get("/incidents/{incident_id:int}/changes", include_in_schema=False)
     async def changed(incident_id: FromPath[int]) -> Template:
-        found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
-        rows: list[Change] = []
+        found: Changes | None = None
         problem = ""
         try:
-            rows = await changes(service.backend(), found.started_at, service.core.clock.now())
+            found = await changes_of(service, incident_id)
         except Problem as error:
             problem = error.detail
-        context = {"changes": rows, "problem": problem, "humanize": humanize}
-        return Template("alerts/changes.html", context=context)
+        return Template("alerts/changes.html", context={"found": found, "problem": problem})
 
     @get("/incidents/{incident_id:int}/patterns", include_in_schema=False)
     async def said(incident_id: FromPath[int]) -> Template:
@@ -246,7 +244,7 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
         drawn = await incident_chart(service, incident_id)
         moved: list[Change] = []
         with contextlib.suppress(Problem):  # the section says "nothing": the page has the reason
-            moved = await changes(service.backend(), page["incident"].started_at, service.core.clock.now())
+            moved = (await changes_of(service, incident_id)).rows
         url = f"{service.core.base_url}/incidents/{incident_id}"
         return Response(
             postmortem.markdown(page, drawn, moved, url),

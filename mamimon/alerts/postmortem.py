@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mamimon.alerts.changes import Change
 from mamimon.alerts.model import show_duration
 from mamimon.i18n import gettext
+from mamimon.metrics.changes import Change
 
 WIDTH, HEIGHT = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 30

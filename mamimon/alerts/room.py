@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -131,6 +131,10 @@ class AlertRoom:
         """Incidents that are not resolved, then the latest resolved ones."""
         found = await self._core.state.read(lambda raw: store.incidents(raw, limit))
         return [one.short() for one in found]
+
+    async def deploys(self, start: float, end: float) -> list[dict[str, Any]]:
+        """Deploys between two instants, newest first."""
+        return await self._core.state.read(lambda raw: store.deploys(raw, start, end))
 
     def badge(self) -> dict[str, int]:
         """See `mamimon.room.Badged`: alerts that fire and are not kept quiet, and incidents not resolved."""

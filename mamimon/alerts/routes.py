@@ -11,11 +11,11 @@ from litestar.params import Body, FromPath, FromQuery, JSONBody
 from mamimon.accounts.gate import current_actor
 from mamimon.alerts import incidents, notification_store, store
 from mamimon.alerts.backtest import Backtest, backtest
-from mamimon.alerts.changes import Change, changes
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import IncidentSummary, duration
 from mamimon.alerts.silences import Silence
+from mamimon.metrics.changes import Changes, changes
 from mamimon.problems import bad_input
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from mamimon.alerts.service import Alerting
 
+AROUND_S = 900.0
+"""How long after an incident's start what changed is looked for."""
+_MOST_CHANGES = 10
 Text = Annotated[str, msgspec.Meta(max_length=4000)]
 
 
@@ -232,12 +235,18 @@ def _incident_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         return await incident_chart(service, incident_id)
 
     @get("/incidents/{incident_id:int}/changes")
-    async def changed(incident_id: FromPath[int]) -> list[Change]:
+    async def changed(incident_id: FromPath[int]) -> Changes:
         """The series that moved most around the incident's start."""
-        found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
-        return await changes(service.backend(), found.started_at, service.core.clock.now())
+        return await changes_of(service, incident_id)
 
     return [many, one, act, chart, changed]
+
+
+async def changes_of(service: Alerting, incident_id: int) -> Changes:
+    """The series that moved most around an incident's start; raises `Problem` where none can be asked."""
+    found = await service.core.state.read(lambda raw: incidents.get(raw, incident_id))
+    end = min(service.core.clock.now(), found.started_at + AROUND_S)
+    return await changes(service.backend(), found.started_at - 60.0, end, _MOST_CHANGES)
 
 
 async def perform(service: Alerting, incident_id: int, action: str, data: Who, how: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mamimon.dashboards.changed import changed_handlers
 from mamimon.dashboards.explore import explore_handlers
 from mamimon.dashboards.overview import overview_handlers
 from mamimon.dashboards.pages import dashboard_handlers
@@ -69,5 +70,6 @@ class DashboardRoom:
             *dashboard_handlers(self._core, self.sources, self.store),
             *explore_handlers(self._core, self.sources),
             *request_handlers(self._core, self.sources),
+            *changed_handlers(self._core, self.sources),
             *api_handlers(self._core, self.sources, self.store),
         ]

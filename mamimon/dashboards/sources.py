@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
@@ -17,17 +18,20 @@ from litestar.exceptions import HTTPException
 
 from mamimon.i18n import gettext as _
 from mamimon.logs.query import LogQuery
+from mamimon.metrics.changes import changes
 from mamimon.problems import Problem
 from mamimon.window import Window, fitting, read_window
 
 if TYPE_CHECKING:
-    from mamimon.errors.model import EventSummary
+    from mamimon.errors.model import EventSummary, IssueSummary
     from mamimon.errors.room import ErrorRoom
     from mamimon.events.room import EventRoom
     from mamimon.health.model import CheckStatus
     from mamimon.health.room import HealthRoom
     from mamimon.logs.model import LogPage
+    from mamimon.logs.patterns.room import PatternCount
     from mamimon.logs.room import LogRoom
+    from mamimon.metrics.changes import Changes
     from mamimon.metrics.model import Matcher
     from mamimon.metrics.room import MetricRoom
     from mamimon.metrics.store.dayfile import ExemplarRow
@@ -48,6 +52,10 @@ class AlertSource(Protocol):
 
     def incidents(self, limit: int = 20) -> Awaitable[Sequence[Any]]:
         """Incidents that are not resolved, then the latest resolved ones."""
+        ...
+
+    def deploys(self, start: float, end: float) -> Awaitable[list[dict[str, Any]]]:
+        """Deploys between two instants, newest first."""
         ...
 
 
@@ -129,6 +137,25 @@ class Sources:
     async def top_errors(self, since: float, limit: int = 10) -> list[Any]:
         """The error groups that happened most."""
         return list(await self._errors.top(since, limit))
+
+    async def changed_series(self, window: Window, limit: int) -> Changes:
+        """The series that moved most in a window."""
+        return await changes(self._metrics.backend, window.start, window.end, limit)
+
+    async def unusual_patterns(self, window: Window, limit: int) -> list[PatternCount]:
+        """Patterns of log lines that are new in a window or came more often."""
+        return await self._logs.patterns.unusual(window.start, window.end, limit)
+
+    async def new_issues(self, window: Window, now: float, limit: int) -> list[IssueSummary]:
+        """Error groups that were first seen in a window, the newest first."""
+        text = f"age:-{math.ceil(max(now - window.start, 1))}s"
+        if window.end < now - 1:
+            text += f" age:+{math.floor(now - window.end)}s"
+        return (await self._errors.query.search(text, now=now, sort="first_seen", limit=limit)).issues
+
+    async def deploys(self, window: Window) -> list[dict[str, Any]]:
+        """Deploys of a window, the newest first."""
+        return await self.alerts.deploys(window.start, window.end) if self.alerts is not None else []
 
     async def window(self, query: Mapping[str, str], now: float, default: str = "1h") -> Window:
         """The window a page is asked for; without one, the part of the default that has samples or lines."""

@@ -18,6 +18,7 @@ def paths() -> list[str]:
         "/targets",
         "/graph/metrics",
         "/cardinality",
+        "/changes",
         "/status",
         "/explore?q=up",
         "/settings/alerts",
