@@ -113,7 +113,7 @@ class ASGIMiddleware:
 
 def _with_ids(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
     kept = list(headers)
-    present = {name.lower() for name, _ in kept}
+    present = [name.lower() for name, _ in kept]
     for name, value in exchange.headers():
         raw = name.encode()
         if raw not in present:

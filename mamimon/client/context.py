@@ -8,6 +8,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from mamimon.client import agent
 from mamimon.client.plain import plain
 
 
@@ -85,16 +86,33 @@ def request_id() -> str | None:
     return None if value is None else str(value)
 
 
+# Hex digits of the system's random source, read 2 KiB at a time; a child starts with none, so that no two
+# processes hand out the same.
+_random: list[str] = []
+
+
+def _hex16() -> str:
+    try:
+        return _random.pop()
+    except IndexError:
+        digits = os.urandom(2048).hex()
+        _random.extend([digits[at : at + 16] for at in range(16, len(digits), 16)])
+        return digits[:16]
+
+
+agent.in_children(_random.clear)
+
+
 def new_request_id() -> str:
-    """A fresh id of 32 hex digits, from the system's random source so that forks never repeat one."""
-    return os.urandom(16).hex()
+    """A fresh id of 32 hex digits."""
+    return _hex16() + _hex16()
 
 
 def new_trace(parent: Trace | None = None) -> Trace:
     """A new span in the parent's trace, or in a new trace."""
     if parent is None:
-        return Trace(os.urandom(16).hex(), os.urandom(8).hex())
-    return Trace(parent.trace_id, os.urandom(8).hex(), parent.sampled)
+        return Trace(_hex16() + _hex16(), _hex16())
+    return Trace(parent.trace_id, _hex16(), parent.sampled)
 
 
 def parse_request_id(text: str) -> str | None:

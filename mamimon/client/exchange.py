@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from contextvars import Token
+from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 
-from mamimon.client import frames, shared
+from mamimon.client import frames, records, shared
 from mamimon.client.context import (
     Trace,
     current,
@@ -106,16 +108,9 @@ class Exchange:
         shared.watch()
         method = self.method if self.method in _METHODS else "other"
         TOTAL.add((method, route, str(self.status)))
-        DURATION.add((method, route), duration, self._example())
+        DURATION.add((method, route), duration, (self.trace.trace_id, self.request_id))
         if self.status >= 500:
             ERRORS.add((method, route))
-
-    def _example(self) -> dict[str, str]:
-        """The request's ids as an exemplar's labels, which OpenMetrics allows 128 characters in all."""
-        ids = {"trace_id": self.trace.trace_id, "request_id": self.request_id}
-        if sum(len(name) + len(value) for name, value in ids.items()) > 128:
-            del ids["trace_id"]
-        return ids if len(self.request_id) <= 100 else {}
 
     def _write(self, route: str, duration: float, slow: bool) -> None:
         status = self.status
@@ -139,8 +134,29 @@ class Exchange:
             extra["client"] = self.client
         if slow:
             extra["slow"] = True
-        record = _log.makeRecord(_log.name, level, "(request)", 0, message, (), exc_info, "request", extra)
-        _log.handle(record)
+        _log.handle(_record(level, message, exc_info, extra))
+
+
+def _record(level: int, message: str, exc_info: Any, extra: dict[str, Any]) -> logging.LogRecord:
+    """The record of a request as `Logger.makeRecord` makes it, at half the cost where nothing is unusual."""
+    if exc_info is not None or logging.getLogRecordFactory() is not logging.LogRecord:
+        return _log.makeRecord(_log.name, level, "(request)", 0, message, (), exc_info, "request", extra)
+    record = logging.LogRecord.__new__(logging.LogRecord)
+    now = time.time()
+    thread = threading.current_thread()
+    fields = record.__dict__
+    fields.update(_FIRST)
+    fields["msg"] = message
+    fields["levelno"], fields["levelname"] = level, logging.getLevelName(level)
+    fields["created"], fields["msecs"] = now, float(int(now * 1000) % 1000)
+    fields["relativeCreated"] = (now - _STARTED) * 1000
+    fields["thread"], fields["threadName"], fields["process"] = thread.ident, thread.name, records.pid
+    fields.update(extra)
+    return record
+
+
+_FIRST = _log.makeRecord(_log.name, logging.INFO, "(request)", 0, "", (), None, "request").__dict__
+_STARTED = _FIRST["created"] - _FIRST["relativeCreated"] / 1000
 
 
 def begin(
@@ -152,6 +168,7 @@ def begin(
     return Exchange(method, path, truncate_ip(client), known or new_request_id(), new_trace(parent))
 
 
+@lru_cache(maxsize=1024)
 def truncate_ip(address: str) -> str:
     """The network of an address (/24 of IPv4, /48 of IPv6): enough for operations, not a person."""
     if "." in address and ":" not in address:

@@ -68,8 +68,14 @@ def _family(family: Family, series: dict[tuple[str, ...], list[float]], openmetr
 
 
 def _example(example: Example) -> str:
-    names, value, at = example
-    inner = ",".join(f'{name}="{_escape(text)}"' for name, text in names.items())
+    """The request's ids as an exemplar's labels, which OpenMetrics allows 128 characters in all."""
+    (trace_id, request_id), value, at = example
+    ids = {"trace_id": trace_id, "request_id": request_id}
+    if sum(len(name) + len(text) for name, text in ids.items()) > 128:
+        del ids["trace_id"]
+    if len(request_id) > 100:
+        return ""
+    inner = ",".join(f'{name}="{_escape(text)}"' for name, text in ids.items())
     return f" # {{{inner}}} {_number(value)} {at:.3f}"
 
 

@@ -9,8 +9,8 @@ from typing import Any, Optional, TextIO
 
 from mamimon.client import agent
 from mamimon.client.buffer import rank_of
-from mamimon.client.plain import dump
-from mamimon.client.records import Documents, take
+from mamimon.client.lines import Lines
+from mamimon.client.records import take
 from mamimon.client.settings import Settings, warn
 
 _COLOURS = {"DEBUG": "2", "INFO": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
@@ -50,19 +50,22 @@ class JSONFormatter(logging.Formatter):
     def __init__(self, settings: Optional[Settings] = None) -> None:
         super().__init__()
         self._settings = settings
-        self._documents: Optional[Documents] = None
+        self._lines: Optional[Lines] = None
         self._made_for: Optional[Settings] = None
+
+    def _writer(self) -> Lines:
+        settings = self._settings or agent.settings()
+        if self._lines is None or self._made_for is not settings:
+            self._lines, self._made_for = Lines(settings), settings
+        return self._lines
 
     def document(self, record: logging.LogRecord) -> dict[str, Any]:
         """The record as a mapping; secrets are masked."""
-        settings = self._settings or agent.settings()
-        if self._documents is None or self._made_for is not settings:
-            self._documents, self._made_for = Documents(settings), settings
-        return self._documents.document(take(record))
+        return self._writer().documents.document(take(record))
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
-        return dump(self.document(record)).decode()
+        return self._writer().write(take(record)).decode()
 
 
 class ConsoleFormatter(JSONFormatter):

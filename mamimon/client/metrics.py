@@ -25,7 +25,9 @@ _families: dict[str, Family] = {}
 _lock = threading.Lock()
 
 Key = tuple[str, ...]
-Example = tuple[dict[str, str], float, float]
+Ids = tuple[str, str]
+"""A trace id and a request id."""
+Example = tuple[Ids, float, float]
 
 
 class Family:
@@ -131,21 +133,25 @@ class Histogram(Family):
         """Count one observation."""
         self.add(self.key(labels), value)
 
-    def add(self, key: Key, value: float, example: Optional[dict[str, str]] = None) -> None:
+    def add(self, key: Key, value: float, example: Optional[Ids] = None) -> None:
         """`observe` for label values in the declared order.
 
-        `example` names what was observed, for OpenMetrics' exemplars; the newest of a bucket is kept.
+        `example` names the request, for OpenMetrics' exemplars; the newest of a bucket is kept.
         """
         at = bisect_left(self.buckets, value)
         with self._lock:
             values = self._values(key)
             values[at] += 1.0
             values[-1] += value
-            if example and key in self._series:
-                self._examples.setdefault(key, {})[at] = (example, value, time.time())
+            if example:
+                known = self._examples.get(key)
+                if known is None and key in self._series:  # not of those that are counted under `other`
+                    known = self._examples[key] = {}
+                if known is not None:
+                    known[at] = (example, value, time.time())
 
     def examples(self, key: Key) -> dict[int, Example]:
-        """The newest example of each bucket of a series: its labels, its value, when (epoch seconds)."""
+        """The newest example of each bucket of a series: its ids, its value, when (epoch seconds)."""
         with self._lock:
             return dict(self._examples.get(key, {}))
 

@@ -6,19 +6,32 @@ import logging
 import os
 import socket
 import time
+from itertools import islice
 from typing import Any, NamedTuple, Optional
 
-from mamimon.client import frames
+from mamimon.client import agent, frames
 from mamimon.client.context import current
 from mamimon.client.mask import MASK, is_secret_name, mask_sensitive_data, mask_text
-from mamimon.client.plain import MAX_MESSAGE, plain
+from mamimon.client.plain import MAX_MESSAGE, MAX_TEXT, plain
 from mamimon.client.settings import Settings
 
 # What every LogRecord has; everything else came by `extra=`. `message` and `asctime` are set by formatters.
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "_mamimon"}
-_STANDARD_COUNT = len(logging.makeLogRecord({}).__dict__)
-_RESERVED = frozenset(("@timestamp", "level", "logger", "message", "host", "pid", "exception"))
+_NAMES = tuple(logging.makeLogRecord({}).__dict__)
+_STANDARD = frozenset(_NAMES) | {"message", "asctime", "taskName", "_mamimon"}
+_STANDARD_COUNT, _STANDARD_LAST = len(_NAMES), _NAMES[-1]
+RESERVED = frozenset(("@timestamp", "level", "logger", "message", "host", "pid", "exception"))
 _SIMPLE = frozenset((str, int, bool, type(None)))
+
+
+pid = os.getpid()
+
+
+def _after_fork() -> None:
+    global pid  # noqa: PLW0603 - a system call a line would be a tenth of its cost
+    pid = os.getpid()
+
+
+agent.in_children(_after_fork)
 
 
 class Line(NamedTuple):
@@ -48,13 +61,8 @@ def take(record: logging.LogRecord, context: dict[str, Any] | None = None) -> Li
         message = record.getMessage()
     except Exception as error:
         message = f"{record.msg!s} (arguments do not fit: {error})"
-    extra = None
-    if len(fields) != _STANDARD_COUNT:
-        extra = {
-            name: value if type(value) in _SIMPLE and type(value) is not str else plain(value)
-            for name, value in fields.items()
-            if name not in _STANDARD
-        }
+    bare = len(fields) == _STANDARD_COUNT and next(reversed(fields)) == _STANDARD_LAST
+    extra = None if bare else _extras(fields)
     links = None
     if record.exc_info and record.exc_info[1] is not None:
         links = frames.walk(record.exc_info[1])
@@ -72,6 +80,20 @@ def take(record: logging.LogRecord, context: dict[str, Any] | None = None) -> Li
         record.stack_info,
     )
     return line
+
+
+def _extras(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a record has beyond the standard; it stands behind it, unless somebody moved things."""
+    rest = islice(fields.items(), _STANDARD_COUNT - 1, None)
+    moved = next(rest, ("",))[0] != _STANDARD_LAST
+    extra = dict(rest) if not moved else dict(fields)
+    if moved or "message" in extra or "asctime" in extra:  # the two that formatters add
+        extra = {name: value for name, value in extra.items() if name not in _STANDARD}
+    for name, value in extra.items():
+        kind = type(value)
+        if kind not in _SIMPLE or (kind is str and len(value) > MAX_TEXT):
+            extra[name] = plain(value)
+    return extra
 
 
 def describe_exception(links: list[frames.Link], mask: bool) -> dict[str, Any]:
@@ -105,6 +127,8 @@ class Documents:
         self._environment = settings.environment
         self._second = -1
         self._prefix = ""
+        self.day = ""
+        """The UTC day of the last timestamp, as index names have it."""
 
     def timestamp(self, when: float) -> str:
         """ISO 8601 in UTC with milliseconds; the text of a second is made once."""
@@ -112,13 +136,17 @@ class Documents:
         second, rest = divmod(milliseconds, 1000)
         if second != self._second:
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
+            self._second, self.day = second, self._prefix[:10].replace("-", ".")
         return f"{self._prefix}.{rest:03d}Z"
 
-    def day(self, when: float) -> str:
-        """The UTC day as index names have it."""
-        self.timestamp(when)
-        return self._prefix[:10].replace("-", ".")
+    def common(self) -> dict[str, Any]:
+        """What every document of this process has."""
+        return {
+            "service": self._service,
+            "environment": self._environment,
+            "host": self._host,
+            "pid": pid,
+        }
 
     def document(self, line: Line) -> dict[str, Any]:
         """The record as it is stored: see docs/client.md for the keys."""
@@ -128,10 +156,7 @@ class Documents:
             "level": line.level,
             "logger": line.logger,
             "message": mask_text(line.message) if mask else line.message,
-            "service": self._service,
-            "environment": self._environment,
-            "host": self._host,
-            "pid": os.getpid(),
+            **self.common(),
         }
         self._add(document, line.context)
         if line.extra:
@@ -146,7 +171,7 @@ class Documents:
         for name, value in fields.items():
             if name[:1] == "_":
                 continue
-            key = "field_" + name.lstrip("@") if name in _RESERVED else name
+            key = "field_" + name.lstrip("@") if name in RESERVED else name
             if self._mask and value not in (None, ""):
                 document[key] = MASK if is_secret_name(name) else mask_sensitive_data(value)
             else:
