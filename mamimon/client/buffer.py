@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from mamimon.client.settings import warn
 
@@ -14,11 +14,8 @@ RANKS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WARN_EVERY_S = 60.0
 
 
-class Item(NamedTuple):
-    """One thing to ship: `kind` is log, event, error or metrics."""
-
-    kind: str
-    payload: Any
+Item = tuple[str, Any]
+"""One thing to ship: its kind (log, event or error) and what it is. Plain, because one is made a log call."""
 
 
 def rank_of(levelno: int) -> int:
@@ -91,9 +88,9 @@ class Buffer:
                 dropped = self._lanes[lower].popleft()
             except IndexError:
                 continue
-            self._losses.add(dropped.kind, lower, 1, f"more than {self.limit} waited in memory")
+            self._losses.add(dropped[0], lower, 1, f"more than {self.limit} waited in memory")
             return True
-        self._losses.add(item.kind, rank, 1, f"more than {self.limit} waited in memory")
+        self._losses.add(item[0], rank, 1, f"more than {self.limit} waited in memory")
         return False
 
     def take(self, limit: int, rank: int) -> list[Item]:
@@ -101,8 +98,8 @@ class Buffer:
         lane = self._lanes[rank]
         items: list[Item] = []
         try:
-            while len(items) < limit:
-                items.append(lane.popleft())
+            for _ in range(limit):
+                items.append(lane.popleft())  # noqa: PERF401 - what was taken must not be lost when it ends
         except IndexError:
             pass
         return items

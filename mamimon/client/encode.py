@@ -10,7 +10,7 @@ import gzip
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mamimon.client import reports
@@ -35,9 +35,12 @@ def dataset_of(service: str) -> str:
 
 
 class Encoder:
-    """Makes batches of payloads of one kind and importance."""
+    """Makes batches of payloads of one kind and importance, with pauses unless `hurried`."""
 
-    def __init__(self, settings: Settings, losses: Losses) -> None:
+    def __init__(
+        self, settings: Settings, losses: Losses, hurried: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._hurried = hurried
         self._lines = Lines(settings)
         self._documents = self._lines.documents
         self._action = ("", b"")
@@ -56,7 +59,7 @@ class Encoder:
     def _safely(self, kind: str, rank: int, payloads: list[Any]) -> Iterator[tuple[float, bytes]]:
         one = {"log": self._log, "event": self._event, "error": self._error}[kind]
         for number, payload in enumerate(payloads, 1):
-            if number % RUN == 0:
+            if number % RUN == 0 and not self._hurried():
                 time.sleep(BREATH_S)
             try:
                 yield one(payload)

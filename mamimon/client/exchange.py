@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from contextvars import Token
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 
-from mamimon.client import frames, records, shared
+from mamimon.client import agent, frames, logs, shared
+from mamimon.client.buffer import rank_of
 from mamimon.client.context import (
     Trace,
     current,
@@ -22,6 +22,7 @@ from mamimon.client.context import (
     parse_traceparent,
 )
 from mamimon.client.metrics import counter, histogram
+from mamimon.client.records import Line
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 _log = logging.getLogger("mamimon.request")
@@ -134,29 +135,13 @@ class Exchange:
             extra["client"] = self.client
         if slow:
             extra["slow"] = True
-        _log.handle(_record(level, message, exc_info, extra))
-
-
-def _record(level: int, message: str, exc_info: Any, extra: dict[str, Any]) -> logging.LogRecord:
-    """The record of a request as `Logger.makeRecord` makes it, at half the cost where nothing is unusual."""
-    if exc_info is not None or logging.getLogRecordFactory() is not logging.LogRecord:
-        return _log.makeRecord(_log.name, level, "(request)", 0, message, (), exc_info, "request", extra)
-    record = logging.LogRecord.__new__(logging.LogRecord)
-    now = time.time()
-    thread = threading.current_thread()
-    fields = record.__dict__
-    fields.update(_FIRST)
-    fields["msg"] = message
-    fields["levelno"], fields["levelname"] = level, logging.getLevelName(level)
-    fields["created"], fields["msecs"] = now, float(int(now * 1000) % 1000)
-    fields["relativeCreated"] = (now - _STARTED) * 1000
-    fields["thread"], fields["threadName"], fields["process"] = thread.ident, thread.name, records.pid
-    fields.update(extra)
-    return record
-
-
-_FIRST = _log.makeRecord(_log.name, logging.INFO, "(request)", 0, "", (), None, "request").__dict__
-_STARTED = _FIRST["created"] - _FIRST["relativeCreated"] / 1000
+        if exc_info is None and logs.only_ships(_log):
+            name = logging.getLevelName(level)
+            line = Line(time.time(), level, name, _log.name, message, current(), extra, None, None)
+            agent.put("log", line, rank_of(level))
+            return
+        record = _log.makeRecord(_log.name, level, "(request)", 0, message, (), exc_info, "request", extra)
+        _log.handle(record)
 
 
 def begin(

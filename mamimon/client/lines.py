@@ -7,7 +7,7 @@ written by way of `Documents.document`, and both give the same text.
 from __future__ import annotations
 
 from json.encoder import encode_basestring
-from typing import Optional
+from typing import Any, Optional
 
 from mamimon.client import mask, records
 from mamimon.client.plain import dump
@@ -35,6 +35,8 @@ class Lines:
         self._pid = 0
         self._constant = ""
         self._revision = mask.revision
+        self._context: dict[str, Any] = {}
+        self._written: Optional[tuple[str, list[str]]] = ("", [])
 
     def write(self, line: Line) -> bytes:
         """The document of a line in UTF-8."""
@@ -43,24 +45,41 @@ class Lines:
 
     def _plain(self, line: Line) -> Optional[str]:
         """The text, or None where the line needs the long way."""
-        fields = line.context
-        if line.extra:
-            fields = {**fields, **line.extra} if fields else line.extra
         if self._revision != mask.revision:
-            self._shapes, self._revision = {}, mask.revision
+            self._shapes, self._revision, self._context = {}, mask.revision, {}
+        if self._pid != records.pid:  # a child has another
+            self._pid = records.pid
+            self._constant = f",{dump(self.documents.common()).decode()[1:-1]}"
+        context, extra = line.context, line.extra
+        if context is not self._context:  # the lines of a request follow each other and share theirs
+            self._context, self._written = context, self._fields(context)
+        if self._written is None or (extra and context and not context.keys().isdisjoint(extra)):
+            return None
+        text, texts = self._written
+        texts = [line.message, *texts]
+        if extra:
+            more = self._fields(extra)
+            if more is None:
+                return None
+            text += more[0]
+            texts += more[1]
+        if self._mask and not mask.is_clean(texts):
+            return None
+        head = self._heads.get((line.level, line.logger)) or self._head(line.level, line.logger)
+        when = self.documents.timestamp(line.created)
+        quoted = encode_basestring(line.message)
+        return f'{{"@timestamp":"{when}",{head}{quoted}{self._constant}{text}}}'
+
+    def _fields(self, fields: dict[str, Any]) -> Optional[tuple[str, list[str]]]:
+        """The fields as JSON text and what of it masking has to look at; None where one is not plain."""
         names = tuple(fields)
         shape = self._shapes.get(names, _UNKNOWN)
         if shape is _UNKNOWN:
             shape = self._learn(names)
         if shape is None:
             return None
-        if self._pid != records.pid:  # a child has another
-            self._pid = records.pid
-            self._constant = f",{dump(self.documents.common()).decode()[1:-1]}"
-        head = self._heads.get((line.level, line.logger)) or self._head(line.level, line.logger)
-        when = self.documents.timestamp(line.created)
-        text = f'{{"@timestamp":"{when}",{head}{encode_basestring(line.message)}{self._constant}'
-        texts = [line.message]
+        text = ""
+        texts: list[str] = []
         for name, value in zip(shape, fields.values()):
             if name is None:
                 continue
@@ -78,7 +97,7 @@ class Lines:
                 text += name + _CONSTANTS[value]
             else:
                 return None
-        return None if self._mask and not mask.is_clean(texts) else text + "}"
+        return text, texts
 
     def _learn(self, names: tuple[str, ...]) -> Optional[Shape]:
         """How fields of these names are written; None where a name is special."""

@@ -138,6 +138,20 @@ class ShipHandler(logging.Handler):
             report(error, level=level, logger=record.name, message=line.message, extra=line.extra or {})
 
 
+def only_ships(logger: logging.Logger) -> bool:
+    """Whether our sender is all that sees the records of a logger below the root, as they were made."""
+    handlers = logging.getLogger().handlers
+    return (
+        len(handlers) == 1
+        and type(handlers[0]) is ShipHandler
+        and handlers[0].level == 0
+        and logger.parent is logger.root
+        and logger.propagate
+        and not (logger.handlers or logger.filters or handlers[0].filters)
+        and logging.getLogRecordFactory() is logging.LogRecord
+    )
+
+
 def attach(settings: Settings, ship: bool) -> list[logging.Handler]:
     """Put our handlers on the root logger and set the levels; returns the handlers."""
     root = logging.getLogger()

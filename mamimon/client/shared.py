@@ -42,8 +42,10 @@ def folder() -> Optional[Path]:
 def watch() -> None:
     """Make sure that this process saves its values twice a second while they change."""
     global _writer  # noqa: PLW0603 - one a process
+    if _writer is not None or not agent.settings().metrics_dir:
+        return
     where = folder()
-    if where is None or _writer is not None:
+    if where is None:
         return
     thread = threading.Thread(target=_save_for_ever, args=(where,), name="mamimon-metrics", daemon=True)
     try:

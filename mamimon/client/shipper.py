@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Optional
 
-from mamimon.client.buffer import RANKS, Buffer, Item, Losses
+from mamimon.client.buffer import RANKS, Buffer, Losses
 from mamimon.client.doors import Doors, Verdict
 from mamimon.client.encode import Encoder, dataset_of, split
 from mamimon.client.settings import Settings, warn
@@ -40,7 +40,7 @@ class Shipper:
         self.settings = settings
         self.losses = Losses(monotonic)
         self.buffer = Buffer(settings.queue_records, self.losses)
-        self.encoder = Encoder(settings, self.losses)
+        self.encoder = Encoder(settings, self.losses, self._hurried)
         self._monotonic = monotonic
         self._transport = Transport(monotonic)
         self._doors = Doors(settings, self._transport, monotonic, random.random)
@@ -49,6 +49,10 @@ class Shipper:
         self._parked: dict[tuple[str, int], list[Any]] = {}
         self._parked_at = 0.0
         self._fresh_threading()
+
+    def _hurried(self) -> bool:
+        """Whether catching up matters more than staying out of the application's way."""
+        return self._stop_at is not None or len(self.buffer) > self.buffer.limit // 4
 
     def _fresh_threading(self) -> None:
         self._thread: Optional[threading.Thread] = None
@@ -73,7 +77,7 @@ class Shipper:
 
     def put(self, kind: str, payload: Any, rank: int) -> None:
         """Hand one thing over; returns at once, whatever the other side does."""
-        waiting = self.buffer.put(Item(kind, payload), rank)
+        waiting = self.buffer.put((kind, payload), rank)
         if waiting == 1:
             self._wake.set()
         elif waiting >= self.settings.batch_records and not self._full.is_set():
@@ -210,10 +214,13 @@ class Shipper:
         """Move what waits in the buffer to its group, up to a batch from each lane."""
         took = False
         for rank in range(len(RANKS) - 1, -1, -1):
-            for item in self.buffer.take(self.settings.batch_records, rank):
+            for kind, payload in self.buffer.take(self.settings.batch_records, rank):
                 if not self._parked:
                     self._parked_at = self._monotonic()
-                self._parked.setdefault((item.kind, rank), []).append(item.payload)
+                group = self._parked.get((kind, rank))
+                if group is None:
+                    group = self._parked[kind, rank] = []
+                group.append(payload)
                 took = True
         return took
 

@@ -62,7 +62,7 @@ def test_plain_lines_go_the_short_way() -> None:
     """What most lines are needs no document; what masking changes does."""
     lines = Lines(Settings())
     assert [one.message[:8] for one in LINES if lines._plain(one) is not None] == [
-        "plain wo", "İşlem ba", "fields", "over",
+        "plain wo", "İşlem ba", "fields",
     ]  # fmt: skip
 
 
@@ -123,3 +123,23 @@ def test_a_child_writes_its_own_process_id() -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert json.loads(os.read(reader, 10_000))["pid"] == child
+
+
+@pytest.mark.feature("C4")
+def test_an_answer_that_took_all_is_known_at_its_first_bytes() -> None:
+    """Elasticsearch's, OpenSearch's and mamimon's way to say so is enough; anything else is read whole."""
+    from mamimon.client.doors import _ALL_TAKEN
+
+    for good in (
+        b'{"took":30,"errors":false,"items":[{"create":{"_index":"x"}}]}',
+        b'{"errors":false,"took":0,"items":[{"create":{"_index":"x"}}]}',
+        b'{"took": 1, "errors": false, "items": [{"create": {"status": 201}}]}',
+    ):
+        assert _ALL_TAKEN.match(good)
+    for other in (
+        b'{"took":30,"errors":true,"items":[{"create":{}}]}',
+        b'{"errors":false}',
+        b'{"message":"\\"errors\\":false","items":[{"create":{}}]}',
+        b"<html>welcome</html>",
+    ):
+        assert not _ALL_TAKEN.match(other)
