@@ -76,6 +76,7 @@ class Exchange:
                 "request_id": request_id,
                 "trace_id": trace.trace_id,
                 "span_id": trace.span_id,
+                "_sampled": trace.sampled,
                 "_method": method,
                 "_path": path,
             }

@@ -54,6 +54,7 @@ class Settings(NamedTuple):
     send_locals: bool = True
     install_hooks: bool = True
     propagate: bool = True
+    propagate_hosts: tuple[str, ...] = ()
 
 
 def parse_dsn(text: str) -> Dsn | None:
@@ -93,6 +94,9 @@ def resolve(arguments: Mapping[str, Any], environ: Mapping[str, str] | None = No
         if given is None:
             given = _convert(env.get("MAMIMON_" + name.upper()), default)
         values[name] = default if given is None else given
+    if isinstance(values["propagate_hosts"], str):
+        values["propagate_hosts"] = _convert(values["propagate_hosts"], ()) or ()
+    values["propagate_hosts"] = tuple(values["propagate_hosts"])
     values["url"], credentials = split_credentials(str(values["url"]))
     values["dsn"] = values["dsn"] or env.get("SENTRY_DSN") or env.get("VITE_SENTRY_DSN") or ""
     if values["url"]:
@@ -136,6 +140,8 @@ _MISSION = frozenset(
 def _convert(text: str | None, default: object) -> object:
     if text is None or not text.strip() or isinstance(default, dict):
         return None
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         if isinstance(default, bool):
             return text.strip().lower() in ("1", "true", "yes", "on")

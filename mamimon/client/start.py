@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from mamimon.client import agent, errors, logs
+from mamimon.client import agent, errors, logs, outgoing
 from mamimon.client.settings import Settings, resolve, warn
 
 _handlers: list[logging.Handler] = []
@@ -66,6 +66,7 @@ def start(settings: Settings) -> None:
     _handlers.extend(logs.attach(settings, bool(settings.bulk_url)))
     if settings.install_hooks and shipper is not None:
         _hooks = errors.Hooks()
+    outgoing.start(settings)
     if not _registered:
         _registered = True
         atexit.register(_at_exit)
@@ -85,6 +86,7 @@ def shutdown(timeout_s: Optional[float] = None) -> None:
     shipper = agent.shipper()
     logs.detach(_handlers)
     _handlers.clear()
+    outgoing.stop()
     if _hooks is not None:
         _hooks.remove()
         _hooks = None
