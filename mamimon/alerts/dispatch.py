@@ -68,6 +68,8 @@ class Dispatcher:
         self.alerts: dict[str, Alert] = {}
         self.groups: dict[str, Group] = {}
         self.silences = Silences()
+        self.maintenance: Callable[[Labels, float], list[str]] = lambda labels, now: []
+        """The windows of planned work that keep an alert quiet."""
 
     async def open(self) -> None:
         """Read alerts, groups and silences back."""
@@ -177,7 +179,7 @@ class Dispatcher:
         return Status(
             self.silences.hiding(alert.labels, now),
             inhibitors(alert, routing.inhibitions, firing),
-            routing.muted_by(route, now) if route else [],
+            self.maintenance(alert.labels, now) + (routing.muted_by(route, now) if route else []),
         )
 
     def firing(self) -> list[Alert]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mamimon.alerts import store
+from mamimon.alerts import matchers, store
 from mamimon.alerts.editor.lines import count
 from mamimon.alerts.editor.pages import editor_handlers
 from mamimon.alerts.editor.preview import Preview
@@ -56,6 +56,14 @@ class AlertRoom:
             self._count_lines,
         )
         metrics.scraper.after_reload.append(self.service.reload)
+        health.maintenance.read_matchers = matchers.parse
+        self.service.dispatcher.maintenance = self._in_maintenance
+
+    def _in_maintenance(self, labels: Labels, now: float) -> list[str]:
+        def matches(text: str, of: Mapping[str, str]) -> bool:
+            return matchers.all_match(matchers.parse(text), of)
+
+        return self._health.maintenance.of_alert(labels, now, matches)
 
     def _rule_files(self) -> Sequence[Path]:
         config = self._metrics.config

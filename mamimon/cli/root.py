@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
     "alerts": "mamimon.cli.alerts:alerts",
+    "maintenance": "mamimon.cli.maintenance:maintenance",
     "deploy": "mamimon.cli.alerts:deploy",
     "errors": "mamimon.cli.errors:errors",
     "events": "mamimon.cli.events:events",

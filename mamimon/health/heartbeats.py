@@ -7,6 +7,7 @@ slept too; and after a time when we could not store their pings, because then th
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable
 
@@ -68,6 +69,11 @@ class Heartbeats:
     def all(self) -> list[Heartbeat]:
         """Every heartbeat by name."""
         return sorted((beat for beat, _ in self._beats.values()), key=lambda one: one.name.lower())
+
+    def free_name(self) -> str:
+        """A name for a heartbeat that was given none."""
+        taken = {beat.name for beat, _ in self._beats.values()}
+        return next(name for number in itertools.count(1) if (name := f"job {number}") not in taken)
 
     async def add(
         self,
@@ -182,9 +188,11 @@ class Heartbeats:
         """Move every heartbeat whose time has come."""
         now = self._clock.now()
         for beat, status in list(self._beats.values()):
-            await self._ledger.show(status)
-            if status.state == "maintenance":
+            rested = status.state == "maintenance"
+            await self._ledger.follow(status)
+            if rested or status.state == "maintenance":
                 self._forgive(beat)
+            if status.state == "maintenance":
                 continue
             if status.found == "down":
                 continue

@@ -44,6 +44,11 @@ class Ledger:
         status.found = state
         await self.show(status, at=at)
 
+    async def follow(self, status: CheckStatus) -> None:
+        """Show the beginning and the end of maintenance."""
+        if bool(self._maintenance(status, self._clock.now())) != (status.state == "maintenance"):
+            await self.show(status)
+
     async def show(self, status: CheckStatus, *, at: float | None = None) -> None:
         """Show what was found, or that maintenance is under way."""
         now = self._clock.now()

@@ -95,6 +95,22 @@ class Ping(msgspec.Struct, frozen=True):
     body: str = ""
 
 
+class Window(msgspec.Struct, kw_only=True):
+    """Planned work on what `checks` (globs of names) and `matchers` (Alertmanager's form) name."""
+
+    id: str
+    name: str
+    checks: list[str] = []
+    matchers: str = ""
+    starts_at: float | None = None
+    """Epoch seconds; None where `schedule`, a cron expression read in `zone`, says when."""
+    duration_s: float
+    schedule: str = ""
+    zone: str = "UTC"
+    made_by: str = ""
+    made_at: float = 0.0
+
+
 class Slot(msgspec.Struct, frozen=True):
     """A slice of a check's history: its worst state and the share of known time it was up."""
 

@@ -20,6 +20,7 @@ from mamimon.health.store import HealthStore
 from mamimon.health.trend import Trend
 
 JUMP_S = 15.0
+_LOOK_S = 5.0
 
 
 class _Life(msgspec.Struct):
@@ -100,6 +101,13 @@ class Monitor:
             await self._note_jump(life, wall, mono)
             await self._clock.sleep(max(0.1, life.interval_s - (self._clock.monotonic() - mono)))
             await self._note_jump(life, wall, mono)
+
+    async def follow_maintenance(self) -> None:
+        """Show the beginning and the end of maintenance when it comes, not only at the next run."""
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            for life in self._lives.values():
+                await self._ledger.follow(life.status)
 
     async def once(self, name: str) -> CheckStatus:
         """Check now and return the state that makes."""

@@ -13,6 +13,9 @@ from mamimon.config import ConfigError
 from mamimon.config_checks import CheckSettings
 from mamimon.health.heartbeats import Heartbeats
 from mamimon.health.ledger import Ledger
+from mamimon.health.maintenance import Maintenance
+from mamimon.health.maintenance_routes import maintenance_handlers
+from mamimon.health.maintenance_store import MaintenanceStore
 from mamimon.health.model import CheckStatus, worst_first
 from mamimon.health.monitor import Figures, Monitor
 from mamimon.health.numbers import HealthNumbers
@@ -37,7 +40,9 @@ class HealthRoom:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.store = HealthStore(core.state)
-        ledger = Ledger(core.clock, self.store, lambda status, now: "")
+        self.maintenance = Maintenance(core.clock, MaintenanceStore(core.state))
+        self.maintenance.is_check = lambda name: name in self.names()
+        ledger = Ledger(core.clock, self.store, self.maintenance.of_check)
         self.monitor = Monitor(core.clock, self.store, ledger)
         self.heartbeats = Heartbeats(core.clock, self.store, ledger, self._writable)
 
@@ -54,6 +59,7 @@ class HealthRoom:
                 raise ConfigError(f"health.checks: two checks are named {name!r}; names must differ")
         if settings.host_checks:
             checks += [check for check in self._host_checks() if check.name not in names]
+        await self.maintenance.open()
         await self.monitor.restore(
             [(c, c.interval_s or settings.interval_s, c.timeout_s or settings.timeout_s) for c in checks]
         )
@@ -90,6 +96,10 @@ class HealthRoom:
         """Every check and heartbeat as it stands, the worst first, then by name; from memory."""
         return worst_first(self.monitor.statuses() + self.heartbeats.statuses())
 
+    def names(self) -> set[str]:
+        """The names of every check and heartbeat."""
+        return {status.name for status in self.monitor.statuses() + self.heartbeats.statuses()}
+
     def badge(self) -> dict[str, int]:
         """See `mamimon.room.Badged`: how many checks are down."""
         return {"checks": sum(status.state == "down" for status in self.statuses())}
@@ -100,6 +110,7 @@ class HealthRoom:
             *(Task(f"check {name}", partial(self.monitor.run, name)) for name in self.monitor.names()),
             Task("check times", self._keep_saving),
             Task("heartbeats", self.heartbeats.run),
+            Task("maintenance", self.monitor.follow_maintenance),
         ]
 
     async def _keep_saving(self) -> None:
@@ -112,4 +123,5 @@ class HealthRoom:
         return [
             *health_pages(self._core, self.monitor, self.heartbeats, self.store),
             *heartbeat_routes(self._core, self.monitor, self.heartbeats, self.store),
+            *maintenance_handlers(self._core, self.maintenance, lambda: list(self.names())),
         ]

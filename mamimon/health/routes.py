@@ -122,19 +122,22 @@ def heartbeat_routes(
 
     @post("/checks/heartbeats", include_in_schema=False)
     async def add_by_form(data: URLEncodedBody[dict[str, str]]) -> Redirect:
+        every = data.get("every", "")
         try:
-            period_s, grace_s = float(data["period"]) * 60, float(data["grace"]) * 60
+            period_s = float(every) if every else float(data["period"]) * 60
+            # A tenth of an hour, an hour of a day, seven of a week.
+            grace_s = max(300.0, period_s / 24) if every else float(data["grace"]) * 60
         except (KeyError, ValueError):
             raise bad_input("period and grace must be numbers of minutes") from None
-        await heartbeats.add(
-            data.get("name", ""),
+        made = await heartbeats.add(
+            data.get("name", "").strip() or heartbeats.free_name(),
             period_s,
             grace_s,
             set(monitor.names()),
-            schedule=data.get("schedule", "").strip(),
+            schedule="" if every else data.get("schedule", "").strip(),
             zone=data.get("zone", "").strip() or "UTC",
         )
-        return Redirect("/checks", status_code=303)
+        return Redirect(f"/checks#h-{made.id}", status_code=303)
 
     @post("/checks/heartbeats/remove", include_in_schema=False)
     async def remove_by_form(data: URLEncodedBody[dict[str, str]]) -> Redirect:

@@ -24,6 +24,18 @@ def check(schedule: str, zone: str) -> None:
         raise bad_input("this cron expression never comes") from None
 
 
+def latest(schedule: str, zone: str, until: float) -> float | None:
+    """The last time of the schedule at or before an instant; None without one in living memory."""
+    from cronsim import CronSim
+
+    # Backwards cronsim looks before its start, so the second that is asked about belongs to it.
+    start = dt.datetime.fromtimestamp(until + 60, ZoneInfo(zone))
+    for found in CronSim(schedule, start, reverse=True):
+        if found.timestamp() <= until:
+            return float(found.timestamp())
+    return None
+
+
 def following(schedule: str, zone: str, after: float) -> float:
     """The first time of the schedule after an instant, in epoch seconds."""
     from cronsim import CronSim

@@ -17,7 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.alerts.conftest import mailbox
 from tests.conftest import absent, wait_until
+
+__all__ = ["mailbox"]
 
 
 def free_port() -> int:

@@ -124,8 +124,9 @@ def test_forms_of_the_page(start: Start) -> None:
     """The page makes a heartbeat, shows the line for the crontab, and removes it."""
     server = start(health=QUIET)
     form = {"name": "nightly <b>", "period": "60", "grace": "5"}
-    assert server.client.post("/checks/heartbeats", data=form).headers["location"] == "/checks"
+    made = server.client.post("/checks/heartbeats", data=form)
     one = server.client.get("/api/mamimon/heartbeats").json()[0]
+    assert made.headers["location"] == f"/checks#h-{one['id']}"
     assert (one["period_s"], one["grace_s"]) == (3600.0, 300.0)
     page = server.client.get("/checks").text
     assert f"curl -fsS -m 10 --retry 5 {server.url}/ping/{one['id']}/$?" in page
@@ -134,6 +135,64 @@ def test_forms_of_the_page(start: Start) -> None:
     assert server.client.get("/api/mamimon/heartbeats").json() == []
     bad = server.client.post("/checks/heartbeats", data={**form, "period": "often"})
     assert bad.status_code == 400
+
+
+def test_one_click_makes_a_heartbeat(start: Start) -> None:
+    """On the checks page one button makes a heartbeat of a day, an hour or a week; the name is optional."""
+    server = start(health=QUIET)
+    page = server.client.get("/checks").text
+    assert page.count('name="every" value="86400"') == 1
+    for every, grace_s in (("3600", 300), ("86400", 3600), ("604800", 25200)):
+        form = {"name": "", "every": every, "period": "1440", "grace": "60", "schedule": "", "zone": ""}
+        assert server.client.post("/checks/heartbeats", data=form).status_code == 303
+        made = server.client.get("/api/mamimon/heartbeats").json()[-1]
+        assert (made["period_s"], made["grace_s"]) == (float(every), grace_s)
+    names = [one["name"] for one in server.client.get("/api/mamimon/heartbeats").json()]
+    assert names == ["job 1", "job 2", "job 3"]
+
+
+def test_a_job_that_starts_and_never_ends_is_down(start: Start, clock: ManualClock) -> None:
+    """A run that has not ended a grace after its start is down although the next is not due yet."""
+    server = start(health=QUIET)
+    url = make(server)
+    curl(url)
+    curl(f"{url}/start")
+    later(server, clock, 590, "up")
+    row = later(server, clock, 20, "down")
+    assert row["message"] == "started 610 s ago and has not ended"
+    curl(f"{url}/0")
+    assert status(server)["state"] == "up"
+
+
+def test_runs_that_overlap_are_told_apart(start: Start, clock: ManualClock) -> None:
+    """Each run that names itself by `rid` is measured from its own start."""
+    server = start(health=QUIET)
+    url = make(server)
+    curl(f"{url}/start?rid=a")
+    clock.advance(10)
+    curl(f"{url}/start?rid=b")
+    clock.advance(5)
+    curl(f"{url}?rid=a")
+    assert status(server)["latency_s"] == 15
+    clock.advance(5)
+    curl(f"{url}/0?rid=b")
+    assert status(server)["latency_s"] == 10
+    later(server, clock, 700, "up")
+
+
+@pytest.mark.feature("H4")
+def test_pings_that_could_not_be_stored_make_the_job_unknown(start: Start, clock: ManualClock) -> None:
+    """While the disk is full a job's silence is ours: it is unknown, not down, and gets its grace anew."""
+    server = start(health=QUIET)
+    url = make(server)
+    curl(url)
+    core = server.server.house.core
+    assert core is not None
+    writable, core.writable = core.writable, lambda: False
+    later(server, clock, 5000, "unknown")
+    core.writable = writable
+    later(server, clock, 500, "unknown")
+    later(server, clock, 200, "down")
 
 
 def test_a_job_is_expected_when_its_crontab_says(start: Start, clock: ManualClock) -> None:
