@@ -19,11 +19,11 @@ _FOREIGN_PATHS: dict[str, re.Pattern[str]] = {
         r"^(chrome|moz|safari(-web)?)-extension:|/webpack/(bootstrap|runtime)|^app:///\(webpack\)|"
         r"/(jquery|react|react-dom|vue|angular|lodash|zone|polyfills|vendors?)[.\-~][\w.\-~]*\.js"
     ),
-    "java": re.compile(r"$^"),
+    "java": re.compile(r"(?!)"),
     "go": re.compile(r"/go/pkg/mod/|/usr/local/go/src/|/go/src/runtime/|/vendor/|^runtime/"),
     "ruby": re.compile(r"/gems/|/rubygems/|/lib/ruby/|^<internal:"),
     "php": re.compile(r"/vendor/|^\[internal\]$"),
-    "csharp": re.compile(r"$^"),
+    "csharp": re.compile(r"(?!)"),
     "rust": re.compile(r"/\.cargo/registry/|/rustc/|/rustlib/"),
     "elixir": re.compile(r"^deps/|/deps/"),
 }
@@ -37,10 +37,36 @@ _FOREIGN_MODULES: dict[str, re.Pattern[str]] = {
     "go": re.compile(r"^(runtime|net|net/http|reflect|sync|syscall|testing|internal|golang\.org)(/|$)"),
     "python": re.compile(r"^(sentry_sdk|importlib|runpy|asyncio|threading|concurrent)(\.|$)"),
     "rust": re.compile(r"^(std|core|alloc|tokio|futures|backtrace|sentry)(::|$)"),
-    "ruby": re.compile(r"$^"),
+    "ruby": re.compile(r"(?!)"),
     "php": re.compile(r"^(Symfony|Illuminate|Doctrine|Sentry)\\"),
 }
 _ALIASES = {"node": "javascript", "dotnet": "csharp", "kotlin": "java", "native": "rust"}
+# The error clients' own frames: never the application's, whatever the client says.
+_CLIENTS = re.compile(
+    r"^sentry_(core|panic|backtrace|anyhow|sdk)\b|^sentry(::|\.)|^github\.com/getsentry/sentry-go"
+    r"|[/\\](sentry-[\w.\-]+|sentry_sdk|@sentry[\w\-/\\]*|sentry-go[@\w.\-]*)[/\\]|^io\.sentry\.(?!samples)"
+    r"|^Sentry[.\\]"
+)
+
+
+def is_client(frame: Frame) -> bool:
+    """Whether `frame` belongs to the error client itself."""
+    return bool(
+        _CLIENTS.search(frame.module) or _CLIENTS.search(frame.path) or _CLIENTS.search(frame.function)
+    )
+
+
+def own(frame: Frame, said: object, platform: str) -> bool:
+    """Whether `frame` is the application's own, given what the client said (a bool, or nothing).
+
+    The Rust client calls everything own that it does not know, so its yes is only taken where the
+    place does not say otherwise.
+    """
+    if is_client(frame):
+        return False
+    if isinstance(said, bool) and not (said and platform in {"native", "rust"}):
+        return said
+    return is_in_app(frame, platform)
 
 
 def is_in_app(frame: Frame, platform: str) -> bool:

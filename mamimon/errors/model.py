@@ -45,6 +45,8 @@ class ExceptionValue(msgspec.Struct, omit_defaults=True, kw_only=True):
     id: int | None = None
     parent: int | None = None
     group: bool = False
+    synthetic: bool = False
+    """The client made it up for something thrown that is no exception; its stack is where it was caught."""
     frames: list[Frame] = []
 
     @property

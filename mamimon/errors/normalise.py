@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from mamimon.errors.inapp import is_in_app
+from mamimon.errors.inapp import own
 from mamimon.errors.model import (
     LEVELS,
     Breadcrumb,
@@ -220,6 +220,7 @@ def _exceptions(raw: dict[str, Any], platform: str, problems: list[str]) -> list
                 id=_index(mechanism.get("exception_id")),
                 parent=_index(mechanism.get("parent_id")),
                 group=mechanism.get("is_exception_group") is True,
+                synthetic=mechanism.get("synthetic") is True,
                 frames=_frames(one.get("stacktrace"), platform, problems),
             )
         )
@@ -275,8 +276,7 @@ def _frame(one: dict[str, Any], platform: str) -> Frame:
     )
     if frame.function in {"?", "<unknown>", "<anonymous>"}:
         frame.function = ""
-    said = one.get("in_app")
-    frame.in_app = said if isinstance(said, bool) else is_in_app(frame, text(one.get("platform")) or platform)
+    frame.in_app = own(frame, one.get("in_app"), text(one.get("platform")) or platform)
     return frame
 
 

@@ -1,0 +1,1 @@
+"""A small shop with mistakes in it, for the labelled corpus."""
