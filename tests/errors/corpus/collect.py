@@ -32,52 +32,17 @@ from mamimon.http import decompress
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
 RELEASES = 3
-KEPT = tuple(
-    [
-        "platform",
-        "level",
-        "logger",
-        "logentry",
-        "message",
-        "transaction",
-        "release",
-        "dist",
-        "environment",
-        "fingerprint",
-        "sdk",
-        "exception",
-        "threads",
-        "stacktrace",
-        "timestamp",
-        "culprit",
-        "request",
-    ]
-)
-FRAME = tuple(
-    [
-        "function",
-        "raw_function",
-        "module",
-        "filename",
-        "abs_path",
-        "package",
-        "lineno",
-        "colno",
-        "context_line",
-        "in_app",
-        "platform",
-    ]
-)
+KEPT = {
+    *("platform", "level", "logger", "logentry", "message", "transaction", "release", "dist", "environment"),
+    *("fingerprint", "sdk", "exception", "threads", "stacktrace", "timestamp", "culprit", "request"),
+}
+FRAME = {
+    *("function", "raw_function", "module", "filename", "abs_path", "package", "lineno", "colno"),
+    *("context_line", "in_app", "platform"),
+}
 PACKAGES = [
-    "@sentry/node@11",
-    "@sentry/browser@11",
-    "express@5",
-    "zod@4",
-    "esbuild",
-    "rollup",
-    "terser",
-    "@rollup/plugin-node-resolve",
-    "@rollup/plugin-terser",
+    *("@sentry/node@11", "@sentry/browser@11", "express@5", "zod@4", "esbuild", "rollup", "terser"),
+    *("@rollup/plugin-node-resolve", "@rollup/plugin-terser"),
 ]
 PAGE = """<!doctype html><title>shop</title><main id=cart></main>
 <script>window.CORPUS={told}</script><script type=module src=/assets/{script}></script>"""
@@ -114,6 +79,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.refused: list[str] = []
         self.folder = Path()
         collector = self
 
@@ -124,12 +90,13 @@ class Collector:
                 """Nothing."""
 
             def do_POST(self) -> None:
-                body = _body(self)
-                for item in parse_envelope(
-                    decompress(body, self.headers.get("content-encoding", ""), 1 << 24)
-                ).items:
-                    if item.type == "event":
-                        collector.take(json.loads(bytes(item.payload)))
+                try:
+                    body = decompress(_body(self), self.headers.get("content-encoding", ""), 1 << 24)
+                    for item in parse_envelope(body).items:
+                        if item.type == "event":
+                            collector.take(json.loads(bytes(item.payload)))
+                except Exception as error:
+                    collector.refused.append(str(error))
                 self._answer(200, b"{}", "application/json")
 
             def do_GET(self) -> None:
@@ -351,6 +318,7 @@ def main() -> None:
     for name in chosen:
         collector = Collector()
         globals()[name](collector, folder)
+        assert not collector.refused, collector.refused[:3]
         labels = {one["label"] for one in collector.events}
         print(f"{name}: {len(collector.events)} events of {len(labels)} labels")
         path = HERE / f"{name}.json.gz"

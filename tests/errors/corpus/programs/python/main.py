@@ -196,7 +196,7 @@ sentry_sdk.init(
     release=os.environ["RELEASE"],
     auto_session_tracking=False,
     shutdown_timeout=10,
-    before_send=lambda event, hint: event,
+    _experiments={"transport_compression_algo": "gzip"},
 )
 for part in (
     paths,
