@@ -14,6 +14,8 @@ from prometheus_client import exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mamimon.server.readiness import readiness_handlers
+
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
@@ -21,21 +23,8 @@ if TYPE_CHECKING:
 
 
 def system_handlers(core: Core) -> list[ControllerRouterHandler]:
-    """`/healthz`, `/readyz` and `/metrics`."""
+    """`/healthz`, `/readyz`, `/metrics` and `/robots.txt`."""
     core.registry.register(_System(core))
-
-    @get("/healthz", media_type="application/health+json", sync_to_thread=False)
-    def healthz() -> dict[str, Any]:
-        """Alive (draft-inadarei-api-health-check)."""
-        return {"status": "pass"}
-
-    @get("/readyz", media_type="application/health+json")
-    async def readyz() -> Response[dict[str, Any]]:
-        """Ready: the state database answers and the disk takes writes."""
-        await core.state.read(lambda raw: raw.execute("SELECT 1").fetchone(), timeout_s=2.0)
-        if not core.writable():
-            return Response({"status": "fail", "output": "the disk is full: read-only"}, status_code=503)
-        return Response({"status": "pass"}, media_type="application/health+json")
 
     @get("/metrics", include_in_schema=False)
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -48,7 +37,7 @@ def system_handlers(core: Core) -> list[ControllerRouterHandler]:
     def robots() -> str:
         return "User-agent: *\nDisallow: /\n"
 
-    return [healthz, readyz, metrics, robots]
+    return [*readiness_handlers(core), metrics, robots]
 
 
 class _System(Collector):

@@ -17,6 +17,25 @@ def test_health_and_readiness(server: Any) -> None:
     assert server.client.get("/readyz").json()["status"] == "pass"
 
 
+@pytest.mark.feature("H3")
+def test_the_form_is_the_health_check_drafts(server: Any) -> None:
+    """`application/health+json` with what was observed, by component and measurement; 503 says why."""
+    answer = server.client.get("/readyz")
+    assert answer.headers["content-type"].startswith("application/health+json")
+    checks = answer.json()["checks"]
+    assert set(checks) == {"state:responseTime", "disk:free", "uptime"}
+    disk = checks["disk:free"][0]
+    assert (disk["componentType"], disk["observedUnit"], disk["status"]) == ("system", "bytes", "pass")
+    assert disk["observedValue"] > 0
+    assert disk["time"].endswith("Z")
+    server.server.house.core.writable = lambda: False
+    full = server.client.get("/readyz")
+    assert full.status_code == 503
+    assert (full.json()["status"], full.json()["output"]) == ("fail", "the disk is full: read-only")
+    assert full.json()["checks"]["disk:free"][0]["status"] == "fail"
+    assert server.client.get("/healthz").json()["status"] == "pass"
+
+
 @pytest.mark.feature("M5")
 def test_own_metrics_have_the_six_of_the_mission(server: Any) -> None:
     """mamimon's own exposition has the mission's six metrics."""
