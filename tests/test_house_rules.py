@@ -49,7 +49,7 @@ def test_only_stores_and_storage_speak_sql() -> None:
 
     # The readiness probe asks the state database the shortest question there is; the health room's probes
     # ask other people's databases.
-    assert set(found) <= {"mamimon/server/system.py", "mamimon/health/probes/databases.py"}
+    assert set(found) <= {"mamimon/server/readiness.py", "mamimon/health/probes/databases.py"}
 
 
 def test_pages_have_no_inline_script_or_style() -> None:
