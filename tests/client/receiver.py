@@ -32,11 +32,25 @@ class Receiver:
                 self._answer(200, {"dsn": f"http://key1@ignored.example/{1}"})
 
             def do_POST(self) -> None:
+                if outer.mode == "crawl":
+                    self._crawl()
+                    return
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.requests.append((self.path, dict(self.headers)))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 getattr(outer, "_" + outer.mode)(self, body)
+
+            def _crawl(self) -> None:
+                """Takes and gives a byte a second."""
+                for _ in range(3):
+                    self.rfile.read(1)
+                    time.sleep(1)
+                for byte in b"HTTP/1.1 200 OK":
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    time.sleep(1)
+                self.close_connection = True
 
             def _answer(self, status: int, content: Any, **headers: str) -> None:
                 raw = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -92,6 +106,9 @@ class Receiver:
 
     def _busy(self, handler: Any, body: bytes) -> None:
         handler._answer(429, {"error": "full"}, Retry_After="1")
+
+    def _full(self, handler: Any, body: bytes) -> None:
+        handler._answer(503, {"error": "the disk is full"})
 
     def _picky(self, handler: Any, body: bytes) -> None:
         """Refuses documents that say refuse, is too busy once for those that say later."""

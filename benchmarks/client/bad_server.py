@@ -1,0 +1,56 @@
+"""An application under load, with and without us, while the server misbehaves: its slowest requests compared.
+
+    python benchmarks/client/bad_server.py [SECONDS_A_MODE]
+
+Two real applications get their requests in pairs (see tests/client/load.py). Rounds of the modes are repeated
+and pooled, so that what the machine does meanwhile is in all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path.cwd()))
+
+from tests.client.load import MODES, Program, arrived, measure, p99, spoil
+
+ROUNDS = 4
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+    print("load:", *(f"{one:.1f}" for one in os.getloadavg()))
+    took: dict[str, tuple[list[float], list[float]]] = {mode: ([], []) for mode in MODES}
+    asked = 0
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Path(folder) / "arrived"
+        receiver = Program("receiver", str(journal))
+        bare, ours = Program("app"), Program("app", receiver.url, folder + "/spool")
+        port = str(receiver.port)
+        for _ in range(ROUNDS):
+            for mode in MODES:
+                spoil(receiver, mode)
+                without, with_us = measure(bare, ours, asked, seconds / ROUNDS)
+                asked += len(with_us)
+                took[mode][0].extend(without)
+                took[mode][1].extend(with_us)
+            receiver = Program("receiver", str(journal), port)
+        measure(bare, ours, asked, 5.0)
+        bare.end()
+        ours.end()
+        receiver.end()
+        made = {line for number in range(asked) for line in (str(number), f"/{number}")}
+        print(f"{len(made)} lines made, {len(made - arrived(journal))} not arrived")
+    print(f"{'mode':10} {'requests':>8} {'p50':>7} {'with us':>8} {'p99':>7} {'with us':>8} {'ratio':>6}")
+    for mode, (without, with_us) in took.items():
+        one, other = sorted(without), sorted(with_us)
+        figures = (one[len(one) // 2], other[len(one) // 2], p99(one), p99(other))
+        print(f"{mode:10} {len(one):8} {'{:7.2f} {:8.2f} {:7.2f} {:8.2f}'.format(*figures)}", end="")
+        print(f" {p99(other) / p99(one):6.2f}")
+
+
+if __name__ == "__main__":
+    main()
