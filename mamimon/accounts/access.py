@@ -7,11 +7,11 @@ import re
 from mamimon.accounts.model import Scope
 
 # Answered to anybody: liveness, what pages are made of, signing in, and doors with a key of their own
-# (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link,
+# (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link, an invitation,
 # the secret in a calendar's address).
 _PUBLIC = re.compile(
-    r"^/(healthz|readyz|ready|robots\.txt|login|logout)$"
-    r"|^/(static|sdk|ping|ack)/"
+    r"^/(healthz|readyz|ready|robots\.txt|login(/code|/sso|/sso/back)?|logout)$"
+    r"|^/(static|sdk|ping|ack|join)/"
     r"|^/oncall/[0-9a-f]{32}\.ics$"
     r"|^/api/\d+/(envelope|store|security|minidump|unreal)/?$"
     r"|^/(capture|batch|e)/?$"
@@ -33,6 +33,8 @@ _ASKED_BY_POST = re.compile(
 _ADMIN = re.compile(
     r"^/settings(/|$)|^/api/v1/admin/|^/api/mamimon/((users|tokens|settings|backup|cleanup)(/|$)|events/keys)"
 )
+# What a person changes about the own account.
+_OWN = re.compile(r"^/account(/|$)")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -47,4 +49,4 @@ def requirement(method: str, path: str, *, public_status: bool = False) -> Scope
         return None if method == "OPTIONS" else "read"
     if _INGEST.match(path):
         return "ingest"
-    return "read" if _ASKED_BY_POST.match(path) else "write"
+    return "read" if _ASKED_BY_POST.match(path) or _OWN.match(path) else "write"

@@ -25,12 +25,18 @@ _BY_SCOPE: dict[str, frozenset[str]] = {
 
 
 class User(msgspec.Struct, frozen=True):
-    """A person who can sign in; `created_at` in epoch seconds."""
+    """A person who can sign in; `created_at` in epoch seconds.
+
+    `second_factor`: a code is asked for beside the password. `single_sign_on`: the person comes by the
+    identity provider and has no password here.
+    """
 
     id: int
     name: str
     role: str
     created_at: float
+    second_factor: bool = False
+    single_sign_on: bool = False
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -41,6 +47,32 @@ class Token(msgspec.Struct, frozen=True):
     scope: str
     created_at: float
     created_by: str
+    used_at: float | None = None
+
+
+class Session(msgspec.Struct, frozen=True):
+    """An open session: the hash of its cookie, its times (epoch seconds) and the browser it began in."""
+
+    hash: bytes
+    created_at: float
+    expires_at: float
+    device: str
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A link that sets a password once: an invitation has a role, a reset has none."""
+
+    name: str
+    role: str | None
+    made_by: str
+    expires_at: float
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What a right password opens: a session's cookie, or, where a code is due, half a sign-in."""
+
+    cookie: str = ""
+    half: str = ""
 
 
 class Actor(msgspec.Struct, frozen=True):

@@ -1,18 +1,22 @@
-"""Signing in, and the settings page: people, tokens, language and every effective setting."""
+"""The settings page: people, tokens, language and every effective setting."""
 
 from __future__ import annotations
 
+import csv
+import datetime as dt
+import io
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from litestar import MediaType, Request, Response, get, post
-from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
-from mamimon.accounts.gate import cookie_name, current_actor
+from mamimon.accounts.gate import current_actor
 from mamimon.accounts.model import ROLES, SCOPES
 from mamimon.accounts.people import MIN_PASSWORD, People
+from mamimon.accounts.session_pages import local_path
 from mamimon.config import table
 from mamimon.config_show import shown
 from mamimon.i18n import LOCALES
@@ -24,51 +28,16 @@ if TYPE_CHECKING:
 
 Form = URLEncodedBody[dict[str, str]]
 _YEAR_S = 365 * 86_400
+AUDIT_EXPORT = 100_000
 
 
 def page_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
-    """`/login`, `/logout`, `/settings` and its forms."""
-    return [*_session_handlers(core, people), *_settings_handlers(core, people), language]
-
-
-def _session_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
-    name = cookie_name(core)
-    secure = name.startswith("__Host-")
-
-    @get("/login", include_in_schema=False)
-    async def login_page(next: FromQuery[str] = "/") -> Template:
-        return _login(next, "")
-
-    @post("/login", include_in_schema=False)
-    async def login(data: Form) -> Response[Any]:
-        target = _local(data.get("next", "/"))
-        try:
-            value = await people.sign_in(data.get("name", ""), data.get("password", ""))
-        except Problem as problem:
-            return _login(target, problem.detail, problem.status)
-        answer = Redirect(target, status_code=303)
-        answer.set_cookie(
-            name,
-            value,
-            max_age=core.settings.accounts.session_days * 86_400,
-            httponly=True,
-            secure=secure,
-            samesite="lax",
-        )
-        return answer
-
-    @post("/logout", include_in_schema=False)
-    async def logout(request: Request[Any, Any, Any]) -> Redirect:
-        await people.sign_out(request.cookies.get(name, ""))
-        answer = Redirect("/login", status_code=303)
-        answer.delete_cookie(name)
-        return answer
-
-    return [login_page, login, logout]
+    """`/settings` and its forms, and the switch of languages."""
+    return [*_settings_handlers(core, people), language]
 
 
 def _settings_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
-    async def show(message: str = "", secret: str = "", status: int = 200) -> Template:
+    async def show(message: str = "", secret: str = "", link: str = "", status: int = 200) -> Template:
         return Template(
             "accounts/settings.html",
             status_code=status,
@@ -86,12 +55,25 @@ def _settings_handlers(core: Core, people: People) -> list[ControllerRouterHandl
                 "data_dir": str(core.data_dir),
                 "message": message,
                 "secret": secret,
+                "link": link,
             },
         )
 
     @get("/settings", include_in_schema=False)
     async def settings() -> Template:
         return await show()
+
+    @get("/settings/audit.csv", include_in_schema=False)
+    async def audit_csv() -> Response[str]:
+        entries = await people.store.audit(AUDIT_EXPORT)
+        out = io.StringIO()
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(("at", "actor", "action", "target"))
+        for entry in entries:
+            at = dt.datetime.fromtimestamp(entry.at, dt.UTC).isoformat(timespec="seconds")
+            table.writerow((at, *(_cell(one) for one in (entry.actor, entry.action, entry.target))))
+        headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+        return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
     @post("/settings/{what:str}", include_in_schema=False)
     async def change(what: FromPath[str], data: Form) -> Template | Redirect:
@@ -100,12 +82,19 @@ def _settings_handlers(core: Core, people: People) -> list[ControllerRouterHandl
             if what == "add-token":
                 secret = await people.add_token(data.get("name", ""), data.get("scope", ""), actor)
                 return await show(secret=secret)
+            if what in {"invite", "reset-link"}:
+                secret = (
+                    await people.invite(data.get("name", ""), data.get("role", ""), actor)
+                    if what == "invite"
+                    else await people.reset_link(data.get("name", ""), actor)
+                )
+                return await show(link=f"{_base(core)}/join/{secret}")
             await _change(people, what, data, actor)
         except Problem as problem:
             return await show(message=problem.detail, status=problem.status)
         return Redirect("/settings", status_code=303)
 
-    return [settings, change]
+    return [settings, audit_csv, change]
 
 
 async def _change(people: People, what: FromPath[str], data: dict[str, str], actor: str) -> None:
@@ -114,10 +103,23 @@ async def _change(people: People, what: FromPath[str], data: dict[str, str], act
         await people.add_user(name, role, password, actor)
     elif what == "remove-user":
         await people.remove_user(data.get("name", ""), actor)
+    elif what == "set-role":
+        await people.set_role(data.get("name", ""), data.get("role", ""), actor)
+    elif what == "remove-factor":
+        await people.remove_factor(data.get("name", ""), actor)
     elif what == "remove-token" and data.get("id", "").isdigit():
         await people.remove_token(int(data["id"]), actor)
     else:
         raise bad_input("there is no such change")
+
+
+def _cell(text: str) -> str:
+    """A spreadsheet must not take a name for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _base(core: Core) -> str:
+    return (core.settings.server.public_url or core.base_url).rstrip("/")
 
 
 @get("/language/{locale:str}", include_in_schema=False, media_type=MediaType.TEXT)
@@ -127,21 +129,9 @@ async def language(locale: FromPath[str], request: Request[Any, Any, Any]) -> Re
         raise bad_input(f"a language is one of {', '.join(LOCALES)}")
     back = urlsplit(request.headers.get("referer", ""))
     same = back.netloc == request.headers.get("host", "")
-    answer = Redirect(_local(back.path + (f"?{back.query}" if back.query else "")) if same else "/")
+    answer = Redirect(local_path(back.path + (f"?{back.query}" if back.query else "")) if same else "/")
     answer.set_cookie("mamimon_locale", locale, max_age=_YEAR_S, samesite="lax")
     return answer
-
-
-def _login(target: str, message: str, status: int = 200) -> Template:
-    context = {"section": "", "next": _local(target), "message": message}
-    return Template("accounts/login.html", context=context, status_code=status)
-
-
-def _local(target: str) -> str:
-    """Only a path of this server: an open redirect would help a phisher."""
-    if not target.startswith("/") or target.startswith(("//", "/\\")) or "\n" in target or "\r" in target:
-        return "/"
-    return target
 
 
 def _text(value: Any) -> str:

@@ -12,9 +12,11 @@ from collections import OrderedDict
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, TypeVar
 
-from mamimon.accounts.model import LOCAL, ROLES, SCOPES, Actor, Token, User
+from mamimon.accounts.model import LOCAL, ROLES, SCOPES, Actor, Link, Opened, Session, Token, User
+from mamimon.accounts.second_factor import SecondFactor
+from mamimon.accounts.sign_in_store import SignInStore
 from mamimon.accounts.store import AccountStore
-from mamimon.problems import Kind, Problem, bad_input
+from mamimon.problems import Kind, Problem, bad_input, not_found
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
@@ -25,7 +27,12 @@ V = TypeVar("V")
 _THROTTLE_S = 900.0
 _REMEMBER_S = 300.0
 _BOUND = 10_000
+# How long a code may be typed after the password was right, and how often it may be wrong.
+_HALF_S = 300.0
+_HALF_TRIES = 5
 MIN_PASSWORD = 8
+INVITATION_S = 7 * 86_400.0
+RESET_S = 86_400.0
 
 
 class People:
@@ -39,6 +46,8 @@ class People:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.store = AccountStore(core.state)
+        self.sign_ins = SignInStore(core.state)
+        self.factor = SecondFactor(self.sign_ins, core.clock, core.data_dir)
         self.local_secret = secrets.token_urlsafe(32)
         self._users = 0
         self._tokens: dict[bytes, Token] = {}
@@ -46,6 +55,8 @@ class People:
         # argon2 costs 50 ms by design; programs that send Basic on each request pay it once in a while.
         self._remembered: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
         self._pepper = secrets.token_bytes(32)
+        self._halves: OrderedDict[bytes, tuple[User, float, int]] = OrderedDict()
+        self._used: dict[int, float] = {}
 
     async def load(self) -> None:
         """Read accounts and tokens; after this `closed` is true to the database."""
@@ -60,19 +71,66 @@ class People:
 
     async def add_user(self, name: str, role: str, password: str, actor: str) -> None:
         """Add a person; raises `Problem` for a bad name, role or password."""
-        if not name or len(name) > 100 or not name.isprintable() or ":" in name:
-            raise bad_input("a user name has 1 to 100 printable characters and no colon")
-        if role not in ROLES:
-            raise bad_input(f"a role is one of {', '.join(ROLES)}")
-        if len(password) < MIN_PASSWORD or len(password) > 1000:
-            raise bad_input(f"a password has at least {MIN_PASSWORD} characters")
-        digest = await asyncio.to_thread(lambda: _hasher().hash(password))
+        _check_name(name)
+        _check_role(role)
+        digest = await _hashed(password)
         await self.store.add_user(name, role, digest, self._core.clock.now(), actor)
+        await self.load()
+
+    async def set_role(self, name: str, role: str, actor: str) -> None:
+        """Give a person another role."""
+        _check_role(role)
+        await self.store.set_role(name, role, self._core.clock.now(), actor)
+        await self.load()
+
+    async def invite(self, name: str, role: str, actor: str) -> str:
+        """A secret by which a new person sets a password within `INVITATION_S`."""
+        _check_name(name)
+        _check_role(role)
+        return await self._add_link(name, role, INVITATION_S, actor)
+
+    async def reset_link(self, name: str, actor: str) -> str:
+        """A secret by which a person sets a new password within `RESET_S`."""
+        return await self._add_link(name, None, RESET_S, actor)
+
+    async def _add_link(self, name: str, role: str | None, lasts_s: float, actor: str) -> str:
+        secret, now = secrets.token_urlsafe(32), self._core.clock.now()
+        await self.sign_ins.add_link(_digest(secret), name, role, now, now + lasts_s, actor)
+        return secret
+
+    async def link(self, secret: str) -> Link:
+        """What a link's secret is for; raises NOT_FOUND where it was used or is over."""
+        found = await self.sign_ins.link(_digest(secret), self._core.clock.now())
+        if found is None:
+            raise not_found("this link was used already or is over", "ask an administrator for a new one")
+        return found
+
+    async def use_link(self, secret: str, password: str) -> str:
+        """Set the password a link was made for; returns the person's name."""
+        await self.link(secret)
+        digest = await _hashed(password)
+        name = await self.sign_ins.use_link(_digest(secret), digest, self._core.clock.now())
+        self._failures.pop(name.lower(), None)
+        await self.load()
+        return name
+
+    async def change_password(self, user: User, old: str, new: str, cookie: str) -> None:
+        """A new password for who knows the old one; other sessions end."""
+        if await self._check(user.name, old) is None:
+            raise bad_input("the present password is wrong")
+        digest = await _hashed(new)
+        now = self._core.clock.now()
+        await self.sign_ins.set_password(user.id, user.name, digest, _digest(cookie), now)
         await self.load()
 
     async def remove_user(self, name: str, actor: str) -> None:
         """Remove a person and end the sessions."""
         await self.store.remove_user(name, self._core.clock.now(), actor)
+        await self.load()
+
+    async def remove_factor(self, name: str, actor: str) -> None:
+        """Take the second factor away from a person who lost it."""
+        await self.sign_ins.drop_factor(name, self._core.clock.now(), actor)
         await self.load()
 
     async def add_token(self, name: str, scope: str, actor: str) -> str:
@@ -91,8 +149,8 @@ class People:
         await self.store.remove_token(token_id, self._core.clock.now(), actor)
         await self.load()
 
-    async def sign_in(self, name: str, password: str) -> str:
-        """Check a password and open a session; returns the cookie's value.
+    async def sign_in(self, name: str, password: str, device: str) -> Opened:
+        """Check a password and open a session, or half of one where a second factor is due.
 
         Raises UNAUTHENTICATED for a wrong name or password (the same words for both) and TOO_MANY
         past `accounts.login_attempts` failures in 15 minutes.
@@ -100,11 +158,55 @@ class People:
         user = await self._check(name, password)
         if user is None:
             raise Problem(Kind.UNAUTHENTICATED, "the name or the password is wrong")
+        if not user.second_factor:
+            return Opened(cookie=await self.open_session(user, device))
+        half = secrets.token_urlsafe(32)
+        _remember(self._halves, _digest(half), (user, self._core.clock.monotonic() + _HALF_S, 0))
+        return Opened(half=half)
+
+    async def finish(self, half: str, code: str, device: str) -> str:
+        """The second half of a sign-in; returns the cookie's value.
+
+        Raises BAD_INPUT for a wrong code, and UNAUTHENTICATED where to begin again.
+        """
+        key = _digest(half)
+        user, until, tries = self._halves.get(key, (None, 0.0, 0))
+        if user is None or self._core.clock.monotonic() > until:
+            raise Problem(Kind.UNAUTHENTICATED, "this took too long; sign in again")
+        # Counted before it is looked at, so that many at once have no more tries than one by one.
+        self._throttle(user.name)
+        if tries + 1 >= _HALF_TRIES:
+            self._halves.pop(key, None)
+        else:
+            self._halves[key] = (user, until, tries + 1)
+        if not await self.factor.proven(user, code):
+            self._failed(user.name)
+            raise bad_input("this code is not right")
+        self._halves.pop(key, None)
+        self._failures.pop(user.name.lower(), None)
+        return await self.open_session(user, device)
+
+    async def open_session(self, user: User, device: str) -> str:
+        """A session of a person who proved to be one; returns the cookie's value."""
         value = secrets.token_urlsafe(32)
         now = self._core.clock.now()
         lasts = self._core.settings.accounts.session_days * 86_400.0
-        await self.store.add_session(_digest(value), user.id, now, now + lasts)
+        await self.store.add_session(_digest(value), user.id, now, now + lasts, device[:200])
         return value
+
+    async def signed_in(self, cookie: str) -> User | None:
+        """Whose session a cookie value is."""
+        return await self.store.session_user(_digest(cookie), self._core.clock.now()) if cookie else None
+
+    async def sessions(self, user: User, cookie: str) -> list[tuple[Session, bool]]:
+        """A person's open sessions, and whether it is the one of this cookie."""
+        mine = _digest(cookie)
+        found = await self.sign_ins.sessions(user.id, self._core.clock.now())
+        return [(one, one.hash == mine) for one in found]
+
+    async def end_others(self, user: User, cookie: str) -> int:
+        """End a person's sessions but this one; returns how many."""
+        return await self.sign_ins.end_others(user.id, _digest(cookie))
 
     async def sign_out(self, cookie: str) -> None:
         """End the session of a cookie value."""
@@ -133,6 +235,10 @@ class People:
             if by_secret is not None:
                 return by_secret
             user = await self._check(name, password)
+            if user is not None and user.second_factor:
+                raise Problem(
+                    Kind.UNAUTHENTICATED, "this account has a second factor; a program uses an API token"
+                )
             return None if user is None else Actor.user(user)
         return None
 
@@ -142,7 +248,16 @@ class People:
         if hmac.compare_digest(secret.encode(), self.local_secret.encode()):
             return LOCAL
         token = self._tokens.get(_digest(secret))
-        return None if token is None else Actor.token(token)
+        if token is None:
+            return None
+        self._used[token.id] = self._core.clock.now()
+        return Actor.token(token)
+
+    async def note_use(self) -> None:
+        """Write down when tokens were used last."""
+        used, self._used = self._used, {}
+        if used:
+            await self.store.tokens_used(used)
 
     async def _check(self, name: str, password: str) -> User | None:
         now = self._core.clock.monotonic()
@@ -150,6 +265,22 @@ class People:
         remembered = self._remembered.get(key)
         if remembered is not None and now - remembered[0] < _REMEMBER_S:
             return remembered[1]
+        self._throttle(name)
+        found = await self.store.password(name)
+        # An unknown name costs the same time, so names cannot be told by it.
+        digest = found[1] if found else await asyncio.to_thread(_dummy)
+        right = await asyncio.to_thread(_verify, digest, password)
+        if found is None or not right:
+            self._failed(name)
+            return None
+        # With a second factor only the right code clears them, or whoever has the password could guess on.
+        if not found[0].second_factor:
+            self._failures.pop(name.lower(), None)
+        _remember(self._remembered, key, (now, found[0]))
+        return found[0]
+
+    def _throttle(self, name: str) -> None:
+        now = self._core.clock.monotonic()
         failures = [t for t in self._failures.get(name.lower(), ()) if now - t < _THROTTLE_S]
         if len(failures) >= self._core.settings.accounts.login_attempts:
             raise Problem(
@@ -157,16 +288,27 @@ class People:
                 "too many failed sign-ins with this name",
                 retry_after_s=_THROTTLE_S - (now - failures[0]),
             )
-        found = await self.store.password(name)
-        # An unknown name costs the same time, so names cannot be told by it.
-        digest = found[1] if found else await asyncio.to_thread(_dummy)
-        right = await asyncio.to_thread(_verify, digest, password)
-        if found is None or not right:
-            _remember(self._failures, name.lower(), [*failures, now])
-            return None
-        self._failures.pop(name.lower(), None)
-        _remember(self._remembered, key, (now, found[0]))
-        return found[0]
+
+    def _failed(self, name: str) -> None:
+        now = self._core.clock.monotonic()
+        failures = [t for t in self._failures.get(name.lower(), ()) if now - t < _THROTTLE_S]
+        _remember(self._failures, name.lower(), [*failures, now])
+
+
+def _check_name(name: str) -> None:
+    if not name or len(name) > 100 or not name.isprintable() or ":" in name:
+        raise bad_input("a user name has 1 to 100 printable characters and no colon")
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise bad_input(f"a role is one of {', '.join(ROLES)}")
+
+
+async def _hashed(password: str) -> str:
+    if len(password) < MIN_PASSWORD or len(password) > 1000:
+        raise bad_input(f"a password has at least {MIN_PASSWORD} characters")
+    return await asyncio.to_thread(lambda: _hasher().hash(password))
 
 
 def session_cookie(header: str, name: str) -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mamimon.accounts.own_pages import own_handlers
 from mamimon.accounts.pages import page_handlers
 from mamimon.accounts.people import People
 from mamimon.accounts.routes import api_handlers
+from mamimon.accounts.session_pages import session_handlers
 from mamimon.room import Task
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
+
+
+# How late the last use of a token may be written down.
+NOTE_S = 60.0
 
 
 class AccountRoom:
@@ -30,11 +36,23 @@ class AccountRoom:
 
     async def close(self) -> None:
         """See `Room.close`."""
+        await self.people.note_use()
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return []
+        return [Task("tokens", self._keep)]
+
+    async def _keep(self) -> None:
+        while True:
+            await self._core.clock.sleep(NOTE_S)
+            await self.people.note_use()
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return [*api_handlers(self.people), *page_handlers(self._core, self.people)]
+        core, people = self._core, self.people
+        return [
+            *api_handlers(people),
+            *session_handlers(core, people),
+            *own_handlers(core, people),
+            *page_handlers(core, people),
+        ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from litestar import delete, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from mamimon.accounts.gate import current_actor
 from mamimon.accounts.model import AuditEntry, Token, User
@@ -22,6 +22,18 @@ class NewUser(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     role: str
     password: str
+
+
+class NewRole(msgspec.Struct, forbid_unknown_fields=True):
+    """A person's new role."""
+
+    role: str
+
+
+class NewLink(msgspec.Struct, forbid_unknown_fields=True):
+    """What a link is for: an invitation names the role, a reset none."""
+
+    role: str | None = None
 
 
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,6 +62,28 @@ def api_handlers(people: People) -> list[ControllerRouterHandler]:
         """Remove a person."""
         await people.remove_user(name, current_actor.get().name)
 
+    @post("/api/mamimon/users/{name:str}/role", status_code=200)
+    async def set_role(name: FromPath[str], data: JSONBody[NewRole]) -> dict[str, str]:
+        """Give a person another role."""
+        await people.set_role(name, data.role, current_actor.get().name)
+        return {"name": name, "role": data.role}
+
+    @post("/api/mamimon/users/{name:str}/link", status_code=201)
+    async def link(name: FromPath[str], data: JSONBody[NewLink]) -> dict[str, str]:
+        """A path by which a new person (with a role) or one there is sets a password, once."""
+        actor = current_actor.get().name
+        secret = (
+            await people.reset_link(name, actor)
+            if data.role is None
+            else await people.invite(name, data.role, actor)
+        )
+        return {"name": name, "path": f"/join/{secret}"}
+
+    @delete("/api/mamimon/users/{name:str}/second-factor")
+    async def remove_factor(name: FromPath[str]) -> None:
+        """Take the second factor away from a person who lost it."""
+        await people.remove_factor(name, current_actor.get().name)
+
     @get("/api/mamimon/tokens")
     async def tokens() -> list[Token]:
         """Every token, without its secret."""
@@ -67,8 +101,19 @@ def api_handlers(people: People) -> list[ControllerRouterHandler]:
         await people.remove_token(token_id, current_actor.get().name)
 
     @get("/api/mamimon/settings/audit")
-    async def audit() -> list[AuditEntry]:
-        """The newest changes of accounts."""
-        return await people.store.audit()
+    async def audit(limit: FromQuery[int] = 50) -> list[AuditEntry]:
+        """The newest changes first; 100,000 at most."""
+        return await people.store.audit(min(max(limit, 1), 100_000))
 
-    return [users, add_user, remove_user, tokens, add_token, remove_token, audit]
+    return [
+        users,
+        add_user,
+        remove_user,
+        set_role,
+        link,
+        remove_factor,
+        tokens,
+        add_token,
+        remove_token,
+        audit,
+    ]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mamimon.accounts.audit_store import note
 from mamimon.accounts.model import AuditEntry, Token, User
 from mamimon.problems import Kind, Problem, not_found
 from mamimon.storage import Database
+
+_USER = "user.id, user.name, user.role, user.created_at, user.totp_seed IS NOT NULL, user.subject IS NOT NULL"
+
+
+def _user(row: Sequence[Any]) -> User:
+    return User(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]))
 
 
 class AccountStore:
@@ -20,7 +28,8 @@ class AccountStore:
         """Everybody, by name."""
         return await self._database.read(
             lambda raw: [
-                User(*row) for row in raw.execute("SELECT id, name, role, created_at FROM user ORDER BY name")
+                _user(row)
+                for row in raw.execute(f"SELECT {_USER} FROM user ORDER BY name")  # noqa: S608
             ]
         )
 
@@ -29,9 +38,10 @@ class AccountStore:
 
         def read(raw: sqlite3.Connection) -> tuple[User, str] | None:
             row = raw.execute(
-                "SELECT id, name, role, created_at, password FROM user WHERE name = ?", (name,)
+                f"SELECT {_USER}, password FROM user WHERE name = ?",  # noqa: S608
+                (name,),
             ).fetchone()
-            return None if row is None else (User(*row[:4]), row[4])
+            return None if row is None else (_user(row), row[6])
 
         return await self._database.read(read)
 
@@ -65,14 +75,31 @@ class AccountStore:
 
         await self._database.write(write)
 
-    async def add_session(self, digest: bytes, user_id: int, now: float, expires_at: float) -> None:
+    async def set_role(self, name: str, role: str, now: float, actor: str) -> None:
+        """Give a user another role; the last administrator keeps it."""
+
+        def write(raw: sqlite3.Connection) -> None:
+            row = raw.execute("SELECT id FROM user WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                raise not_found(f"there is no user {name}")
+            others = raw.execute("SELECT role FROM user WHERE id != ?", row).fetchall()
+            if role != "admin" and ("admin",) not in others:
+                raise Problem(Kind.CONFLICT, f"{name} is the last administrator")
+            raw.execute("UPDATE user SET role = ? WHERE id = ?", (role, row[0]))
+            note(raw, now, actor, f"user.role {role}", name)
+
+        await self._database.write(write)
+
+    async def add_session(
+        self, digest: bytes, user_id: int, now: float, expires_at: float, device: str
+    ) -> None:
         """Keep a session, and forget those that are over."""
 
         def write(raw: sqlite3.Connection) -> None:
             raw.execute("DELETE FROM session WHERE expires_at <= ?", (now,))
             raw.execute(
-                "INSERT INTO session (hash, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)",
-                (digest, user_id, now, expires_at),
+                "INSERT INTO session (hash, user_id, created_at, expires_at, device) VALUES (?, ?, ?, ?, ?)",
+                (digest, user_id, now, expires_at, device),
             )
 
         await self._database.write(write)
@@ -82,11 +109,11 @@ class AccountStore:
 
         def read(raw: sqlite3.Connection) -> User | None:
             row = raw.execute(
-                "SELECT user.id, name, role, user.created_at FROM session JOIN user ON user.id = user_id"
+                f"SELECT {_USER} FROM session JOIN user ON user.id = user_id"  # noqa: S608
                 " WHERE hash = ? AND expires_at > ?",
                 (digest, now),
             ).fetchone()
-            return None if row is None else User(*row)
+            return None if row is None else _user(row)
 
         return await self._database.read(read)
 
@@ -102,7 +129,7 @@ class AccountStore:
             lambda raw: [
                 (row[0], Token(*row[1:]))
                 for row in raw.execute(
-                    "SELECT hash, id, name, scope, created_at, created_by FROM token ORDER BY id"
+                    "SELECT hash, id, name, scope, created_at, created_by, used_at FROM token ORDER BY id"
                 )
             ]
         )
@@ -118,6 +145,16 @@ class AccountStore:
             note(raw, now, actor, f"token.add {scope}", name)
 
         await self._database.write(write)
+
+    async def tokens_used(self, used: Mapping[int, float]) -> None:
+        """Write down when tokens (by id) were used last."""
+        await self._database.write(
+            lambda raw: (
+                raw.executemany(
+                    "UPDATE token SET used_at = ? WHERE id = ?", [(at, key) for key, at in used.items()]
+                ).rowcount
+            )
+        )
 
     async def remove_token(self, token_id: int, now: float, actor: str) -> None:
         """Revoke a token."""
