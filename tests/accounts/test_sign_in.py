@@ -155,7 +155,9 @@ def test_an_invitation_makes_an_account_once(closed: Any, clock: Any) -> None:
     assert signed_in(closed, "Noor", "a new password").get("/metrics").status_code == 200
     assert anybody.get(path[0]).status_code == 404
     assert anybody.post(path[0], data=both).status_code == 404
-    late = closed.client.post("/api/mamimon/users/Late/link", json={"role": "viewer"}, auth=ADA).json()["path"]
+    late = closed.client.post("/api/mamimon/users/Late/link", json={"role": "viewer"}, auth=ADA).json()[
+        "path"
+    ]
     clock.advance(8 * 86_400)
     assert anybody.get(late).status_code == 404
 
