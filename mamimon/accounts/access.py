@@ -13,7 +13,7 @@ _PUBLIC = re.compile(
     r"^/(healthz|readyz|ready|robots\.txt|login(/code|/sso|/sso/back)?|logout)$"
     r"|^/(static|sdk|ping|ack|join)/"
     r"|^/oncall/[0-9a-f]{32}\.ics$"
-    r"|^/api/\d+/(envelope|store|security|minidump|unreal)/?$"
+    r"|^/api/\d+/((envelope|store|security|csp|minidump|unreal)|cron/[\w\-]+(/[0-9a-f]{32})?)/?$"
     r"|^/(capture|batch|e)/?$"
     # /sdk/mamimon.js tells the DSN to everybody already; an application asks for it with any token or none.
     r"|^/api/mamimon/errors/dsn$"

@@ -27,6 +27,8 @@ class Prepared(msgspec.Struct, kw_only=True):
     body: bytes
     user: bytes
     issue: int = 0
+    files: list[bytes] = []
+    """Contents of the event's attachments, zstd; empty for one that is not kept."""
 
 
 class Delta(msgspec.Struct, kw_only=True):
@@ -45,6 +47,10 @@ class Delta(msgspec.Struct, kw_only=True):
 _ADD_EVENT = (
     "INSERT INTO event (event_id, issue_id, time, title, level, release, environment, user, request_id,"
     " sample, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+_DROP_NEWEST_FILES = (
+    "DELETE FROM attachment WHERE event_id IN (SELECT event_id FROM event WHERE issue_id = ? AND sample = 0)"
 )
 
 
@@ -101,6 +107,7 @@ def _add_event(raw: sqlite3.Connection, one: Prepared, months: dict[int, list[in
     state[0] += 1
     keep = state[0] <= KEEP or state[0] % (state[0] // (KEEP // 2)) == 0
     if state[0] > KEEP:
+        raw.execute(_DROP_NEWEST_FILES, (issue,))
         raw.execute("DELETE FROM event WHERE issue_id = ? AND sample = 0", (issue,))
     state[1] += keep
     raw.execute(
@@ -118,6 +125,14 @@ def _add_event(raw: sqlite3.Connection, one: Prepared, months: dict[int, list[in
             int(keep),
             one.body,
         ),
+    )
+    raw.executemany(
+        "INSERT OR REPLACE INTO attachment VALUES (?, ?, ?, ?, ?)",
+        [
+            (event.id, number, about.name, about.type, body)
+            for number, (about, body) in enumerate(zip(event.attachments, one.files, strict=True))
+            if body
+        ],
     )
 
 

@@ -139,6 +139,19 @@ class EventStore:
         )
         return None if row is None else unpack(row[0])
 
+    async def attachment(self, place: EventRow, number: int) -> tuple[str, str, bytes] | None:
+        """Name, type and content of an event's kept attachment."""
+        database = await self.database(place.month)
+        row = await database.read(
+            lambda raw: raw.execute(
+                "SELECT name, type, body FROM attachment WHERE event_id = ? AND number = ?",
+                (place.id, number),
+            ).fetchone()
+        )
+        return (
+            None if row is None else (row[0], row[1], zstandard.decompress(row[2], max_output_size=2 << 20))
+        )
+
     async def neighbours(self, issue: int, place: EventRow) -> tuple[str, str]:
         """The ids of the kept events before and after one; empty at the ends."""
         files = await self.existing()

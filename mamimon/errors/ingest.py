@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from mamimon.errors.attachments import keep
 from mamimon.errors.batch_store import Prepared
 from mamimon.errors.event_store import EventStore, month_of, pack
 from mamimon.errors.grouping import group
@@ -45,7 +46,8 @@ class Ingest:
         self._core = core
         self._events = events
         self._issues = issues
-        self._secret = b""
+        self.secret = b""
+        """The key of what stands for people: hashes, never their names."""
         self._waiting: list[_Waiting] = []
         self._turn = asyncio.Lock()
         self._known: OrderedDict[tuple[int, str], int] = OrderedDict()
@@ -64,7 +66,7 @@ class Ingest:
 
     async def open(self, secret: bytes) -> None:
         """Take over what a crash left between the two files."""
-        self._secret = secret
+        self.secret = secret
         await self._catch_up()
 
     def prepare(
@@ -73,24 +75,25 @@ class Ingest:
         project: int,
         *,
         sent_at: float | None = None,
-        attachments: Sequence[Attachment] = (),
+        attachments: Sequence[tuple[Attachment, bytes]] = (),
         ip: str = "",
     ) -> Prepared:
         """A decoded payload as a row; never raises for strange values."""
         event = normalise(raw, project, self._core.clock.now(), sent_at)
-        event.attachments = list(attachments)
+        event.attachments = [one for one, _ in attachments]
         if event.user is not None and event.user.ip == AUTO:
             event.user.ip = ip
         self.improve(event)
         identity = event.user.identity if event.user is not None else ""
         who = (
-            hashlib.blake2b(identity.encode("utf-8", "replace"), key=self._secret, digest_size=8).digest()
+            hashlib.blake2b(identity.encode("utf-8", "replace"), key=self.secret, digest_size=8).digest()
             if identity
             else b""
         )
         scrub(event)
         event.grouping = group(event)
-        return Prepared(event=event, body=pack(event), user=who)
+        files = [keep(one, body) for one, body in attachments]
+        return Prepared(event=event, body=pack(event), user=who, files=files)
 
     async def append(self, rows: list[Prepared]) -> None:
         """Write events; returns when they are committed and counted.

@@ -15,7 +15,9 @@ from mamimon.errors.issue_store import Change, IssueStore
 from mamimon.errors.model import IssueSummary, Project
 from mamimon.errors.pages import page_handlers
 from mamimon.errors.query import IssueQuery, histogram
+from mamimon.errors.release_pages import release_handlers
 from mamimon.errors.routes import route_handlers
+from mamimon.errors.session_store import SessionStore
 from mamimon.errors.symbolicate import Resolver
 from mamimon.errors.uploads import Uploads
 from mamimon.errors.wire.api0 import api0_handlers
@@ -38,8 +40,9 @@ class ErrorRoom:
         self.events = EventStore(core.data_dir / "errors")
         self.issues = IssueStore(core.state)
         self.query = IssueQuery(self.issues, self.events)
+        self.sessions = SessionStore(self.events, core.state)
         self.ingest = Ingest(core, self.events, self.issues)
-        self.door = SentryDoor(core, self.ingest, self.issues)
+        self.door = SentryDoor(core, self.ingest, self.issues, self.sessions)
         self.artifacts = ArtifactStore(
             core.data_dir / "errors" / "artifacts.db", core.clock, core.settings.errors.sourcemap_bytes
         )
@@ -70,7 +73,13 @@ class ErrorRoom:
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:
         """See `Room.handlers`."""
-        return [*route_handlers(self), *page_handlers(self), *api0_handlers(self), *sdk_handlers(self)]
+        return [
+            *route_handlers(self),
+            *page_handlers(self),
+            *release_handlers(self),
+            *api0_handlers(self),
+            *sdk_handlers(self),
+        ]
 
     def badge(self) -> dict[str, int]:
         """How many issues are unresolved (`mamimon.room.Badged`)."""

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mamimon.http import Receive, Scope, Send
 
 
-_SENTRY_PATH = re.compile(r"(?:/api)?/(\d{1,9})/([a-z]+)/?\Z")
+_SENTRY_PATH = re.compile(
+    r"(?:/api)?/(?P<project>\d{1,9})/(?P<door>[a-z]+)(?:/(?P<slug>[\w\-]{1,60})(?:/(?P<key>[0-9a-f]{32}))?)?/?\Z"
+)
 
 
 class StatusChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -53,18 +55,26 @@ def route_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
 
 
 def _sentry_doors(room: ErrorRoom) -> list[ControllerRouterHandler]:
-    doors = {"envelope": room.door.envelope, "store": room.door.store, "minidump": room.door.minidump}
+    doors = {
+        "envelope": room.door.envelope,
+        "store": room.door.store,
+        "security": room.door.security,
+        "csp": room.door.security,
+        "cron": room.door.cron,
+        "minidump": room.door.minidump,
+        "unreal": room.door.minidump,
+    }
 
     # Litestar 2.25 cannot route a plain ASGI app by a path parameter, so one is mounted above them all;
     # the routes below `/api/` that are known by name are found before it.
     @asgi("/api", is_mount=True, copy_scope=False)
     async def sentry(scope: Scope, receive: Receive, send: Send) -> None:
         found = _SENTRY_PATH.match(scope["path"])
-        if found is None or found[2] not in doors:
+        if found is None or found["door"] not in doors or (found["door"] == "cron") != bool(found["slug"]):
             await answer(send, 404, b'{"error":"Not Found","status":404}')
             return
-        scope["path_params"] = {"project": int(found[1])}
-        await doors[found[2]](scope, receive, send)
+        scope["path_params"] = {"project": int(found["project"]), "slug": found["slug"], "key": found["key"]}
+        await doors[found["door"]](scope, receive, send)
 
     return [sentry]
 

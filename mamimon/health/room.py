@@ -11,6 +11,7 @@ import msgspec
 
 from mamimon.config import ConfigError
 from mamimon.config_checks import CheckSettings
+from mamimon.health.check_ins import Reported, take_check_in
 from mamimon.health.heartbeats import Heartbeats
 from mamimon.health.ledger import Ledger
 from mamimon.health.maintenance import Maintenance
@@ -99,6 +100,10 @@ class HealthRoom:
     def names(self) -> set[str]:
         """The names of every check and heartbeat."""
         return {status.name for status in self.monitor.statuses() + self.heartbeats.statuses()}
+
+    async def take_check_in(self, reported: Reported) -> None:
+        """A cron monitor's report; raises `Problem` for one that has no heartbeat and no schedule."""
+        await take_check_in(self.heartbeats, self.names(), reported)
 
     def badge(self) -> dict[str, int]:
         """See `mamimon.room.Badged`: how many checks are down."""

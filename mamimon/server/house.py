@@ -74,6 +74,7 @@ class House:
         errors = ErrorRoom(core)
         events = EventRoom(core)
         health = HealthRoom(core)
+        errors.door.on_check_in = health.take_check_in
         alerts = AlertRoom(core, logs, metrics, errors, health)
         dashboards = DashboardRoom(core, logs, metrics, errors, events, health)
         dashboards.alerts = alerts

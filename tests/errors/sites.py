@@ -24,6 +24,7 @@ class Site:
         self.url = url
         self.pages: dict[str, str] = {}
         self.folder: Path | None = None
+        self.headers: dict[str, str] = {}
 
     def find(self, path: str) -> tuple[bytes, str] | None:
         """The body and type of a path."""
@@ -49,6 +50,8 @@ def serve() -> Iterator[Site]:
             found = site.find(self.path)
             self.send_response(200 if found else 404)
             self.send_header("Content-Type", found[1] if found else "text/plain")
+            for name, value in site.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(found[0] if found else b"not here")
 
