@@ -86,7 +86,9 @@ def serving(folder: Path) -> Iterator[tuple[httpx.Client, psutil.Process]]:
     assert server.stderr is not None
     url = ""
     while not url:
-        found = re.search(r"ready on (\S+)", server.stderr.readline())
+        said = server.stderr.readline()
+        assert said, "the server did not start"
+        found = re.search(r"ready on (\S+)", said)
         url = found.group(1) if found else ""
     try:
         with httpx.Client(base_url=url, timeout=120) as client:

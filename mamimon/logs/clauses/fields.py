@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
-from mamimon.logs.clauses.needles import Needle, Sure, SureLevel, glob_needle, needle_of, sure_of
+from mamimon.logs.clauses.needles import Needle, Sure, SureLevel, glob_needle, needle_of, sure_of, sure_value
 from mamimon.logs.clauses.patterns import edits, plain_number, word_index
 from mamimon.logs.model import level_number, pattern_number
 from mamimon.logs.text import fold, leaves, shown, tokens
@@ -142,7 +142,9 @@ class Exact(Plain):
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        return self._words.sure() if self._one and not self.only_whole and self.field != "level" else None
+        if self._one and not self.only_whole and self.field != "level":
+            return self._words.sure()
+        return None if self.field in _OWN else sure_value(self.field, self.text)
 
     def levels(self) -> int:
         """See `Clause.levels`."""

@@ -12,16 +12,18 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any
 
 import msgspec
 
 from mamimon.logs.clauses.needles import Line as Place
-from mamimon.logs.clauses.needles import Needle, Sure, places
+from mamimon.logs.clauses.needles import Needle, Sure, first_place, maybe_in, places
 
 _LEVEL = 3
 _LARGEST_BODY = 1 << 30
+# Lines with a needle that are looked at one by one before a body is lowered as a whole.
+_FEW = 8
 _local = threading.local()
 
 
@@ -39,18 +41,29 @@ class Block:
     """A block read back; `body` is decompressed when first asked for, unless it is handed in."""
 
     __slots__ = (
-        "_body", "_packed", "_starts", "datasets", "first_seq", "lengths", "levels", "patterns", "times",
+        "_body", "_deltas", "_packed", "_starts", "_times", "datasets", "first_seq", "lengths", "levels",
+        "patterns", "place",
     )  # fmt: skip
 
     def __init__(self, first_seq: int, head: bytes, packed: bytes | None, body: bytes | None = None) -> None:
         self.first_seq = first_seq
-        self.times, self.levels, self.datasets, self.lengths, self.patterns = _read_head(head)
+        self._deltas, self.levels, self.datasets, self.lengths, self.patterns = _read_head(head)
+        self.place = 0
+        """Where in the body the first needle of a search may be."""
+        self._times: list[int] | None = None
         self._starts: list[int] | None = None
         self._packed = packed
         self._body = body
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.levels)
+
+    @property
+    def times(self) -> list[int]:
+        """Each row's time in microseconds."""
+        if self._times is None:
+            self._times = list(accumulate(self._deltas))
+        return self._times
 
     @property
     def body(self) -> bytes:
@@ -66,7 +79,7 @@ class Block:
         """Where each line begins in the body."""
         if self._starts is None:
             # Each line is followed by one newline, so a line starts one after the sum of those before.
-            self._starts = [0, *accumulate(length + 1 for length in self.lengths)][:-1]
+            self._starts = list(map(add, accumulate(self.lengths, initial=0), range(len(self))))
         return self._starts
 
     def raw(self, position: int) -> bytes:
@@ -162,27 +175,65 @@ def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
     return list(map(itemgetter(1), keyed))
 
 
-def holding(block: Block, needles: Sequence[Needle], sure: Sure | None) -> tuple[list[int], set[int]]:
+def holding(block: Block, needles: tuple[Needle, ...], sure: Sure | None) -> tuple[list[int], set[int]]:
     """Positions of lines that hold at least one of the needles, and of those that surely match."""
-    lowered = block.body.lower()
-    starts, lengths = block.starts, block.lengths
-    held: dict[int, None] = {}
+    body, starts, lengths = block.body, block.starts, block.lengths
+    held: list[int] = []
     certain: set[int] = set()
+    at = block.place
+    while len(held) < _FEW:
+        at = first_place(needles, body, at)
+        if at < 0:
+            return held, certain
+        position = bisect_right(starts, at) - 1
+        held.append(position)
+        if sure is not None and _is_sure(block, position, sure):
+            certain.add(position)
+        at = starts[position] + lengths[position]
+    more = _holding_many(block, needles, sure, at, certain)
+    return held + more, certain
+
+
+def _holding_many(
+    block: Block, needles: Sequence[Needle], sure: Sure | None, start: int, certain: set[int]
+) -> list[int]:
+    """`holding` from a place on, for needles that are in many lines."""
+    body, starts, lengths, levels = block.body, block.starts, block.lengths, block.levels
+    lowered = body.lower()
+    held: dict[int, None] = {}
     position = 0
 
     def line_end(at: int) -> int:
         return starts[position] + lengths[position]
 
     for needle in needles:
-        for at in places(needle, lowered, line_end):
+        for at in places(needle, lowered, line_end, start):
             position = bisect_right(starts, at) - 1
             held[position] = None
-            if sure is not None and len(lowered) == len(block.body):
-                level = block.levels[position]
-                line = Place(block.body, lowered, starts[position], line_end(at), level)
-                if sure.holds(line):
-                    certain.add(position)
-    return (list(held) if len(needles) == 1 else sorted(held)), certain
+            if sure is not None and sure.holds(
+                Place(body, lowered, starts[position], line_end(at), levels[position])
+            ):
+                certain.add(position)
+    return list(held) if len(needles) == 1 else sorted(held)
+
+
+def among(
+    block: Block, positions: Iterable[int], needles: Sequence[Needle] | None, sure: Sure | None
+) -> tuple[list[int], set[int]]:
+    """`holding` for a few lines of a block; without needles each line may match."""
+    held: list[int] = []
+    certain: set[int] = set()
+    for position in positions:
+        if needles is None or maybe_in(needles, block.raw(position)):
+            held.append(position)
+            if sure is not None and _is_sure(block, position, sure):
+                certain.add(position)
+    return held, certain
+
+
+def _is_sure(block: Block, position: int, sure: Sure) -> bool:
+    raw = block.raw(position)
+    return sure.holds(Place(raw, raw.lower(), 0, len(raw), block.levels[position]))
 
 
 def decompress(packed: bytes) -> bytes:
@@ -191,7 +242,7 @@ def decompress(packed: bytes) -> bytes:
     return found
 
 
-def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int], array[int]]:
+def _read_head(packed: bytes) -> tuple[array[int], bytes, array[int], array[int], array[int]]:
     head = decompress(packed)
     rows = int.from_bytes(head[:4], "little")
     at = 4
@@ -208,7 +259,7 @@ def _read_head(packed: bytes) -> tuple[list[int], bytes, array[int], array[int],
     at += 4 * rows
     patterns = array("I")
     patterns.frombytes(head[at : at + 4 * rows])
-    return list(accumulate(deltas)), levels, datasets, lengths, patterns
+    return deltas, levels, datasets, lengths, patterns
 
 
 def _compressor(level: int) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 import sqlite3
 import time
 from collections import deque
@@ -18,8 +19,8 @@ from functools import cache
 import msgspec
 
 from mamimon.logs.clauses import ALL_LEVELS, All, Clause, Row
-from mamimon.logs.clauses.needles import may_hold
-from mamimon.logs.store.blocks import Block, decompress, holding, newest_first
+from mamimon.logs.clauses.needles import first_place
+from mamimon.logs.store.blocks import Block, among, decompress, holding, newest_first
 from mamimon.logs.store.day import DayFile, dataset_bit
 
 # Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
@@ -156,7 +157,8 @@ class View:
         count = 0
         for first, head, data in self.raw.execute(sql, (seq,)):
             block = Block(first, head, data)
-            for row in self._rows(block, [i for i in self._plain_positions(block) if first + i > seq], set()):
+            positions = self._plain_positions(block, min(block.times), max(block.times))
+            for row in self._rows(block, [i for i in positions if first + i > seq], set()):
                 yield row
                 count += 1
                 if count >= limit:
@@ -173,7 +175,7 @@ class View:
             "SELECT first_seq, head, data FROM tail ORDER BY first_seq"
         ):
             block = Block(first, head, data)
-            yield 1 << 62, block, self._plain_positions(block)
+            yield 1 << 62, block, self._plain_positions(block, min(block.times), max(block.times))
         words = self.plan.clause.index()
         where = "max_us >= ? AND min_us <= ? AND levels & ?"
         values: list[object] = [self._low, self._high, self._levels]
@@ -188,18 +190,18 @@ class View:
             values.append(words)
         order = "max_us DESC, id DESC" if descending else "id"
         found = self.raw.execute(
-            f"SELECT id, first_seq, max_us FROM block WHERE {where} ORDER BY {order}",  # noqa: S608 - fixed texts
+            f"SELECT id, first_seq, min_us, max_us FROM block WHERE {where} ORDER BY {order}",  # noqa: S608 - fixed texts
             values,
         ).fetchall()
         if bodies:
             yield from self._opened(found)
             return
-        for number, first, max_us in found:
+        for number, first, min_us, max_us in found:
             if self._late():
                 return
             (head,) = self.raw.execute("SELECT head FROM body WHERE id=?", (number,)).fetchone()
             block = Block(first, head, None)
-            yield max_us, block, self._plain_positions(block)
+            yield max_us, block, self._plain_positions(block, min_us, max_us)
 
     def _late(self) -> bool:
         if time.monotonic() > self.plan.deadline:
@@ -208,7 +210,7 @@ class View:
                 self._whole.timed_out = True
         return self.timed_out
 
-    def _opened(self, found: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, Block, Sequence[int]]]:
+    def _opened(self, found: Sequence[_Found]) -> Iterator[tuple[int, Block, Sequence[int]]]:
         """Blocks with a needle in them, opened by several threads some way ahead of the reader."""
         waiting: deque[Future[list[tuple[int, Block, Sequence[int]]]]] = deque()
         at, share = 0, _FIRST_BYTES
@@ -218,15 +220,14 @@ class View:
                 while at < len(found) and len(waiting) < (1 if share == _FIRST_BYTES else _BATCHES):
                     if self._late():
                         return
-                    batch: list[tuple[int, int, bytes, bytes]] = []
+                    batch: list[tuple[_Found, bytes, bytes]] = []
                     size = 0
                     while at < len(found) and size < share:
-                        number, first, max_us = found[at]
-                        at += 1
                         head, data = self.raw.execute(
-                            "SELECT head, data FROM body WHERE id=?", (number,)
+                            "SELECT head, data FROM body WHERE id=?", (found[at][0],)
                         ).fetchone()
-                        batch.append((max_us, first, head, data))
+                        batch.append((found[at], head, data))
+                        at += 1
                         size += len(data)
                     waiting.append(_pool().submit(self._open, batch))
                     share = min(4 * share, _MOST_BYTES)
@@ -235,31 +236,38 @@ class View:
             for future in waiting:
                 future.cancel()
 
-    def _open(self, batch: Sequence[tuple[int, int, bytes, bytes]]) -> list[tuple[int, Block, Sequence[int]]]:
+    def _open(self, batch: Sequence[tuple[_Found, bytes, bytes]]) -> list[tuple[int, Block, Sequence[int]]]:
         opened: list[tuple[int, Block, Sequence[int]]] = []
         needles = self._needles
-        for max_us, first, head, data in batch:
+        for (_, first, min_us, max_us), head, data in batch:
             body: bytes | None = None
+            place = 0
             if needles is not None and self._levels == ALL_LEVELS:
                 # Most blocks that the index lets through for a phrase do not hold it.
                 body = decompress(data)
-                if not may_hold(needles, body):
+                if (place := first_place(needles, body)) < 0:
                     continue
             block = Block(first, head, data, body)
-            positions = self._plain_positions(block)
-            if positions and (needles is None or body is not None or may_hold(needles, block.body)):
+            block.place = place
+            positions = self._plain_positions(block, min_us, max_us)
+            if not positions:
+                continue
+            if needles is not None and body is None and not _few(positions, block):
+                block.place = first_place(needles, block.body)
+            if block.place >= 0:
                 opened.append((max_us, block, positions))
         return opened
 
-    def _plain_positions(self, block: Block) -> Sequence[int]:
+    def _plain_positions(self, block: Block, min_us: int, max_us: int) -> Sequence[int]:
         low, high = self._low, self._high
         positions: Sequence[int] = range(len(block))
-        times = block.times
-        if min(times) < low or max(times) > high:
+        if min_us < low or max_us > high:
+            times = block.times
             positions = [i for i in positions if low <= times[i] <= high]
         if self._levels != ALL_LEVELS:
             right = block.levels.translate(_bits(self._levels))
-            positions = [i for i in positions if right[i]] if 1 in right else ()
+            wanted = [found.start() for found in re.finditer(b"\1", right)]
+            positions = wanted if len(positions) == len(block) else [i for i in positions if right[i]]
         if not self._all_wanted:
             positions = [i for i in positions if block.datasets[i] in self.wanted]
         if self.file.dead:
@@ -268,8 +276,10 @@ class View:
 
     def _held(self, block: Block, positions: Sequence[int]) -> tuple[Sequence[int], set[int]]:
         """Rows that may match, and those among them that surely do."""
-        if self._needles is None or 8 * len(positions) < len(block):
+        if self._needles is None and self._sure is None:
             return positions, set()
+        if self._needles is None or _few(positions, block):
+            return among(block, positions, self._needles, self._sure)
         held, sure = holding(block, self._needles, self._sure)
         if len(positions) == len(block):
             return held, sure
@@ -291,6 +301,15 @@ class View:
             )
             if everything or i in sure or match(row):
                 yield row
+
+
+_Found = tuple[int, int, int, int]
+"""A candidate block: its number, first row number, oldest and newest time."""
+
+
+def _few(positions: Sequence[int], block: Block) -> bool:
+    """Whether it is cheaper to look at the lines one by one than at the whole body."""
+    return 8 * len(positions) < len(block)
 
 
 @cache
