@@ -39,7 +39,7 @@ def _sealed(path: Path) -> bool:
     return path.exists() and not path.stat().st_mode & stat.S_IWUSR
 
 
-def _quiet(clock: ManualClock, path: Path) -> None:
+def quiet(clock: ManualClock, path: Path) -> None:
     """Let time pass until the file is sealed."""
 
     def look() -> bool:
@@ -59,7 +59,7 @@ def test_a_day_that_is_over_is_sealed_and_takes_late_lines(server: Running, cloc
     path = server.data_dir / "logs" / f"{day_of(yesterday)}.db"
     ids = server.client.get("/es/logs-shop/_search", params={"q": "n:77"}).json()["hits"]["hits"]
 
-    _quiet(clock, path)
+    quiet(clock, path)
 
     assert _numbers(server) == set(range(1500))
     assert _numbers(server, '"line 1234"') == {1234}
@@ -73,7 +73,7 @@ def test_a_day_that_is_over_is_sealed_and_takes_late_lines(server: Running, cloc
 
     assert not _sealed(path)
     assert _numbers(server, "n:>=9000") == {9000, 9001, 9002}
-    _quiet(clock, path)
+    quiet(clock, path)
     assert len(_numbers(server)) == 1503
 
 
@@ -88,7 +88,7 @@ def test_what_was_deleted_is_not_in_a_sealed_file(server: Running, clock: Manual
     )
     path = server.data_dir / "logs" / f"{day_of(yesterday)}.db"
 
-    _quiet(clock, path)
+    quiet(clock, path)
 
     with contextlib.closing(sqlite3.connect(path)) as raw:
         assert not raw.execute("SELECT rowid FROM text WHERE text MATCH 'zanzibar'").fetchall()

@@ -110,6 +110,9 @@ class DayFile:
                 await database.write(create)
             elif version > _VERSION:
                 raise sqlite3.DatabaseError(f"{path.name} was written by a newer mamimon")
+            if not sealed and await database.read(labels.has_hours):
+                # A kill came between its being made writable and the first change.
+                await database.write(labels.drop_hours)
             file = cls(path.stem, database, block_rows, sort)
             file.sealed = sealed
             await database.read(file._load)
@@ -140,6 +143,7 @@ class DayFile:
         if self.sealed:
             path = self.database.path
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
+            await self.database.write(labels.drop_hours)
             self.sealed = False
         self.dirty = True
         # Before and after: who reads the number in between has not seen what is being written.

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mamimon.logs.store import labels
 from mamimon.logs.store.blocks import Block, merged
 from mamimon.logs.store.day import create, insert_block
 
@@ -47,6 +48,7 @@ def rewrite(source: Path, target: Path, idle_share: float) -> None:
             insert_block(new, group[0].first_seq, rows, _LEVEL)
             if idle_share:
                 time.sleep((time.monotonic() - began) * idle_share / (1 - idle_share))
+        labels.add_hours(new)
         new.execute("INSERT INTO text(text) VALUES ('optimize')")
         new.execute("COMMIT")
         new.execute("PRAGMA journal_mode=WAL")

@@ -78,16 +78,21 @@ def tallies(view: View, grain: Grain) -> Iterator[Row] | None:
     asked = fields_of(view.plan.clause)
     if asked is None:
         return None
-    fields = asked | grain.fields
+    return _tallies(view, grain, asked | grain.fields, hours=labels.has_hours(view.raw))
+
+
+def _tallies(view: View, grain: Grain, fields: frozenset[str], *, hours: bool) -> Iterator[Row] | None:
     known: tuple[int, list[Row]] | None = None
-    if fields <= {"level"} and grain.step_us % _MINUTE_US == 0:
+    if hours and grain.step_us % labels.HOUR_US == 0:
+        known = _labelled(view, grain, fields, labels.HOUR_US)
+    if known is None and fields <= {"level"} and grain.step_us % _MINUTE_US == 0:
         known = _minutes(view, grain.step_us, bool(fields), grain.levels or bool(fields))
     if known is None and grain.step_us % labels.SLOT_US == 0:
-        known = _labelled(view, grain.step_us)
-    return None if known is None else _rows(view, *known, bare=not fields)
+        known = _labelled(view, grain, fields, labels.SLOT_US)
+    return None if known is None else _rows(view, grain, fields, *known)
 
 
-def _rows(view: View, slot_us: int, whole: list[Row], *, bare: bool) -> Iterator[Row]:
+def _rows(view: View, grain: Grain, fields: frozenset[str], slot_us: int, whole: list[Row]) -> Iterator[Row]:
     match = view.plan.clause.match
     yield from whole if _only_bounds(view.plan.clause) else (row for row in whole if match(row))
     low, high = view.plan.window()
@@ -97,7 +102,12 @@ def _rows(view: View, slot_us: int, whole: list[Row], *, bare: bool) -> Iterator
         if from_us <= to_us:
             plan = msgspec.structs.replace(view.plan, low_us=from_us, high_us=to_us + 1)
             part = View(view.raw, view.file, plan, view)
-            yield from _heads(part) if bare else part.any_order()
+            # What is shorter than an hour is added up by the next smaller slots.
+            finer = _tallies(part, grain, fields, hours=False) if slot_us == labels.HOUR_US else None
+            if finer is not None:
+                yield from finer
+            else:
+                yield from part.any_order() if fields else _heads(part)
 
 
 def _only_bounds(clause: Clause) -> bool:
@@ -140,9 +150,7 @@ def _spellings(view: View) -> dict[tuple[int, int], bytes] | None:
     """How the day's lines of a dataset and level write it; None where they do not agree."""
     found: dict[tuple[int, int], bytes] = {}
     documents = dict(view.raw.execute("SELECT id, document FROM label").fetchall())
-    for dataset, level, number in view.raw.execute(
-        "SELECT DISTINCT dataset, level, label FROM labelled WHERE n > 0"
-    ):
+    for dataset, level, number in labels.used(view.raw):
         if dataset in view.wanted:
             if number == labels.OTHER:
                 return None
@@ -153,17 +161,18 @@ def _spellings(view: View) -> dict[tuple[int, int], bytes] | None:
     return found
 
 
-def _labelled(view: View, step_us: int) -> tuple[int, list[Row]] | None:
-    first, last = _slots(view, labels.SLOT_US)
+def _labelled(view: View, grain: Grain, fields: frozenset[str], slot_us: int) -> tuple[int, list[Row]] | None:
+    first, last = _slots(view, slot_us)
     documents = dict(view.raw.execute("SELECT id, document FROM label").fetchall())
     rows: list[Row] = []
-    for slot, dataset, level, number, n in view.raw.execute(
-        "SELECT min(slot), dataset, level, label, sum(n) FROM labelled WHERE slot >= ?1 AND slot < ?2"
-        " GROUP BY slot * ?4 / ?3, dataset, level, label",
-        (first, last, step_us or EVER_US, labels.SLOT_US),
-    ):
+    found = labels.sums(
+        view.raw, slot_us, first, last, grain.step_us or EVER_US,
+        levels=grain.levels or bool(fields), labels=bool(fields),
+    )  # fmt: skip
+    for slot, dataset, level, number, n in found:
         if n and dataset in view.wanted:
             if number == labels.OTHER:
                 return None
-            rows.append(Tally(slot * labels.SLOT_US, level, dataset, documents[number], view, n))
-    return labels.SLOT_US, rows
+            document = documents[number] if fields else b"{}"
+            rows.append(Tally(slot * slot_us, level, dataset, document, view, n))
+    return slot_us, rows
