@@ -8,6 +8,7 @@ smaller than a roll-up's slot, are read line by line.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -163,16 +164,30 @@ def _spellings(view: View) -> dict[tuple[int, int], bytes] | None:
 
 def _labelled(view: View, grain: Grain, fields: frozenset[str], slot_us: int) -> tuple[int, list[Row]] | None:
     first, last = _slots(view, slot_us)
-    documents = dict(view.raw.execute("SELECT id, document FROM label").fetchall())
-    rows: list[Row] = []
+    shown = _projected(view, fields)
+    step_us = grain.step_us or EVER_US
+    firsts: dict[int, int] = {}
+    counts: Counter[tuple[int, int, int, bytes]] = Counter()
     found = labels.sums(
-        view.raw, slot_us, first, last, grain.step_us or EVER_US,
+        view.raw, slot_us, first, last, step_us,
         levels=grain.levels or bool(fields), labels=bool(fields),
     )  # fmt: skip
     for slot, dataset, level, number, n in found:
         if n and dataset in view.wanted:
             if number == labels.OTHER:
                 return None
-            document = documents[number] if fields else b"{}"
-            rows.append(Tally(slot * slot_us, level, dataset, document, view, n))
-    return slot_us, rows
+            step = firsts.setdefault(slot * slot_us // step_us, slot)
+            counts[step, level, dataset, shown.get(number, b"{}")] += n
+    rows = [Tally(key[0] * slot_us, *key[1:], view, n) for key, n in counts.items()]
+    return slot_us, list[Row](rows)
+
+
+def _projected(view: View, fields: frozenset[str]) -> dict[int, bytes]:
+    """The day's labels by number, as documents with nothing but the fields that are asked for."""
+    found: dict[int, bytes] = {}
+    if fields:
+        for number, document in view.raw.execute("SELECT id, document FROM label"):
+            label = labels.read_label(document)
+            kept = (v if name in fields else None for name, v in zip(labels.FIELDS, label, strict=True))
+            found[number] = labels.document_of(tuple(kept))
+    return found
