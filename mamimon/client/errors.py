@@ -131,18 +131,19 @@ class Hooks:
         self, kind: type[BaseException], error: BaseException, trace: Optional[TracebackType]
     ) -> None:
         if issubclass(kind, Exception):
-            _uncaught(error, {})
+            uncaught(error, {})
         self._main(kind, error, trace)
 
     def _on_thread(self, arguments: Any) -> None:
         error = arguments.exc_value
         if isinstance(error, Exception):
             name = arguments.thread.name if arguments.thread is not None else ""
-            _uncaught(error, {"in_thread": name})
+            uncaught(error, {"in_thread": name})
         self._thread(arguments)
 
 
-def _uncaught(error: BaseException, extra: dict[str, Any]) -> None:
+def uncaught(error: BaseException, extra: dict[str, Any]) -> None:
+    """Ship and report an exception that nobody caught; never raises."""
     try:
         message = f"uncaught {type(error).__name__}: {error}"
         ship_uncaught("mamimon.uncaught", message, error, extra)

@@ -7,12 +7,12 @@ hosts on this machine and in private networks get it, and those that `propagate_
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, MutableMapping
 from functools import wraps
 from typing import Any, Optional
 
 from mamimon.client.context import Trace, current, format_traceparent, parse_request_id
+from mamimon.client.imports import when_imported
 from mamimon.client.settings import Settings, warn
 
 _PRIVATE_ENDS = (".local", ".localhost", ".internal", ".svc", ".lan", ".home.arpa")
@@ -120,64 +120,17 @@ def _aiohttp(module: Any) -> None:
     )
 
 
-_LIBRARIES: dict[str, Callable[[Any], None]] = {"httpx": _httpx, "requests": _requests, "aiohttp": _aiohttp}
-
-
 def start(settings: Settings) -> None:
-    """Put the settings in force and meet the libraries that are there; the others when they are imported."""
+    """Put the settings in force and meet the libraries when they are imported."""
     global _rule  # noqa: PLW0603 - one configuration a process
     _rule = Rule(settings.propagate_hosts) if settings.propagate else None
-    if _rule is None:
-        return
-    for name in _LIBRARIES:
-        if name in sys.modules:
-            _meet(name, sys.modules[name])
-    if _watcher not in sys.meta_path:
-        sys.meta_path.insert(0, _watcher)
+    if _rule is not None:
+        when_imported("httpx", _httpx)
+        when_imported("requests", _requests)
+        when_imported("aiohttp", _aiohttp)
 
 
 def stop() -> None:
     """Leave requests alone from now on."""
     global _rule  # noqa: PLW0603 - one configuration a process
     _rule = None
-    if _watcher in sys.meta_path:
-        sys.meta_path.remove(_watcher)
-
-
-def _meet(name: str, module: Any) -> None:
-    try:
-        _LIBRARIES[name](module)
-    except Exception as error:  # a version that is built otherwise
-        warn(f"requests made by {name} carry no ids: {error!r}")
-
-
-class _Watcher:
-    """A finder that finds nothing itself; it adds a step after the import of a library it knows."""
-
-    def __init__(self) -> None:
-        self._asking: set[str] = set()
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """What the other finders find, its loading followed by `_meet`."""
-        if name not in _LIBRARIES or name in self._asking:
-            return None
-        from importlib.util import find_spec
-
-        self._asking.add(name)
-        try:
-            spec = find_spec(name)
-        finally:
-            self._asking.discard(name)
-        loader: Any = spec.loader if spec is not None else None
-        if loader is not None and hasattr(loader, "exec_module"):
-            execute = loader.exec_module
-
-            def exec_module(module: Any) -> None:
-                execute(module)
-                _meet(name, module)
-
-            loader.exec_module = exec_module
-        return spec
-
-
-_watcher = _Watcher()

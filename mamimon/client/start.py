@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from mamimon.client import agent, errors, logs, outgoing
+from mamimon.client import agent, errors, imports, logs, outgoing
 from mamimon.client.settings import Settings, resolve, warn
 
 _handlers: list[logging.Handler] = []
@@ -56,6 +56,7 @@ def init(
 def start(settings: Settings) -> None:
     """Put settings in force; see `init`."""
     global _hooks, _registered  # noqa: PLW0603 - one configuration a process
+    from mamimon.client import processes, tasks
     from mamimon.client.shipper import Shipper
 
     shutdown()
@@ -66,10 +67,17 @@ def start(settings: Settings) -> None:
     _handlers.extend(logs.attach(settings, bool(settings.bulk_url)))
     if settings.install_hooks and shipper is not None:
         _hooks = errors.Hooks()
+        processes.watch()
+        tasks.watch()
     outgoing.start(settings)
     if not _registered:
         _registered = True
         atexit.register(_at_exit)
+
+
+def handlers() -> list[logging.Handler]:
+    """The handlers that `init` put on the root logger."""
+    return list(_handlers)
 
 
 def flush(timeout_s: Optional[float] = None) -> bool:
@@ -87,6 +95,7 @@ def shutdown(timeout_s: Optional[float] = None) -> None:
     logs.detach(_handlers)
     _handlers.clear()
     outgoing.stop()
+    imports.forget()
     if _hooks is not None:
         _hooks.remove()
         _hooks = None
