@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from mamimon.config_checks import CheckSettings
+from mamimon.config_forward import ForwardSettings
 from mamimon.config_lines import line_of, place_in_table, read_env_file, table_lines
 from mamimon.config_listeners import GelfSettings, SyslogSettings
 
@@ -204,16 +205,6 @@ class DashboardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     ] = ""
     prometheus_url: Annotated[
         str, _text("Prometheus address that Grafana is given.", mission="PROMETHEUS_URL")
-    ] = ""
-
-
-class ForwardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Sending on to the real ones."""
-
-    elasticsearch_url: Annotated[str, _text("Send log batches on to here.", mission="ELASTICSEARCH_URL")] = ""
-    elasticsearch_username: Annotated[str, _text("User there.", mission="ELASTICSEARCH_USERNAME")] = ""
-    elasticsearch_password: Annotated[
-        str, _text("Password there.", secret=True, mission="ELASTICSEARCH_PASSWORD")
     ] = ""
 
 

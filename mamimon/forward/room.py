@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import psutil
 from litestar import get
 from litestar.params import FromQuery
 
 from mamimon.config import ConfigError
+from mamimon.forward.addresses import points_here
 from mamimon.forward.elastic import ElasticTarget
 from mamimon.forward.logs import LogForwarder
+from mamimon.forward.metrics_room import MetricForwarding
 from mamimon.forward.model import DeadLetter, ForwardStatus, LogSource
 from mamimon.forward.store import ForwardStore
 from mamimon.room import Task
@@ -39,13 +38,14 @@ class ForwardRoom:
     def __init__(self, core: Core, logs: LogRoom, metrics: MetricRoom) -> None:
         self._core = core
         self._logs = logs
-        self._metrics = metrics
+        self.metrics = MetricForwarding(core, metrics)
         self._store = ForwardStore(core.state)
         self._target: ElasticTarget | None = None
         self._forwarder: LogForwarder | None = None
 
     async def open(self) -> None:
         """See `Room.open`. Raises `ConfigError` for an address that is no URL."""
+        await self.metrics.open()
         settings = self._core.settings.forward
         url = settings.elasticsearch_url
         if not url:
@@ -61,6 +61,7 @@ class ForwardRoom:
 
     async def close(self) -> None:
         """See `Room.close`."""
+        await self.metrics.close()
         if self._target is not None:
             await self._target.close()
 
@@ -70,7 +71,8 @@ class ForwardRoom:
 
     def tasks(self) -> Sequence[Task]:
         """See `Room.tasks`."""
-        return [Task("forward logs", self._run)] if self._forwarder is not None else []
+        tasks = [Task("forward metrics", self.metrics.run)]
+        return [*tasks, Task("forward logs", self._run)] if self._forwarder is not None else tasks
 
     async def _run(self) -> None:
         assert self._forwarder is not None
@@ -90,7 +92,7 @@ class ForwardRoom:
         @get("/api/mamimon/forward")
         async def forward_state() -> dict[str, Any]:
             """How forwarding stands, by target."""
-            return {"targets": self.statuses()}
+            return {"targets": self.statuses(), "metrics": self.metrics.statuses()}
 
         @get("/api/mamimon/forward/dead")
         async def dead_letters(limit: FromQuery[int] = 100) -> list[DeadLetter]:
@@ -98,17 +100,3 @@ class ForwardRoom:
             return await self._store.dead_letters(max(1, min(limit, 1000)))
 
         return [forward_state, dead_letters]
-
-
-def points_here(url: str, ports: frozenset[int]) -> bool:
-    """Whether `url` leads to one of our own listeners (blocking: it resolves the host name)."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    if port not in ports:
-        return False
-    try:
-        found = {row[4][0] for row in socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)}
-    except OSError:
-        return False
-    own = {address.address.split("%")[0] for rows in psutil.net_if_addrs().values() for address in rows}
-    return any(str(one) in own or ipaddress.ip_address(str(one)).is_loopback for one in found)

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from mamimon.config import ConfigError
 from mamimon.metrics.ingest import Pusher
+from mamimon.metrics.model import Matcher
 from mamimon.metrics.pages import page_handlers
 from mamimon.metrics.pushed import PushedGroups
 from mamimon.metrics.query import LocalBackend, SeriesBackend
@@ -24,6 +25,7 @@ from mamimon.metrics.scrape.loop import Scraper
 from mamimon.metrics.statsd import Statsd
 from mamimon.metrics.store import SeriesStore
 from mamimon.metrics.store.history import FOLDERS
+from mamimon.metrics.wire.remote_read import series_of
 from mamimon.room import Task
 from mamimon.storage import Core
 
@@ -33,9 +35,12 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.metrics.histogram import Histogram
-    from mamimon.metrics.model import Labels, Matcher
+    from mamimon.metrics.model import Labels
+    from mamimon.metrics.store.day import Day
     from mamimon.metrics.store.dayfile import ExemplarRow
     from mamimon.metrics.store.history import History
+    from mamimon.metrics.store.scrape import Scrape
+    from mamimon.metrics.wire.remote_read import Series
 
 _log = logging.getLogger("mamimon.metrics")
 _APPENDED = "append\0"
@@ -133,7 +138,19 @@ class MetricRoom:
 
     def on_samples(self, call: Callable[[], None]) -> None:
         """Have `call` called when samples came from outside: scraped or pushed, not by `append`."""
-        self.store.listeners.append(lambda source: None if source.startswith(_APPENDED) else call())
+        self.store.listeners.append(
+            lambda _, scrapes: None if scrapes[0].source.startswith(_APPENDED) else call()
+        )
+
+    def on_commit(self, call: Callable[[Day, Sequence[Scrape]], None]) -> None:
+        """Have `call` called with all that is stored, once it is; must be quick."""
+        self.store.listeners.append(call)
+
+    async def between(self, start: float, end: float) -> list[Series]:
+        """Every series with its samples between two epoch seconds, ends included."""
+        everything = [Matcher("__name__", "!=", "")]
+        selection = await self._local.select(everything, round(start * 1000), round(end * 1000))
+        return await asyncio.to_thread(series_of, selection, {})
 
     def oldest(self) -> float | None:
         """Epoch seconds of the first sample there is, from memory; None without one."""

@@ -83,6 +83,33 @@ class Client:
         except (OSError, ssl.SSLError, ValueError) as error:
             raise FetchError(f"{url}: {error}") from None
 
+    async def post(
+        self, url: str, body: bytes, *, headers: dict[str, str], timeout_s: float
+    ) -> tuple[int, str, str]:
+        """Status, the beginning of the answer and its Retry-After. Raises `FetchError` without an answer."""
+        import httpx
+
+        tls = self._http.tls
+        extensions = {"sni_hostname": tls.server_name} if tls.server_name else {}
+        try:
+            await self._follow_files()
+            client = self._client(httpx.URL(url).host)
+            own = await self._headers()
+            async with client.stream(
+                "POST", url, content=body, headers=own | headers, timeout=timeout_s, extensions=extensions
+            ) as answer:
+                said = b""
+                async for part in answer.aiter_bytes():
+                    said += part
+                    if len(said) >= _MAX_TOKEN_BYTES:
+                        break
+                after = answer.headers.get("retry-after", "")
+                return answer.status_code, said[:500].decode("utf-8", "replace").strip(), after
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise FetchError(f"{url}: {_reason(error)}") from None
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise FetchError(f"{url}: {error}") from None
+
     async def _headers(self) -> dict[str, str]:
         http = self._http
         out = {}

@@ -22,6 +22,7 @@ from mamimon.metrics.scrape.read_job import (
     read_protocols,
 )
 from mamimon.metrics.scrape.read_otlp import read_otlp
+from mamimon.metrics.scrape.read_remote_write import RemoteWrite, read_remote_writes
 from mamimon.metrics.scrape.yaml_file import Node, YamlFile
 from mamimon.metrics.wire.otlp.model import OtlpSettings
 
@@ -34,8 +35,17 @@ _GLOBAL = {
     "rule_query_offset",
 }
 _GLOBAL_UNSUPPORTED = {"query_log_file", "scrape_failure_log_file"}
-_TOP = {"global", "scrape_configs", "scrape_config_files", "rule_files", "alerting", "storage", "otlp"}
-_TOP_UNSUPPORTED = {"remote_write", "remote_read", "tracing"}
+_TOP = {
+    "global",
+    "scrape_configs",
+    "scrape_config_files",
+    "rule_files",
+    "alerting",
+    "storage",
+    "otlp",
+    "remote_write",
+}
+_TOP_UNSUPPORTED = {"remote_read", "tracing"}
 # Tunes Go's garbage collector.
 _NO_DIFFERENCE = {"runtime"}
 
@@ -54,6 +64,7 @@ class PrometheusConfig(msgspec.Struct, frozen=True, kw_only=True):
     alertmanagers: list[str] = []
     jobs: list[Job] = []
     otlp: OtlpSettings = OtlpSettings()
+    remote_writes: list[RemoteWrite] = []
     out_of_order_s: float | None = None
     """How late a pushed sample may be, where the file says so."""
     files: list[Path] = []
@@ -106,6 +117,7 @@ class _Reading:
             alertmanagers=self._alertmanagers(root.get("alerting")),
             jobs=self._jobs(root, defaults),
             otlp=read_otlp(root.get("otlp")),
+            remote_writes=read_remote_writes(root.get("remote_write"), self._warn),
             out_of_order_s=self._storage(root.get("storage")),
             files=self.files,
             patterns=self.patterns,

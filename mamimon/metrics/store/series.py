@@ -60,8 +60,8 @@ class SeriesStore:
         self.history = History(directory, settings, clock, self._cache)
         self.samples = 0
         """Samples taken in since the start."""
-        self.listeners: list[Callable[[str], None]] = []
-        """Called with the source after each commit; must be quick."""
+        self.listeners: list[Callable[[Day, Sequence[Scrape]], None]] = []
+        """Called with what was stored after each commit; must be quick."""
 
     async def open(self) -> None:
         """Find the day files and read the newest two back."""
@@ -153,7 +153,7 @@ class SeriesStore:
                 self._newest[scrape.source] = max(scrape.at, self._newest.get(scrape.source, 0))
             self.samples += count
         for listener in self.listeners:
-            listener(scrapes[0].source)
+            listener(day, scrapes)
         return count
 
     async def _commit(self, day: Day, rows: list[tuple[Head, Row]]) -> None:

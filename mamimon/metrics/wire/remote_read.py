@@ -132,41 +132,43 @@ def samples_response(answers: Sequence[Sequence[Series]]) -> bytes:
     """A `ReadResponse`, not yet compressed."""
     out = bytearray()
     for answer in answers:
-        out += _field(1, b"".join(_field(1, _timeseries(one)) for one in answer))
+        out += field(1, b"".join(field(1, timeseries(one)) for one in answer))
     return bytes(out)
 
 
-def _timeseries(one: Series) -> bytes:
-    out = bytearray(_labels(one.labels))
+def timeseries(one: Series) -> bytes:
+    """A `TimeSeries`."""
+    out = bytearray(labels_fields(one.labels))
     for at, value in zip(one.times.tolist(), one.values, strict=True):
-        out += _field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at & _MASK))
+        out += field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at & _MASK))
     for at, histogram in one.histograms:
-        out += _field(4, _histogram(at, histogram))
+        out += field(4, histogram_message(at, histogram))
     return bytes(out)
 
 
-def _labels(labels: Labels) -> bytes:
+def labels_fields(labels: Labels) -> bytes:
+    """The labels of a `TimeSeries`, sorted."""
     return b"".join(
-        _field(1, _field(1, name.encode()) + _field(2, text.encode()))
+        field(1, field(1, name.encode()) + field(2, text.encode()))
         for name, text in sorted(labels.items())
         if text
     )
 
 
-def _histogram(at: int, one: Histogram) -> bytes:
+def histogram_message(at: int, one: Histogram) -> bytes:
     """A float histogram: what the engine computes with is floats."""
     out = bytearray(b"\x11" + struct.pack("<d", one.count) + b"\x19" + struct.pack("<d", one.sum))
     out += b"\x20" + varint(_zigzag(one.schema)) + b"\x29" + struct.pack("<d", one.zero_threshold)
     out += b"\x39" + struct.pack("<d", one.zero_count)
     for spans, counts, side in ((8, 10, one.negative), (11, 13, one.positive)):
         for offset, length in _spans(sorted(side)):
-            out += _field(spans, b"\x08" + varint(_zigzag(offset)) + b"\x10" + varint(length))
+            out += field(spans, b"\x08" + varint(_zigzag(offset)) + b"\x10" + varint(length))
         if side:
-            out += _field(counts, struct.pack(f"<{len(side)}d", *(side[index] for index in sorted(side))))
+            out += field(counts, struct.pack(f"<{len(side)}d", *(side[index] for index in sorted(side))))
     hint = ("unknown", "reset", "not_reset", "gauge").index(one.hint)
     out += b"\x70" + varint(hint) + b"\x78" + varint(at & _MASK)
     if one.custom:
-        out += _field(16, struct.pack(f"<{len(one.custom)}d", *one.custom))
+        out += field(16, struct.pack(f"<{len(one.custom)}d", *one.custom))
     return bytes(out)
 
 
@@ -188,13 +190,13 @@ def frames(query: int, answer: Sequence[Series]) -> Iterator[bytes]:
     from mamimon.metrics.wire import xor
 
     for one in answer:
-        labels = _labels(one.labels)
+        labels = labels_fields(one.labels)
         chunks = bytearray()
         for low in range(0, len(one.times), _CHUNK_SAMPLES):
             times = one.times[low : low + _CHUNK_SAMPLES]
             data = xor.encode(times, one.values[low : low + _CHUNK_SAMPLES])
             edges = b"\x08" + varint(int(times[0]) & _MASK) + b"\x10" + varint(int(times[-1]) & _MASK)
-            chunks += _field(2, edges + b"\x18" + varint(_XOR) + _field(4, data))
+            chunks += field(2, edges + b"\x18" + varint(_XOR) + field(4, data))
             if len(chunks) > _FRAME_BYTES:
                 yield _frame(query, labels + bytes(chunks))
                 chunks.clear()
@@ -224,7 +226,7 @@ def crc32c(data: bytes) -> int:
 
 
 def _frame(query: int, series: bytes) -> bytes:
-    message = _field(1, series) + b"\x10" + varint(query)
+    message = field(1, series) + b"\x10" + varint(query)
     return varint(len(message)) + crc32c(message).to_bytes(4, "big") + message
 
 
@@ -235,7 +237,8 @@ def _zigzag(number: int) -> int:
     return ((number << 1) ^ (number >> 63)) & _MASK
 
 
-def _field(number: int, data: bytes) -> bytes:
+def field(number: int, data: bytes) -> bytes:
+    """A field of bytes, with its number and length."""
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 

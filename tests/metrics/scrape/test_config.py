@@ -42,7 +42,7 @@ scrape_configs:
     scrape_timeout: 2s
     file_sd_configs: [{files: ["sd/*.json"]}]
     kubernetes_sd_configs: [{role: pod}]
-remote_write: [{url: "http://x"}]
+remote_read: [{url: "http://x"}]
 """
 
 
@@ -68,7 +68,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert (app.limits.sample_limit, app.limits.body_size_limit) == (100, 2 * 1024 * 1024)
     assert app.http.password_file == str(tmp_path / "secret")
     assert [warning.split(": ", 1)[1] for warning in config.warnings] == [
-        "remote_write is not supported and has no effect",
+        "remote_read is not supported and has no effect",
         "no rule file matches 'gone.yml'",
         "kubernetes_sd_configs is not supported and has no effect",
     ]
