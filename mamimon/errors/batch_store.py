@@ -27,6 +27,8 @@ class Prepared(msgspec.Struct, kw_only=True):
     body: bytes
     user: bytes
     issue: int = 0
+    aliases: list[bytes] = []
+    """What stands for the user's id, email and name, to be searched for."""
     files: list[bytes] = []
     """Contents of the event's attachments, zstd; empty for one that is not kept."""
 
@@ -126,6 +128,7 @@ def _add_event(raw: sqlite3.Connection, one: Prepared, months: dict[int, list[in
             one.body,
         ),
     )
+    raw.executemany("INSERT OR IGNORE INTO person VALUES (?, ?)", [(alias, issue) for alias in one.aliases])
     raw.executemany(
         "INSERT OR REPLACE INTO attachment VALUES (?, ?, ?, ?, ?)",
         [

@@ -139,6 +139,16 @@ class EventStore:
         )
         return None if row is None else unpack(row[0])
 
+    async def met_by(self, alias: bytes) -> set[int]:
+        """Issues that somebody met, by what stands for them (`mamimon.errors.people`)."""
+        found: set[int] = set()
+        for database in await self.existing():
+            rows = await database.read(
+                lambda raw: raw.execute("SELECT issue_id FROM person WHERE alias = ?", (alias,)).fetchall()
+            )
+            found.update(row[0] for row in rows)
+        return found
+
     async def attachment(self, place: EventRow, number: int) -> tuple[str, str, bytes] | None:
         """Name, type and content of an event's kept attachment."""
         database = await self.database(place.month)

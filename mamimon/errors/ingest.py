@@ -7,7 +7,6 @@ into one transaction: whoever finds the writer idle writes for all, so an answer
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from mamimon.errors.grouping import group
 from mamimon.errors.issue_store import Change, IssueStore
 from mamimon.errors.model import Attachment, Event
 from mamimon.errors.normalise import AUTO, normalise
+from mamimon.errors.people import hide_people, identity
 from mamimon.errors.scrub import scrub
 from mamimon.problems import too_many, unavailable
 from mamimon.storage import Core
@@ -84,16 +84,12 @@ class Ingest:
         if event.user is not None and event.user.ip == AUTO:
             event.user.ip = ip
         self.improve(event)
-        identity = event.user.identity if event.user is not None else ""
-        who = (
-            hashlib.blake2b(identity.encode("utf-8", "replace"), key=self.secret, digest_size=8).digest()
-            if identity
-            else b""
-        )
+        who = identity(event.user, self.secret) if event.user is not None else b""
         scrub(event)
+        aliases = hide_people(event, self.secret)
         event.grouping = group(event)
         files = [keep(one, body) for one, body in attachments]
-        return Prepared(event=event, body=pack(event), user=who, files=files)
+        return Prepared(event=event, body=pack(event), user=who, aliases=aliases, files=files)
 
     async def append(self, rows: list[Prepared]) -> None:
         """Write events; returns when they are committed and counted.

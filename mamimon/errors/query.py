@@ -17,6 +17,7 @@ import msgspec
 from mamimon.errors.event_store import EventStore
 from mamimon.errors.issue_store import SORTS, IssueFilter, IssueStore
 from mamimon.errors.model import STATUSES, Event, EventRow, Issue, IssueList, IssueSummary
+from mamimon.errors.people import searched
 from mamimon.problems import bad_input
 
 _TERM = re.compile(r'(!?)(?:([\w.\-]+):)?(?:"((?:[^"\\]|\\.)*)"|(\S+))')
@@ -33,6 +34,7 @@ _COLUMNS = {
 }
 _NUMBERS = {"times_seen": "count", "timesseen": "count", "count": "count", "users": "users"}
 _TIMES = {"age": "first_seen", "firstseen": "first_seen", "lastseen": "last_seen"}
+_PEOPLE = {"user.id": "id", "user.email": "email", "user.username": "name", "user.name": "name"}
 TREND_HOURS = 24
 
 
@@ -67,6 +69,8 @@ class IssueQuery:
     def __init__(self, issues: IssueStore, events: EventStore) -> None:
         self._issues = issues
         self._events = events
+        self.secret = b""
+        """The key of people's pseudonyms."""
 
     async def search(
         self,
@@ -151,6 +155,13 @@ class IssueQuery:
             chosen.values += values
         return chosen
 
+    async def _carrying(self, term: Term) -> set[int]:
+        """Issues of which an event was met by somebody, or carries a tag."""
+        kind = _PEOPLE.get(term.key.lower())
+        if kind:
+            return await self._events.met_by(searched(self.secret, kind, term.value))
+        return await self._events.tagged(term.key, like(term.value, anywhere=False))
+
     async def _condition(self, key: str, term: Term, now: float) -> tuple[str, list[str | int | float]]:
         value = term.value
         if not key:
@@ -184,7 +195,7 @@ class IssueQuery:
             return "project_id IN (SELECT id FROM error_project WHERE name = ?)", [value]
         if key in _COLUMNS:
             return f"{_COLUMNS[key]} LIKE ? ESCAPE '\\'", [like(value, anywhere=key in {"title", "culprit"})]
-        tagged = await self._events.tagged(term.key, like(value, anywhere=False))
+        tagged = await self._carrying(term)
         if not tagged:
             return "0", []
         return f"id IN ({','.join(str(one) for one in sorted(tagged)[:20_000])})", []

@@ -56,6 +56,7 @@ class ErrorRoom:
     async def open(self) -> None:
         """See `Room.open`."""
         secret = await self.issues.prepare(self.core.clock.now())
+        self.query.secret = secret
         self.door.keys = await self.issues.keys()
         await self.artifacts.open()
         await self.ingest.open(secret)

@@ -8,6 +8,7 @@ a name gave away as a secret is also removed wherever else the same event repeat
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -38,7 +39,7 @@ _ASSIGNED = re.compile(
     (?P<name> ["']? \b [\w.\-]*? (?: {_NAMES} ) ["']? )
     (?P<sep> \s* (?: => | :=? | = ) \s* )
     (?P<value> [brfu]{{0,2}} "(?:[^"\\]|\\.){{1,2000}}" | [brfu]{{0,2}} '(?:[^'\\]|\\.){{1,2000}}'
-             | (?:(?:bearer|basic|digest|token)\s+)? [^\s"',;&)}}\]<>(]{{1,2000}} )
+             | (?:(?:bearer|basic|digest|token)\s+)? (?: \[filtered\] | [^\s"',;&)}}\]<>(]{{1,2000}} ) )
     (?P<call> [(.\[]? )
     """
 )
@@ -85,6 +86,7 @@ def scrub(event: Event) -> Event:
         for name, value in event.request.headers:
             if _is_secret_header(name):
                 _keep(value.split(" ", 1)[-1], secrets)
+                _keep(_basic_password(value), secrets)
         for value in event.request.cookies.values():
             _keep(value, secrets)
     echoes = (
@@ -170,16 +172,31 @@ def _harmless(value: Any) -> bool:
     )
 
 
+def walk_all(event: Event, change: Callable[[Any], Any]) -> None:
+    """Pass every text of the event that a program or a person put there through `change`."""
+    _walk_event(event, change)
+    event.server = change(event.server)
+    event.logger = change(event.logger)
+    request = event.request
+    if request is not None:
+        request.url = change(request.url)
+        request.query = change(request.query)
+        request.headers = [(name, change(value)) for name, value in request.headers]
+
+
 def _walk_event(event: Event, change: Callable[[Any], Any]) -> None:
     """Pass every free text and table of the event through `change`."""
     event.message = change(event.message)
     event.template = change(event.template)
     event.transaction = change(event.transaction)
+    event.release = change(event.release)
+    event.environment = change(event.environment)
     event.fingerprint = change(event.fingerprint)
     event.tags = change(event.tags)
     event.extra = change(event.extra)
     event.contexts = change(event.contexts)
     for one in event.exceptions:
+        one.type = change(one.type)
         one.value = change(one.value)
         for frame in one.frames:
             _walk_frame(frame, change)
@@ -246,9 +263,24 @@ def _keep(value: Any, secrets: set[str]) -> None:
     word = str(value).strip()
     if word[:1] in "\"'" and word[-1:] == word[:1]:
         word = word[1:-1]
-    # Short and everyday words would blot out half of the event.
-    if _MIN_ECHO <= len(word) <= 2000 and not _harmless(word) and not word.isalpha():
+    if len(word) <= 2000 and not _harmless(word) and is_echo(word):
         secrets.add(word)
+
+
+def is_echo(word: str) -> bool:
+    """Whether a word may be hunted through an event: short and everyday ones would blot out half of it."""
+    return len(word) >= _MIN_ECHO and not word.isalpha()
+
+
+def _basic_password(value: str) -> str:
+    """The password of a Basic authorization; empty for anything else."""
+    scheme, _, packed = value.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(packed.strip(), validate=True).decode("utf-8").partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _hide_assigned(found: re.Match[str]) -> str:

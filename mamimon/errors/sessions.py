@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from mamimon.errors.normalise import instant, text
+from mamimon.errors.scrub import scrub_text
 
 HEALTHY, ERRORED, ABNORMAL, CRASHED = range(4)
 _STATES = {"crashed": CRASHED, "unhandled": ERRORED, "abnormal": ABNORMAL, "errored": ERRORED}
@@ -124,10 +125,10 @@ def read_aggregates(raw: dict[str, Any], project: int, now: float, secret: bytes
 def _attributes(raw: dict[str, Any]) -> tuple[str, str]:
     attributes = raw.get("attrs")
     attributes = attributes if isinstance(attributes, dict) else {}
-    release = text(attributes.get("release"), 250)
+    release = scrub_text(text(attributes.get("release"), 250))
     if not release:
         raise ValueError("a session without a release")
-    return release, text(attributes.get("environment"), 64)
+    return release, scrub_text(text(attributes.get("environment"), 64))
 
 
 def _time(value: Any, now: float) -> float:

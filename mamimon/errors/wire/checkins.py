@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from mamimon.errors.normalise import text
+from mamimon.errors.scrub import scrub_text
 
 _SLUG = re.compile(r"[a-zA-Z0-9_\-]{1,50}")
 _UNITS = {
@@ -66,7 +67,7 @@ def _rhythm(made: CheckIn, config: dict[str, Any]) -> None:
 
 
 def _detail(raw: dict[str, Any]) -> str:
-    parts = [text(raw.get(key), 100) for key in ("environment", "release")]
+    parts = [scrub_text(text(raw.get(key), 400))[:100] for key in ("environment", "release")]
     duration = raw.get("duration")
     if isinstance(duration, int | float) and not isinstance(duration, bool):
         parts.append(f"{duration:g} s")

@@ -53,8 +53,8 @@ class Durations:
         seconds = _seconds(raw)
         if seconds is None:
             raise ValueError("a transaction without a start and an end")
-        name = _NUMBER.sub("*", scrub_text(text(raw.get("transaction"), 200))) or "(unnamed)"
-        operation = self._known("operation", text(trace.get("op"), 60) or "default")
+        name = _NUMBER.sub("*", _clean(raw.get("transaction"), 200)) or "(unnamed)"
+        operation = self._known("operation", _clean(trace.get("op"), 60) or "default")
         exemplar = _exemplar(trace.get("trace_id"))
         self._transactions.labels(str(project), operation, self._known("transaction", name)).observe(
             seconds, exemplar
@@ -79,9 +79,7 @@ class Durations:
             return False
         attributes = span.get("attributes")
         said = attributes.get("sentry.op") if isinstance(attributes, dict) else None
-        operation = text(span.get("op"), 60) or text(
-            said.get("value") if isinstance(said, dict) else said, 60
-        )
+        operation = _clean(span.get("op") or (said.get("value") if isinstance(said, dict) else said), 60)
         named = self._known("operation", operation or "default")
         self._spans.labels(str(project), named).observe(seconds, _exemplar(span.get("trace_id")))
         return True
@@ -93,6 +91,11 @@ class Durations:
                     return OTHER
                 self._names.add((kind, name))
         return name
+
+
+def _clean(value: Any, most: int) -> str:
+    """A name without secrets, cut only then: half a secret has no shape."""
+    return scrub_text(text(value, 1000))[:most]
 
 
 def _seconds(raw: dict[str, Any]) -> float | None:
