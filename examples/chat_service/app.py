@@ -1,12 +1,13 @@
-"""The service: login, chat, images, a page; slow, failing, growing and crashing on purpose.
+"""The service: login, chat, images, uploads, a page; slow, failing, growing and crashing on purpose.
 
-`MAMIMON_URL` says where mamimon is. Run by hand:
-`uvicorn --app-dir examples chat_service.app:app --port 8000`.
+`MAMIMON_URL` says where mamimon is; `CHAT_FAULT` plants one fault of `faults.py` instead of the usual
+ones (`none` is none). Run by hand: `uvicorn --app-dir examples chat_service.app:app --port 8000`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -17,10 +18,14 @@ from litestar import Litestar, MediaType, Request, Response, asgi, get, post
 from litestar.params import Parameter
 
 import mamimon
+from chat_service import faults
 
 MAMIMON = os.environ.get("MAMIMON_URL", "http://127.0.0.1:7007")
 MODELS = ("gpt-4", "llama-3", "mixtral")
-mamimon.init(url=MAMIMON, service="chat-service", environment="demo", release="4.2.1")
+PLANTED = os.environ.get("CHAT_FAULT", "")
+FAULT = faults.FAULTS.get(PLANTED)
+RELEASE = faults.NEXT_RELEASE if FAULT and FAULT.deployed else faults.RELEASE
+mamimon.init(url=MAMIMON, service="chat-service", environment="demo", release=RELEASE)
 log = mamimon.get_logger("chat.api")
 images = mamimon.get_logger("chat.image")
 queue_depth = mamimon.gauge("chat_queue_depth", "Messages that wait for a model.")
@@ -32,7 +37,29 @@ _leak: list[bytearray] = []
 
 
 def _in_burst() -> bool:
-    return (time.monotonic() - _started) % 60 < 20
+    return not PLANTED and (time.monotonic() - _started) % 60 < 20
+
+
+class PlantedError(Exception):
+    """What a planted fault raises, under the name that the fault gives it."""
+
+
+async def _meet(place: str, user: str = "") -> Response[dict[str, str]] | None:
+    """What the planted fault does to a request of this endpoint: a wait, a failure, or nothing."""
+    harm = FAULT.harm.get(place) if FAULT else None
+    if FAULT is None or harm is None or (FAULT.only and user != FAULT.only):
+        return None
+    fails = random.random() < harm.fails
+    if fails or harm.slow_s:
+        level = logging.getLevelName(FAULT.level)
+        mamimon.get_logger(FAULT.logger).log(level, FAULT.message, *FAULT.values(random.Random()))
+    await asyncio.sleep(harm.fail_s if fails and harm.fail_s else harm.slow_s * random.uniform(0.7, 1.3))
+    if not fails:
+        return None
+    if FAULT.error:
+        kind, _, text = FAULT.error.partition(": ")
+        raise type(kind, (PlantedError,), {})(text)
+    return Response({"error": FAULT.about}, status_code=harm.status)
 
 
 @get("/", media_type=MediaType.HTML, include_in_schema=False)
@@ -43,8 +70,10 @@ async def page() -> str:
 
 
 @post("/api/login")
-async def login(user: Annotated[str, Parameter(query="user")] = "user1") -> dict[str, str]:
+async def login(user: Annotated[str, Parameter(query="user")] = "user1") -> Any:
     """Somebody signs in."""
+    if met := await _meet(faults.LOGIN, user):
+        return met
     log.info("user signed in", extra={"user": user})
     mamimon.track_event(user_id=user, event_type="login", metadata={"method": "password"})
     return {"token": "demo"}
@@ -53,8 +82,10 @@ async def login(user: Annotated[str, Parameter(query="user")] = "user1") -> dict
 @post("/api/chat/{chat_id:str}")
 async def chat(
     chat_id: Annotated[str, Parameter()], user: Annotated[str, Parameter(query="user")] = "user1"
-) -> dict[str, Any]:
+) -> Any:
     """A message; during a burst every third one meets a bug."""
+    if met := await _meet(faults.CHAT, user):
+        return met
     model = random.choice(MODELS)
     if random.random() < 0.15:
         mamimon.track_event(user_id=user, event_type="chat_start", metadata={"model": model})
@@ -79,8 +110,10 @@ def _build_prompt(options: dict[str, str]) -> str:
 
 
 @post("/api/image")
-async def image(user: Annotated[str, Parameter(query="user")] = "user1") -> dict[str, Any]:
+async def image(user: Annotated[str, Parameter(query="user")] = "user1") -> Any:
     """An image: slow, and it keeps what it should not."""
+    if met := await _meet(faults.IMAGE, user):
+        return met
     took = random.uniform(0.2, 1.4)
     await asyncio.sleep(took)
     _leak.append(bytearray(256 * 1024))
@@ -95,12 +128,32 @@ async def image(user: Annotated[str, Parameter(query="user")] = "user1") -> dict
 
 
 @get("/api/history/{chat_id:str}")
-async def history(chat_id: Annotated[str, Parameter()]) -> dict[str, Any]:
+async def history(chat_id: Annotated[str, Parameter()]) -> Any:
     """Quick most of the time; the planted slow query now and then."""
+    if met := await _meet(faults.HISTORY):
+        return met
     if random.random() < 0.1:
         log.warning("slow query on messages: %d ms", 1800, extra={"chat_id": chat_id})
         await asyncio.sleep(1.8)
     return {"chat": chat_id, "messages": []}
+
+
+@post("/api/upload")
+async def upload(user: Annotated[str, Parameter(query="user")] = "user1") -> Any:
+    """A file is stored."""
+    if met := await _meet(faults.UPLOAD, user):
+        return met
+    await asyncio.sleep(random.uniform(0.02, 0.2))
+    log.info("file stored", extra={"user": user, "size": random.randint(10_000, 9_000_000)})
+    return {"stored": True}
+
+
+@get("/api/models")
+async def models() -> Any:
+    """Which models there are."""
+    if met := await _meet(faults.MODELS):
+        return met
+    return {"models": MODELS}
 
 
 @get("/api/fail")
@@ -132,5 +185,5 @@ async def metrics(scope: Any, receive: Any, send: Any) -> None:
     await exposition(scope, receive, send)
 
 
-_routes = [page, login, chat, image, history, fail, crash, health, metrics]
+_routes = [page, login, chat, image, history, upload, models, fail, crash, health, metrics]
 app = mamimon.ASGIMiddleware(Litestar(route_handlers=_routes, logging_config=None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import sys
 import time
@@ -22,8 +23,10 @@ async def one(client: httpx.AsyncClient) -> None:
             ("GET", f"/api/history/{chat}"),
             ("POST", f"/api/image?user={user}"),
             ("POST", f"/api/login?user={user}"),
+            ("POST", f"/api/upload?user={user}"),
+            ("GET", "/api/models"),
         ],
-        weights=[10, 5, 2, 1],
+        weights=[10, 5, 2, 1, 1, 2],
     )[0]
     # The service crashes on purpose; who asks then is refused, like everybody.
     with contextlib.suppress(httpx.TransportError):
@@ -40,7 +43,7 @@ async def run(url: str, rate: float) -> None:
                 task = asyncio.create_task(one(client))
                 running.add(task)
                 task.add_done_callback(running.discard)
-            if time.monotonic() > crash_at:
+            if time.monotonic() > crash_at and not os.environ.get("CHAT_FAULT"):
                 crash_at = time.monotonic() + _CRASH_EVERY_S
                 with contextlib.suppress(httpx.TransportError):
                     await client.post("/api/crash")

@@ -19,6 +19,7 @@ from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.editor.keeper import FILE as OWN_FILE
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
+from mamimon.alerts.receiver_pages import receiver_handlers
 from mamimon.alerts.routes import AROUND_S, Who, changes_of, perform, person
 from mamimon.alerts.silences import Silence
 from mamimon.metrics.changes import Change
@@ -52,6 +53,7 @@ def page_handlers(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list[C
     """The pages and the forms on them."""
     return [
         *_alert_pages(service),
+        *receiver_handlers(service),
         *_incident_pages(service, logs, errors),
         *_link_pages(service),
     ]
@@ -61,10 +63,6 @@ def _alert_pages(service: Alerting) -> list[ControllerRouterHandler]:
     @get("/alerts", include_in_schema=False)
     async def alerts(matchers: FromQuery[str] = "") -> Template:
         return Template("alerts/alerts.html", context=alerts_context(service, matchers))
-
-    @get("/settings/alerts", include_in_schema=False, sync_to_thread=False)
-    def receivers() -> Template:
-        return Template("alerts/receivers.html", context=_receivers_context(service))
 
     @post("/alerts/silence", include_in_schema=False, status_code=303)
     async def silence(data: Form) -> Redirect:
@@ -87,16 +85,7 @@ def _alert_pages(service: Alerting) -> list[ControllerRouterHandler]:
         await service.expire(silence_id)
         return Redirect("/alerts", status_code=303)
 
-    @post("/settings/alerts/test", include_in_schema=False, status_code=200)
-    async def test(data: Form) -> Template:
-        ref = data.get("target", "")
-        outcome = await service.test(ref)
-        return Template(
-            "alerts/receivers.html",
-            context={**_receivers_context(service), "tested": ref, "outcome": outcome},
-        )
-
-    return [alerts, receivers, silence, expire, test]
+    return [alerts, silence, expire]
 
 
 def alerts_context(service: Alerting, matchers: str) -> dict[str, Any]:
@@ -190,21 +179,6 @@ def _row(
         "incident": None,
         "why": None,
         "silence_url": "/alerts?" + urlencode({"matchers": matchers}) + "#silence",
-    }
-
-
-def _receivers_context(service: Alerting) -> dict[str, Any]:
-    return {
-        "section": "/settings",
-        "targets": service.targets(),
-        "receivers": list(service.routing.receivers.values()),
-        "routes": list(service.routing.route.walk()),
-        "path": service.settings.alertmanager_config,
-        "settings": service.settings,
-        "show_duration": show_duration,
-        "tested": "",
-        "outcome": None,
-        "deadman": service.deadman,
     }
 
 

@@ -18,6 +18,7 @@ from mamimon.alerts.oncall.routes import oncall_handlers
 from mamimon.alerts.pages import page_handlers
 from mamimon.alerts.routes import api_handlers
 from mamimon.alerts.service import Alerting
+from mamimon.alerts.suggest.pages import suggestion_handlers
 from mamimon.alerts.wire.alertmanager import alertmanager_handlers
 from mamimon.alerts.wire.prometheus import prometheus_handlers
 from mamimon.room import Task
@@ -109,6 +110,7 @@ class AlertRoom:
             *prometheus_handlers(self.service),
             *api_handlers(self.service),
             *page_handlers(self.service, self._logs, self._errors),
+            *suggestion_handlers(self.service, self._logs, self._errors),
             *oncall_handlers(self.service),
             *editor_handlers(self.service, Preview(self.service, self._logs, self._metrics)),
         ]

@@ -17,6 +17,8 @@ import click
 
 from mamimon.cli.serve import server_options
 
+CALM_S = 120.0
+"""How long the service is well before a fault is planted, so that there is a before."""
 _TOML = """[metrics]
 scrape_interval_s = 5
 evaluation_interval_s = 5
@@ -49,10 +51,14 @@ def examples_dir() -> Path:
 @server_options
 @click.option("--service-port", type=int, default=8000, show_default=True, help="Port of the sample service.")
 @click.option("--rate", type=float, default=12.0, show_default=True, help="Requests a second.")
-def demo(service_port: int, rate: float, **options: Any) -> None:
+@click.option(
+    "--fault", default="", help="Plant one fault after two minutes instead of the usual ones; `?` lists."
+)
+def demo(service_port: int, rate: float, fault: str, **options: Any) -> None:
     """Start the server with a sample service under load; Ctrl-C ends all of it."""
+    planted = _fault(fault) if fault else None
     with tempfile.TemporaryDirectory(prefix="mamimon-demo-") as scratch:
-        show = _Show(Path(scratch), service_port, rate, options)
+        show = _Show(Path(scratch), service_port, rate, options, planted)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: show.ended.set())
         try:
@@ -63,10 +69,31 @@ def demo(service_port: int, rate: float, **options: Any) -> None:
     sys.exit(show.code)
 
 
+def _fault(name: str) -> Any:
+    """The fault of that name in the sample service's module, which is no package of ours."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("chat_service_faults", examples_dir() / "chat_service" / "faults.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    if name not in module.FAULTS:
+        known = "\n".join(f"  {one.name:<20} {one.about}" for one in module.FAULTS.values())
+        raise click.UsageError(f"the faults are:\n{known}")
+    return module.FAULTS[name]
+
+
 class _Show:
     """The children, from start to stop; the service is started again when it crashes."""
 
-    def __init__(self, scratch: Path, port: int, rate: float, options: dict[str, Any]) -> None:
+    def __init__(
+        self, scratch: Path, port: int, rate: float, options: dict[str, Any], fault: Any = None
+    ) -> None:
+        self._fault = fault
+        self._plant_at = time.monotonic() + CALM_S
+        self._planted = False
         self.ended = threading.Event()
         self.code = 0
         self._scratch = scratch
@@ -93,7 +120,7 @@ class _Show:
         self._service = self._start_service()
         self._load = subprocess.Popen(
             [sys.executable, "-m", "chat_service.load", f"http://{self._address}", str(self._rate)],
-            env=self._env(),
+            env=self._env() | self._chat_fault(),
         )
         click.echo(f"\n  Pages             {self._url}", err=True)
         click.echo(f"  Sample service    http://{self._address}", err=True)
@@ -147,7 +174,7 @@ class _Show:
                 "--lifespan",
                 "off",
             ],
-            env=self._env() | {"MAMIMON_CONSOLE": "off"},
+            env=self._env() | {"MAMIMON_CONSOLE": "off"} | self._chat_fault(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -156,12 +183,33 @@ class _Show:
         path = os.pathsep.join(filter(None, [str(examples_dir()), os.environ.get("PYTHONPATH", "")]))
         return {**os.environ, "PYTHONPATH": path, "MAMIMON_URL": self._url}
 
+    def _chat_fault(self) -> dict[str, str]:
+        if self._fault is None:
+            return {}
+        return {"CHAT_FAULT": self._fault.name if self._planted else "none"}
+
+    def _plant(self) -> None:
+        """Start the service anew with the fault, as a deploy of it where the fault came with one."""
+        self._planted = True
+        if self._fault.deployed:
+            import httpx
+
+            deploy = {"version": "4.3.0", "service": "chat-service", "by": "demo"}
+            httpx.post(f"{self._url}/api/mamimon/deploys", json=deploy, timeout=10).raise_for_status()
+        assert self._service is not None
+        self._service.terminate()
+        self._service.wait(10)
+        self._service = self._start_service()
+        click.echo(f"  Planted           {self._fault.about}", err=True)
+
     def keep(self) -> None:
         """Wait for the end; a crashed service is started again after a moment."""
         while not self.ended.wait(0.5):
             if self._server is not None and self._server.poll() is not None:
                 self.code = self._server.returncode or 1
                 return
+            if self._fault is not None and not self._planted and time.monotonic() > self._plant_at:
+                self._plant()
             if self._service is not None and self._service.poll() is not None:
                 time.sleep(1.0)
                 self._service = self._start_service()
