@@ -13,7 +13,8 @@ from litestar.response import Redirect, Template
 from mamimon.accounts import second_factor
 from mamimon.accounts.gate import cookie_name
 from mamimon.accounts.model import User
-from mamimon.accounts.people import MIN_PASSWORD, People
+from mamimon.accounts.passwords import MIN_PASSWORD
+from mamimon.accounts.people import People
 from mamimon.problems import Problem, bad_input
 from mamimon.storage import Core
 
@@ -69,6 +70,8 @@ def own_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
             return await show(None, cookie, "only a person who signed in here has an account page", 400)
         more: dict[str, Any] = {}
         try:
+            if user.single_sign_on and what in {"begin-factor", "add-factor", "password"}:
+                raise bad_input("your identity provider looks after this")
             if what == "begin-factor":
                 return await show(user, cookie, **await begun(user, secrets.token_bytes(16)))
             if what == "add-factor":

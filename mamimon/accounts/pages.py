@@ -15,7 +15,8 @@ from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
 from mamimon.accounts.model import ROLES, SCOPES
-from mamimon.accounts.people import MIN_PASSWORD, People
+from mamimon.accounts.passwords import MIN_PASSWORD
+from mamimon.accounts.people import People
 from mamimon.accounts.session_pages import local_path
 from mamimon.config import table
 from mamimon.config_show import shown

@@ -7,21 +7,22 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import logging
 import secrets
 from collections import OrderedDict
 from http.cookies import CookieError, SimpleCookie
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from mamimon.accounts.model import LOCAL, ROLES, SCOPES, Actor, Link, Opened, Session, Token, User
+from mamimon.accounts.oidc import Identity, role_of
+from mamimon.accounts.passwords import dummy, hashed, verified
 from mamimon.accounts.second_factor import SecondFactor
 from mamimon.accounts.sign_in_store import SignInStore
 from mamimon.accounts.store import AccountStore
 from mamimon.problems import Kind, Problem, bad_input, not_found
 from mamimon.storage import Core
 
-if TYPE_CHECKING:
-    from argon2 import PasswordHasher
-
+_log = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 _THROTTLE_S = 900.0
@@ -30,7 +31,6 @@ _BOUND = 10_000
 # How long a code may be typed after the password was right, and how often it may be wrong.
 _HALF_S = 300.0
 _HALF_TRIES = 5
-MIN_PASSWORD = 8
 INVITATION_S = 7 * 86_400.0
 RESET_S = 86_400.0
 
@@ -67,13 +67,13 @@ class People:
     @property
     def closed(self) -> bool:
         """Whether requests need to say who they are."""
-        return self._users > 0
+        return self._users > 0 or bool(self._core.settings.accounts.oidc_issuer)
 
     async def add_user(self, name: str, role: str, password: str, actor: str) -> None:
         """Add a person; raises `Problem` for a bad name, role or password."""
         _check_name(name)
         _check_role(role)
-        digest = await _hashed(password)
+        digest = await hashed(password)
         await self.store.add_user(name, role, digest, self._core.clock.now(), actor)
         await self.load()
 
@@ -108,7 +108,7 @@ class People:
     async def use_link(self, secret: str, password: str) -> str:
         """Set the password a link was made for; returns the person's name."""
         await self.link(secret)
-        digest = await _hashed(password)
+        digest = await hashed(password)
         name = await self.sign_ins.use_link(_digest(secret), digest, self._core.clock.now())
         self._failures.pop(name.lower(), None)
         await self.load()
@@ -118,7 +118,7 @@ class People:
         """A new password for who knows the old one; other sessions end."""
         if await self._check(user.name, old) is None:
             raise bad_input("the present password is wrong")
-        digest = await _hashed(new)
+        digest = await hashed(new)
         now = self._core.clock.now()
         await self.sign_ins.set_password(user.id, user.name, digest, _digest(cookie), now)
         await self.load()
@@ -185,6 +185,33 @@ class People:
         self._halves.pop(key, None)
         self._failures.pop(user.name.lower(), None)
         return await self.open_session(user, device)
+
+    async def sign_on(self, identity: Identity, device: str) -> str:
+        """A session of who the identity provider vouches for; made known at the first time.
+
+        The role follows the groups there at each sign-in, but the last administrator stays one.
+        """
+        role = role_of(self._core.settings.accounts, identity.groups)
+        if not role:
+            raise Problem(Kind.FORBIDDEN, "none of your groups may sign in here")
+        found = await self.sign_ins.by_subject(identity.subject)
+        if found is None:
+            _check_name(identity.name)
+            now = self._core.clock.now()
+            await self.sign_ins.add_subject(identity.subject, identity.name, role, now)
+            await self.load()
+            name = identity.name
+        else:
+            name, had = found
+            if had != role:
+                try:
+                    await self.set_role(name, role, "identity provider")
+                except Problem as problem:
+                    _log.warning("%s stays %s: %s", name, had, problem.detail)
+        user = await self.store.password(name)
+        if user is None:
+            raise not_found(f"there is no user {name}")
+        return await self.open_session(user[0], device)
 
     async def open_session(self, user: User, device: str) -> str:
         """A session of a person who proved to be one; returns the cookie's value."""
@@ -268,8 +295,8 @@ class People:
         self._throttle(name)
         found = await self.store.password(name)
         # An unknown name costs the same time, so names cannot be told by it.
-        digest = found[1] if found else await asyncio.to_thread(_dummy)
-        right = await asyncio.to_thread(_verify, digest, password)
+        digest = found[1] if found else await asyncio.to_thread(dummy)
+        right = await asyncio.to_thread(verified, digest, password)
         if found is None or not right:
             self._failed(name)
             return None
@@ -305,12 +332,6 @@ def _check_role(role: str) -> None:
         raise bad_input(f"a role is one of {', '.join(ROLES)}")
 
 
-async def _hashed(password: str) -> str:
-    if len(password) < MIN_PASSWORD or len(password) > 1000:
-        raise bad_input(f"a password has at least {MIN_PASSWORD} characters")
-    return await asyncio.to_thread(lambda: _hasher().hash(password))
-
-
 def session_cookie(header: str, name: str) -> str:
     """The session's value in a `Cookie` header, or an empty string."""
     if name not in header:
@@ -337,30 +358,6 @@ def _remember(table: OrderedDict[K, V], key: K, value: V) -> None:
     table.move_to_end(key)
     while len(table) > _BOUND:
         table.popitem(last=False)
-
-
-def _hasher() -> PasswordHasher:
-    from argon2 import PasswordHasher
-
-    return PasswordHasher()
-
-
-_DUMMY: list[str] = []
-
-
-def _dummy() -> str:
-    if not _DUMMY:
-        _DUMMY.append(_hasher().hash(secrets.token_urlsafe(16)))
-    return _DUMMY[0]
-
-
-def _verify(digest: str, password: str) -> bool:
-    from argon2.exceptions import InvalidHashError, VerificationError
-
-    try:
-        return _hasher().verify(digest, password)
-    except (VerificationError, InvalidHashError):
-        return False
 
 
 def _digest(secret: str) -> bytes:

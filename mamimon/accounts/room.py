@@ -9,7 +9,7 @@ from mamimon.accounts.own_pages import own_handlers
 from mamimon.accounts.pages import page_handlers
 from mamimon.accounts.people import People
 from mamimon.accounts.routes import api_handlers
-from mamimon.accounts.session_pages import session_handlers
+from mamimon.accounts.session_pages import session_handlers, sign_on_handlers
 from mamimon.room import Task
 from mamimon.storage import Core
 
@@ -53,6 +53,7 @@ class AccountRoom:
         return [
             *api_handlers(people),
             *session_handlers(core, people),
+            *sign_on_handlers(core, people),
             *own_handlers(core, people),
             *page_handlers(core, people),
         ]

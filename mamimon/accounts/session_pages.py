@@ -9,8 +9,10 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import cookie_name
-from mamimon.accounts.people import MIN_PASSWORD, People
-from mamimon.problems import Kind, Problem
+from mamimon.accounts.oidc import WAIT_S, Provider
+from mamimon.accounts.passwords import MIN_PASSWORD
+from mamimon.accounts.people import People
+from mamimon.problems import Kind, Problem, not_found
 from mamimon.storage import Core
 
 if TYPE_CHECKING:
@@ -89,6 +91,47 @@ def session_handlers(core: Core, people: People) -> list[ControllerRouterHandler
     return [login_page, login, code, logout, join_page, join]
 
 
+def sign_on_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
+    """`/login/sso` and `/login/sso/back`: to the identity provider and back."""
+    provider = Provider(core.settings.accounts, core.clock)
+    # Bound to the browser that began, or somebody could be signed in as somebody else (RFC 6749 §10.12).
+    state_cookie = cookie_name(core) + "_sso"
+    secure = state_cookie.startswith("__Host-")
+
+    def configured() -> None:
+        if not core.settings.accounts.oidc_issuer:
+            raise not_found("no identity provider is configured", "set accounts.oidc_issuer")
+
+    @get("/login/sso", include_in_schema=False)
+    async def begin(next: FromQuery[str] = "/") -> Response[Any]:
+        configured()
+        base = (core.settings.server.public_url or core.base_url).rstrip("/")
+        try:
+            address, state = await provider.begin(local_path(next), f"{base}/login/sso/back")
+        except Problem as problem:
+            return _login(core, next, problem.detail, problem.status)
+        answer = Redirect(address, status_code=303)
+        answer.set_cookie(
+            state_cookie, state, max_age=int(WAIT_S), httponly=True, secure=secure, samesite="lax"
+        )
+        return answer
+
+    @get("/login/sso/back", include_in_schema=False)
+    async def back(request: AnyRequest) -> Response[Any]:
+        configured()
+        answer = {str(key): str(value) for key, value in request.query_params.items()}
+        try:
+            identity, target = await provider.finish(answer, request.cookies.get(state_cookie, ""))
+            value = await people.sign_on(identity, device(request))
+        except Problem as problem:
+            return _login(core, "/", problem.detail, problem.status)
+        entered = enter(core, value, target)
+        entered.set_cookie(state_cookie, "", max_age=0, httponly=True, secure=secure, samesite="lax")
+        return entered
+
+    return [begin, back]
+
+
 def enter(core: Core, value: str, target: str) -> Redirect:
     """Go to a page of this server with a new session's cookie."""
     name = cookie_name(core)
@@ -117,7 +160,13 @@ def local_path(target: str) -> str:
 
 
 def _login(core: Core, target: str, message: str = "", status: int = 200) -> Template:
-    context = {"section": "", "next": local_path(target), "message": message}
+    accounts = core.settings.accounts
+    context = {
+        "section": "",
+        "next": local_path(target),
+        "message": message,
+        "provider": accounts.oidc_name if accounts.oidc_issuer else "",
+    }
     return Template("accounts/login.html", context=context, status_code=status)
 
 

@@ -185,3 +185,32 @@ class SignInStore:
             return name
 
         return await self._database.write(write)
+
+    async def by_subject(self, subject: str) -> tuple[str, str] | None:
+        """Name and role of who the identity provider knows by a subject."""
+
+        def read(raw: sqlite3.Connection) -> tuple[str, str] | None:
+            row = raw.execute("SELECT name, role FROM user WHERE subject = ?", (subject,)).fetchone()
+            return None if row is None else (str(row[0]), str(row[1]))
+
+        return await self._database.read(read)
+
+    async def add_subject(self, subject: str, name: str, role: str, now: float) -> None:
+        """Add who comes by the identity provider for the first time.
+
+        A name that is taken raises CONFLICT: whoever can choose a name there must not become its owner here.
+        """
+
+        def write(raw: sqlite3.Connection) -> None:
+            try:
+                raw.execute(
+                    "INSERT INTO user (name, role, password, created_at, subject) VALUES (?, ?, '', ?, ?)",
+                    (name, role, now, subject),
+                )
+            except sqlite3.IntegrityError:
+                raise Problem(
+                    Kind.CONFLICT, f"there is a user {name} already, who does not sign in by the provider"
+                ) from None
+            note(raw, now, name, f"user.sign-on {role}", name)
+
+        await self._database.write(write)
