@@ -13,11 +13,12 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from mamimon.config_accounts import AccountSettings
 from mamimon.config_checks import CheckSettings
 from mamimon.config_forward import ForwardSettings
 from mamimon.config_lines import line_of, place_in_table, read_env_file, table_lines
@@ -216,26 +217,6 @@ class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     backup_dir: Annotated[str, _text("Where backups go; empty is backups/ in the data directory.")] = ""
     backup_recipients: Annotated[list[str], _text("age public keys; empty leaves backups unencrypted.")] = []
     backup_keep_days: Annotated[int, _number("Days a backup is kept; 0 keeps all.", 0)] = 365
-
-
-class AccountSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Signing in."""
-
-    session_days: Annotated[int, _number("Days a session lasts.", 1)] = 14
-    login_attempts: Annotated[int, _number("Failed sign-ins a name may have in 15 minutes.", 1)] = 10
-    oidc_issuer: Annotated[str, _text("OpenID Connect provider to sign in by; empty is off.")] = ""
-    oidc_client_id: Annotated[str, _text("Our client id there.")] = ""
-    oidc_client_secret: Annotated[
-        str, _text("Our client secret there; empty is a public client.", secret=True)
-    ] = ""
-    oidc_name: Annotated[str, _text("What the button of the provider says.")] = "Single sign-on"
-    oidc_scopes: Annotated[str, _text("Scopes asked for there.")] = "openid profile email"
-    oidc_groups_claim: Annotated[str, _text("Claim that lists a person's groups.")] = "groups"
-    oidc_admin_groups: Annotated[list[str], _text("Groups whose people are administrators.")] = []
-    oidc_editor_groups: Annotated[list[str], _text("Groups whose people are editors.")] = []
-    oidc_default_role: Annotated[
-        Literal["", "viewer", "editor", "admin"], _text("Role of everybody else; empty lets them not in.")
-    ] = "viewer"
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
