@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from mamimon.clock import Clock
-from mamimon.config import AccountSettings
+from mamimon.config_accounts import AccountSettings
 from mamimon.problems import Kind, Problem
 
 _TIMEOUT_S = 10.0

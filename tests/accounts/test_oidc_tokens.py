@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey, RSAKey
 
 from mamimon.accounts.oidc import Provider
 from mamimon.clock import ManualClock
-from mamimon.config import AccountSettings
+from mamimon.config_accounts import AccountSettings
 from mamimon.problems import Problem
 
 
