@@ -19,8 +19,10 @@ import click
 
 import mamimon
 from mamimon.cli.lines import LEVELS, Recogniser
+from mamimon.cli.run_beside import Beside
 from mamimon.client import agent
 from mamimon.client.buffer import rank_of
+from mamimon.client.frames import Link
 from mamimon.client.records import Line
 from mamimon.client.reports import Report
 
@@ -97,6 +99,7 @@ class _Watch:
     def __init__(self, name: str, command: list[str]) -> None:
         self._name = name
         self._command = command
+        self._beside = Beside(name)
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._streams = [_Stream(f"{name}.stdout", 1), _Stream(f"{name}.stderr", 2)]
 
@@ -104,13 +107,16 @@ class _Watch:
         """Run to the end; returns the exit code, 128 + number for a signal."""
         began = time.monotonic()
         out, err = self._streams
-        child = subprocess.Popen(self._command, stdout=out.writer, stderr=err.writer)  # noqa: S603 - what the user asked for
+        child = subprocess.Popen(  # noqa: S603 - what the user asked for
+            self._command, stdout=out.writer, stderr=err.writer, env=self._beside.environment()
+        )
+        self._beside.begin(child.pid)
         for stream in self._streams:
             os.close(stream.writer)
         self._pass_signals(child)
         self._relay(child)
         status = child.wait()
-        self._tell_end(status, time.monotonic() - began)
+        self._tell_end(status, time.monotonic() - began, self._beside.end(status))
         return status if status >= 0 else 128 - status
 
     def _pass_signals(self, child: subprocess.Popen[bytes]) -> None:
@@ -161,7 +167,7 @@ class _Watch:
         for line in lines:
             agent.put("log", line, rank_of(line.levelno))
 
-    def _tell_end(self, status: int, seconds: float) -> None:
+    def _tell_end(self, status: int, seconds: float, noted: list[Link]) -> None:
         killed = signal.Signals(-status).name if status < 0 else ""
         how = f"was ended by {killed}" if killed else f"exited with code {status}"
         level = "INFO" if status in (0, -signal.SIGTERM, -signal.SIGINT) else "ERROR"
@@ -174,14 +180,14 @@ class _Watch:
         )
         self._put([line])
         if level == "ERROR":
-            error = self._streams[1].lines.last_error
+            links = noted or [error for error in [self._streams[1].lines.last_error] if error is not None]
             report = Report(
                 event_id=os.urandom(16).hex(),
                 created=time.time(),
                 level="fatal",
                 logger=f"{self._name}.process",
-                message=message if error is None else "",
-                links=[] if error is None else [error],
+                message="" if links else message,
+                links=links,
                 handled=False,
                 context={},
                 extra={**facts, "output": "\n".join(self._last)},

@@ -36,11 +36,12 @@ def configure(new: Settings, sender: Optional[Shipper]) -> None:
 
 
 def ships(kind: str) -> bool:
-    """Whether things of a kind (log, event, error) go anywhere."""
+    """Whether things of a kind (log, event, error, metrics) go anywhere."""
     if _shipper is None:
         return False
     now = _shipper.settings
-    return bool({"log": now.bulk_url, "event": now.url, "error": now.url or now.dsn}[kind])
+    where = {"log": now.bulk_url, "event": now.url, "error": now.url or now.dsn, "metrics": now.url}
+    return bool(where[kind])
 
 
 def put(kind: str, payload: Any, rank: int) -> None:

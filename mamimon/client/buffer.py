@@ -15,7 +15,7 @@ WARN_EVERY_S = 60.0
 
 
 Item = tuple[str, Any]
-"""One thing to ship: its kind (log, event or error) and what it is. Plain, because one is made a log call."""
+"""One thing to ship: its kind (log, event, error, metrics) and what it is. Plain: one is made a log call."""
 
 
 def rank_of(levelno: int) -> int:

@@ -18,6 +18,7 @@ from mamimon.client.settings import Settings, parse_dsn, warn
 from mamimon.client.spool import Batch
 from mamimon.client.transport import Reply, Tick, Transport, TransportError
 
+KINDS = ("log", "event", "error", "metrics")
 FIRST_DELAY_S = 0.25
 MAX_DELAY_S = 15.0
 MAX_RETRY_AFTER_S = 300.0
@@ -56,7 +57,7 @@ class _Door:
 
 
 class Doors:
-    """The three destinations of one configuration. Used by the sender's thread only."""
+    """The four destinations of one configuration. Used by the sender's thread only."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Doors:
         self._transport = transport
         self._monotonic = monotonic
         self._jitter = jitter
-        self._doors = {"log": _Door(), "event": _Door(), "error": _Door()}
+        self._doors = {kind: _Door() for kind in KINDS}
         self._dsn = parse_dsn(settings.dsn) if settings.dsn else None
         self._asked = self._dsn is None
         # Documents of the last partly taken batch that did arrive.
@@ -142,7 +143,7 @@ class Doors:
             headers["Content-Type"] = "application/x-ndjson"
             return settings.bulk_url
         headers["Content-Type"] = "application/json"
-        return settings.url + "/batch/"
+        return settings.url + ("/v1/metrics" if kind == "metrics" else "/batch/")
 
     def _ask_dsn(self, deadline: float, tick: Tick) -> bool:
         """Ask the server for the DSN of its first project; its host and port are those we know it by."""

@@ -1,7 +1,7 @@
 """What was put aside becomes request bodies, on the sender's thread.
 
 Logs: Elasticsearch `_bulk` lines into `logs-<service>-YYYY.MM.DD`. Events: a PostHog-style batch.
-Errors: one Sentry envelope each (develop.sentry.dev, Envelopes).
+Errors: one Sentry envelope each (develop.sentry.dev, Envelopes). Metrics: one OTLP request each.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mamimon.client import reports
+from mamimon.client import push, reports
 from mamimon.client.buffer import Losses
 from mamimon.client.lines import Lines
 from mamimon.client.plain import dump
@@ -50,14 +50,16 @@ class Encoder:
 
     def encode(self, kind: str, rank: int, payloads: list[Any]) -> list[Batch]:
         """One or more batches, each within the byte limit; what cannot be encoded is counted as lost."""
-        make = {"log": self._logs, "event": self._events, "error": self._errors}[kind]
+        make = {"log": self._logs, "event": self._events, "error": self._singly, "metrics": self._singly}[
+            kind
+        ]
         return [
             Batch(kind, rank, records, created, gzip.compress(body, _LEVEL))
             for records, created, body in make(self._safely(kind, rank, payloads))
         ]
 
     def _safely(self, kind: str, rank: int, payloads: list[Any]) -> Iterator[tuple[float, bytes]]:
-        one = {"log": self._log, "event": self._event, "error": self._error}[kind]
+        one = {"log": self._log, "event": self._event, "error": self._error, "metrics": self._metrics}[kind]
         for number, payload in enumerate(payloads, 1):
             if number % RUN == 0 and not self._hurried():
                 time.sleep(BREATH_S)
@@ -94,8 +96,12 @@ class Encoder:
             joined = b",".join(body for _, body in piece)
             yield len(piece), piece[0][0], b'{"api_key":' + key + b',"batch":[' + joined + b"]}"
 
-    def _errors(self, envelopes: Iterable[tuple[float, bytes]]) -> Iterator[tuple[int, float, bytes]]:
-        for created, body in envelopes:
+    def _metrics(self, payload: Any) -> tuple[float, bytes]:
+        created, instance, found = payload
+        return created, dump(push.message(self._settings, instance, found))
+
+    def _singly(self, bodies: Iterable[tuple[float, bytes]]) -> Iterator[tuple[int, float, bytes]]:
+        for created, body in bodies:
             yield 1, created, body
 
     def _pieces(self, items: Iterable[tuple[float, bytes]]) -> Iterator[list[tuple[float, bytes]]]:
@@ -113,7 +119,7 @@ class Encoder:
 
 def split(batch: Batch) -> list[Batch]:
     """Two halves of a batch that was too large for the other side; empty where it has one record."""
-    if batch.records < 2 or batch.kind == "error":
+    if batch.records < 2 or batch.kind in ("error", "metrics"):
         return []
     body = gzip.decompress(batch.body)
     half = batch.records // 2

@@ -194,3 +194,27 @@ def _mark(error: BaseException, bit: int) -> bool:
 def current_error() -> BaseException | None:
     """The exception being handled, if any."""
     return sys.exc_info()[1]
+
+
+def write_note(error: BaseException, thread: str, folder: str) -> None:
+    """Leave an uncaught exception in a folder, whole, for the `mamimon run` that watches this process."""
+    import json
+    import time
+
+    note = {"at": time.time(), "thread": thread, "pid": os.getpid(), "links": walk(error, with_locals=True)}
+    path = os.path.join(folder, f"{os.getpid()}-{time.monotonic_ns()}")  # noqa: PTH118 - as above
+    with open(path + ".part", "w", encoding="utf-8") as file:  # noqa: PTH123 - as above
+        json.dump(note, file)
+    os.rename(path + ".part", path + ".json")  # noqa: PTH104 - as above
+
+
+def read_note(text: str) -> dict[str, Any]:
+    """What `write_note` left: `at`, `thread`, `pid` and the links."""
+    import json
+
+    note: dict[str, Any] = json.loads(text)
+    note["links"] = [
+        Link(kind, module, message, [Frame(*frame) for frame in frames], cause)
+        for kind, module, message, frames, cause in note["links"]
+    ]
+    return note

@@ -50,6 +50,7 @@ class Settings(NamedTuple):
     spool_age_s: float = 3 * 86_400.0
     flush_s: float = 2.0
     metrics_dir: str = ""
+    push_metrics_s: float = 0.0
     capture_logged: bool = True
     send_locals: bool = True
     install_hooks: bool = True

@@ -7,7 +7,9 @@ for a while (its door is closed), what comes meanwhile goes to disk, and the res
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -15,8 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Optional
 
+from mamimon.client import push
 from mamimon.client.buffer import RANKS, Buffer, Losses
-from mamimon.client.doors import Doors, Verdict
+from mamimon.client.doors import KINDS, Doors, Verdict
 from mamimon.client.encode import Encoder, dataset_of, split
 from mamimon.client.settings import Settings, warn
 from mamimon.client.spool import Batch, Entry, Shelf, Spool, SpoolError, default_folder
@@ -26,7 +29,6 @@ IDLE_S = 1.0
 PARK_S = 2.0
 ADOPT_S = 5.0  # a process that is just ending still holds its folder: look again soon
 SHELF_BYTES = 8 * 1024 * 1024
-_KINDS = frozenset(("log", "event", "error"))
 
 
 class _Hurry(Exception):  # noqa: N818 - not an error: the time given to the last round is over
@@ -48,6 +50,7 @@ class Shipper:
         self._shelf = Shelf(SHELF_BYTES, self.losses)
         self._parked: dict[tuple[str, int], list[Any]] = {}
         self._parked_at = 0.0
+        self._push_at = monotonic() + settings.push_metrics_s
         self._fresh_threading()
 
     def _hurried(self) -> bool:
@@ -72,8 +75,20 @@ class Shipper:
 
     def begin(self) -> None:
         """Start at once where an earlier process left something; else the first `put` does."""
-        if self._spool is not None and self._spool.has_legacy():
+        if self._pushes() or (self._spool is not None and self._spool.has_legacy()):
             self._start()
+
+    def _pushes(self) -> bool:
+        return self.settings.push_metrics_s > 0 and bool(self.settings.url)
+
+    def _push_metrics(self, whatever: bool = False) -> None:
+        """Put this process's metrics among what is to be sent, each time that they are due."""
+        now = self._monotonic()
+        if self._pushes() and (whatever or now >= self._push_at):
+            self._push_at = now + self.settings.push_metrics_s
+            when = time.time()
+            instance = f"{socket.gethostname()}:{os.getpid()}"
+            self.buffer.put(("metrics", (when, instance, push.everything(when))), 1)
 
     def put(self, kind: str, payload: Any, rank: int) -> None:
         """Hand one thing over; returns at once, whatever the other side does."""
@@ -145,6 +160,7 @@ class Shipper:
                     self._spool.adopt()
                 self._wake.wait(self._pause())
                 self._wake.clear()
+                self._push_metrics()
                 if not self._flushes and len(self.buffer):
                     self._full.wait(self.settings.linger_s)
                 self._full.clear()
@@ -163,6 +179,7 @@ class Shipper:
 
     def _last_round(self) -> None:
         try:
+            self._push_metrics(whatever=True)
             if self._stop_at is None or self._monotonic() < self._stop_at:
                 self._round(True)
         except _Hurry:
@@ -256,7 +273,7 @@ class Shipper:
 
     def _send_stored(self) -> bool:
         """Send one stored batch through an open door; False where there is none."""
-        kinds = {kind for kind in _KINDS if self._doors.is_open(kind)}
+        kinds = {kind for kind in KINDS if self._doors.is_open(kind)}
         if not kinds:
             return False
         held = self._shelf.next(kinds)

@@ -97,7 +97,7 @@ def _memory_percent() -> Optional[float]:
         return None
 
 
-_STARTED = time.time()
+STARTED = time.time()
 
 
 def _process() -> Iterator[Reading]:
@@ -105,7 +105,7 @@ def _process() -> Iterator[Reading]:
     yield Reading(
         "process_cpu_seconds_total", "counter", "CPU time of the process.", times.user + times.system
     )
-    yield Reading("process_start_time_seconds", "gauge", "When the process started, Unix time.", _STARTED)
+    yield Reading("process_start_time_seconds", "gauge", "When the process started, Unix time.", STARTED)
     try:
         resident = int(_first_line("/proc/self/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         yield Reading(

@@ -13,13 +13,14 @@ from typing import Any
 
 
 class Receiver:
-    """Speaks as much of `_bulk`, `/batch/` and envelopes as the client does; `mode` makes it misbehave."""
+    """Speaks as much of the four doors as the client does; `mode` makes it misbehave."""
 
     def __init__(self, port: int = 0) -> None:
         self.documents: list[dict[str, Any]] = []
         self.indices: list[str] = []
         self.events: list[dict[str, Any]] = []
         self.envelopes: list[dict[str, Any]] = []
+        self.metrics: list[dict[str, Any]] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.mode = "good"
         outer = self
@@ -100,6 +101,9 @@ class Receiver:
         elif handler.path == "/batch/":
             self.events += json.loads(body)["batch"]
             handler._answer(200, {"status": 1})
+        elif handler.path == "/v1/metrics":
+            self.metrics.append(json.loads(body))
+            handler._answer(200, {})
         else:
             self.envelopes.append(json.loads(body.split(b"\n")[2]))
             handler._answer(200, {"id": "0" * 32})

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from mamimon.cli.lines import Recogniser, level_in
 from tests.client.receiver import Receiver
-from tests.conftest import Running, wait_until
+from tests.conftest import ROOT, Running, wait_until
 
 
 def command(url: str, *program: str) -> list[str]:
@@ -167,3 +168,109 @@ def test_a_server_that_is_away_does_not_hold_the_program_up(tmp_path: Path) -> N
     done = run("http://127.0.0.1:9", sys.executable, "-c", "print('fine')", spool=tmp_path)
     assert (done.returncode, done.stdout) == (0, "fine\n")
     assert time.monotonic() - began < 6
+
+
+def metrics_of(receiver: Receiver) -> dict[str, float]:
+    """The last value of each metric that arrived."""
+    found: dict[str, float] = {}
+    for request in receiver.metrics:
+        for one in request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]:
+            for point in (one.get("sum") or one.get("gauge"))["dataPoints"]:
+                if not point.get("flags"):
+                    found[one["name"]] = point["asDouble"]
+    return found
+
+
+@pytest.mark.feature("C5")
+def test_what_the_tree_uses_becomes_metrics(receiver: Receiver, tmp_path: Path) -> None:
+    """CPU, memory, IO and files of the program with its children, its exit code and how long it took."""
+    child = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+    code = (
+        "import subprocess, sys, time\n"
+        f"child = {child!r}\n"
+        "open('written', 'wb').write(b'x' * 100_000)\n"
+        "for _ in range(2): subprocess.run([sys.executable, '-c', child])\n"
+        "time.sleep(2.5)\nsys.exit(3)"
+    )
+    assert run(receiver.url, sys.executable, "-c", code, spool=tmp_path).returncode == 3
+    found = metrics_of(receiver)
+    assert 1.0 <= found["process_cpu_seconds_total"] < 30
+    assert found["process_resident_memory_bytes"] > 1_000_000
+    assert found["process_open_fds"] > 0
+    assert found["process_count"] >= 1
+    assert (found["process_exit_code"], found["process_up"]) == (3, 0)
+    assert found["process_duration_seconds"] > 2.5
+    attributes = receiver.metrics[0]["resourceMetrics"][0]["resource"]["attributes"]
+    assert {"key": "service.name", "value": {"stringValue": "job"}} in attributes
+
+
+@pytest.mark.feature("C5")
+def test_a_failed_exit_can_be_alerted_on(server: Running, tmp_path: Path) -> None:
+    """On the real server the exit code and the duration are series of the job, ready for a rule."""
+    assert run(server.url, "sh", "-c", "sleep 1.2; exit 9", spool=tmp_path).returncode == 9
+
+    def ask(query: str) -> list[dict[str, Any]]:
+        answer = server.client.get("/api/v1/query", params={"query": query, "time": time.time()}).json()
+        return list(answer["data"]["result"])
+
+    (failed,) = wait_until(lambda: ask('process_exit_code{job="job"} != 0'), what="the exit code")
+    assert failed["value"][1] == "9"
+    (took,) = ask('process_duration_seconds{job="job"} > 1')
+    assert took["metric"]["instance"] == failed["metric"]["instance"]
+
+
+@pytest.mark.feature("C5")
+def test_a_python_program_dies_with_its_frames(receiver: Receiver, tmp_path: Path) -> None:
+    """An uncaught exception has variables, source lines and its cause, though the traceback went nowhere."""
+    code = (
+        "import sys, threading\nsys.stderr = open('/dev/null', 'w')\n"
+        "def beside(): raise OSError('beside')\n"
+        "t = threading.Thread(target=beside, name='loader'); t.start(); t.join()\n"
+        "def work(shelf, password):\n"
+        "    try: {}['missing']\n"
+        "    except KeyError as error: raise ValueError('no shelf') from error\n"
+        "work('b', 'canary')\n"
+    )
+    (tmp_path / "program.py").write_text(code)
+    done = run(receiver.url, sys.executable, str(tmp_path / "program.py"), spool=tmp_path / "spool")
+    assert done.returncode == 1
+    found = {one["exception"]["values"][-1]["type"]: one for one in receiver.envelopes}
+    assert set(found) == {"ValueError", "OSError"}
+    assert found["OSError"]["extra"]["in_thread"] == "loader"
+    assert [one["type"] for one in found["ValueError"]["exception"]["values"]] == ["KeyError", "ValueError"]
+    frame = found["ValueError"]["exception"]["values"][-1]["stacktrace"]["frames"][-1]
+    assert (frame["function"], frame["vars"]["shelf"]) == ("work", "'b'")
+    assert "raise ValueError" in frame["context_line"]
+    assert found["ValueError"]["extra"]["exit_code"] == 1
+    assert "canary" not in json.dumps(frame["vars"])
+
+
+@pytest.mark.feature("C5")
+def test_a_programs_own_start_up_still_runs(receiver: Receiver, tmp_path: Path) -> None:
+    """A `sitecustomize` of the program's own is loaded, and one that reports by itself is not doubled."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.own = 'mine'\n")
+    code = (
+        "import sys, sitecustomize, mamimon; print(sys.own, sitecustomize.__file__)\n"
+        f"mamimon.init({receiver.url!r}, service='own', console='off')\n"
+        "raise RuntimeError('once')"
+    )
+    env = {**os.environ, "MAMIMON_SPOOL_DIR": str(tmp_path / "spool")}
+    env["PYTHONPATH"] = f"{tmp_path}:{ROOT}"
+    done = subprocess.run(
+        command(receiver.url, sys.executable, "-c", code),
+        capture_output=True, text=True, timeout=60, env=env,
+    )  # fmt: skip
+    assert done.stdout.split() == ["mine", str(tmp_path / "sitecustomize.py")]
+    by = [one["tags"]["service"] for one in receiver.envelopes]
+    assert sorted(by) == ["job", "own"]  # the program's own report, and the exit that we saw
+
+
+@pytest.mark.feature("C5")
+@pytest.mark.parametrize("python", ["-I", "-S"])
+def test_a_python_that_hears_nobody_is_read(python: str, receiver: Receiver, tmp_path: Path) -> None:
+    """Where Python ignores its environment the frames come from the printed traceback."""
+    code = "def work(): raise ValueError('no disk')\nwork()"
+    assert run(receiver.url, sys.executable, python, "-c", code, spool=tmp_path).returncode == 1
+    (envelope,) = receiver.envelopes
+    frames = envelope["exception"]["values"][-1]["stacktrace"]["frames"]
+    assert [frame["function"] for frame in frames] == ["<module>", "work"]
