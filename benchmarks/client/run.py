@@ -54,12 +54,12 @@ def main() -> None:
     start = [took([*watch, *nothing], env), took(nothing, env)]
     rounds = [(took(alone, env), took([*watch, *alone], env)) for _ in range(ROUNDS)]
     receiver.close()
-    for name, at in (("wall", 0), ("CPU", 1)):
-        once = start[0][at] - start[1][at]
-        bare = statistics.median(one[at] for one, _ in rounds)
-        ours = statistics.median(other[at] for _, other in rounds)
-        share = (ours - once - bare) / bare
-        print(f"{name}: alone {bare:.2f} s, watched {ours:.2f} s, of which start {once:.2f} s: {share:+.1%}")
+    once = [start[0][at] - start[1][at] for at in (0, 1)]
+    bare, ours = ([statistics.median(one[which][at] for one in rounds) for at in (0, 1)] for which in (0, 1))
+    wall, cpu = (ours[at] - once[at] - bare[at] for at in (0, 1))
+    print(f"alone {bare[0]:.2f} s with {bare[1]:.2f} s of CPU; watched {ours[0]:.2f} s with {ours[1]:.2f} s")
+    print(f"start: {once[0]:.2f} s with {once[1]:.2f} s of CPU, once")
+    print(f"longer by {wall / bare[0]:+.1%}; CPU beside the running time {cpu / bare[0]:+.1%}")
 
 
 if __name__ == "__main__":
