@@ -183,6 +183,10 @@ class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     deadman_url: Annotated[
         str, _text("Address asked while all is well here; whoever keeps it misses us.", secret=True)
     ] = ""
+    alertmanager_urls: Annotated[
+        list[str],
+        _text("Other Alertmanagers that get the alerts of our rules too, beside those of prometheus.yml."),
+    ] = []
     deadman_interval_s: Annotated[float, _number("Seconds between asking it.", 5)] = 60.0
 
 

@@ -101,6 +101,8 @@ def _context(service: Alerting, labels: str) -> dict[str, Any]:
         "tested": "",
         "outcome": None,
         "deadman": service.deadman,
+        "relayed": service.relay.sent.values(),
+        "relays": service.relay.hosts(),
         "labels": labels,
         "answer": answer,
         "taken": {way.route for way in answer.ways} if answer else set(),

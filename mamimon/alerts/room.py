@@ -55,6 +55,7 @@ class AlertRoom:
             self._external_labels,
             _check,
             self._count_lines,
+            lambda: self._metrics.config.alertmanagers if self._metrics.config else [],
         )
         metrics.scraper.after_reload.append(self.service.reload)
         health.maintenance.read_matchers = matchers.parse
@@ -101,6 +102,7 @@ class AlertRoom:
             Task("alerts.notify", self.service.notify),
             Task("alerts.files", self.service.watch_files),
             Task("alerts.deadman", self.service.deadman.run),
+            Task("alerts.relay", self.service.relay.run),
         ]
 
     def handlers(self) -> Sequence[ControllerRouterHandler]:

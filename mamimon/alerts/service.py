@@ -16,8 +16,9 @@ from mamimon.alerts.delivery import Delivery
 from mamimon.alerts.dispatch import Dispatcher, tell_resolved
 from mamimon.alerts.editor.keeper import OwnRules
 from mamimon.alerts.engine import JUMP_S, Append, Count, Engine
-from mamimon.alerts.model import FileError, Incident, IncidentSummary, Labels, Message, Outcome
+from mamimon.alerts.model import Alert, FileError, Incident, IncidentSummary, Labels, Message, Outcome
 from mamimon.alerts.oncall.desk import Desk
+from mamimon.alerts.relay import Relay
 from mamimon.alerts.routing import Routing, Target, builtin
 from mamimon.alerts.silences import Silence
 from mamimon.config import ConfigError
@@ -46,6 +47,7 @@ class Alerting:
         external_labels: Callable[[], Labels],
         check: rules.Check,
         count: Count,
+        alertmanagers: Callable[[], Sequence[str]],
     ) -> None:
         self.core = core
         self.settings = core.settings.alerts
@@ -60,7 +62,12 @@ class Alerting:
         self.rule_errors: list[FileError] = []
         self.dispatcher = Dispatcher(core, lambda: self.routing, self._wake.set)
         self.delivery = Delivery(core, lambda: self.routing, self._wake.set, self.oncall.quiet_until)
-        self.engine = Engine(core, backend, append, self.dispatcher.put, external_labels, count)
+        self.relay = Relay(
+            core,
+            lambda: [*alertmanagers(), *self.settings.alertmanager_urls],
+            lambda: [one for one in self.dispatcher.firing() if one.source],
+        )
+        self.engine = Engine(core, backend, append, self._told, external_labels, count)
         self.own = OwnRules(core, lambda: self.reload(force=True))
         self.external_labels = external_labels
         self.deadman = DeadMan(core, self.engine)
@@ -220,6 +227,11 @@ class Alerting:
             store.forget_old(raw, before)
 
         await self.core.state.write(work)
+
+    async def _told(self, alerts: Sequence[Alert]) -> None:
+        """What the engine found goes to our own routes and to other Alertmanagers."""
+        await self.dispatcher.put(alerts)
+        self.relay.put(alerts)
 
     async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         done = await self.core.state.write(work)

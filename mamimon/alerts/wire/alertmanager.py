@@ -15,6 +15,7 @@ import mamimon
 from mamimon.alerts.dispatch import Status
 from mamimon.alerts.matchers import Matcher, all_match, make, parse
 from mamimon.alerts.model import Alert, Labels, fingerprint
+from mamimon.alerts.relay import HEADER
 from mamimon.alerts.routing import Route
 from mamimon.alerts.silences import Silence
 from mamimon.alerts.wording import rfc3339
@@ -131,14 +132,11 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
     @post("/alerts", status_code=200)
     async def post_alerts(request: Request[Any, Any, Any]) -> None:
         """Take alerts from Prometheus, vmalert, amtool or anybody."""
-        sent = _decode(await request.body(), list[PostableAlert])
+        # Our own rules' alerts, sent on to ourselves, are here already.
+        again = request.headers.get(HEADER) == service.relay.id
+        sent = [] if again else _decode(await request.body(), list[PostableAlert])
         now = service.core.clock.now()
-        taken, refused = [], []
-        for one in sent:
-            try:
-                taken.append(_incoming(one, now, service.routing.resolve_timeout_s))
-            except Problem as problem:
-                refused.append(problem.detail)
+        taken, refused = _taken(sent, now, service.routing.resolve_timeout_s)
         await service.dispatcher.put(taken)
         if refused:
             raise bad_input("; ".join(refused[:5]))
@@ -267,6 +265,17 @@ def _pattern(text: str) -> Any:
         return re2.compile(text)
     except re2.error as error:
         raise bad_input(f"failed to parse receiver param: {error}") from None
+
+
+def _taken(sent: list[PostableAlert], now: float, timeout_s: float) -> tuple[list[Alert], list[str]]:
+    """What can be used, and why the rest cannot."""
+    taken, refused = [], []
+    for one in sent:
+        try:
+            taken.append(_incoming(one, now, timeout_s))
+        except Problem as problem:
+            refused.append(problem.detail)
+    return taken, refused
 
 
 def _incoming(one: PostableAlert, now: float, resolve_timeout_s: float) -> Alert:

@@ -51,9 +51,10 @@ def prometheus_handlers(service: Alerting) -> list[ControllerRouterHandler]:
 
     @get("/api/v1/alertmanagers", sync_to_thread=False)
     def alertmanagers() -> Response[bytes]:
-        """Ourselves."""
-        url = f"{service.core.base_url}/alertmanager/api/v2/alerts"
-        return success({"activeAlertmanagers": [{"url": url}], "droppedAlertmanagers": []})
+        """Ourselves, and those that alerts are sent on to."""
+        urls = [f"{service.core.base_url}/alertmanager", *service.relay.hosts()]
+        active = [{"url": f"{url}/api/v2/alerts"} for url in urls]
+        return success({"activeAlertmanagers": active, "droppedAlertmanagers": []})
 
     return [
         Router(
