@@ -13,11 +13,14 @@ _PUBLIC = re.compile(
     r"^/(healthz|readyz|ready|robots\.txt|login(/code|/sso|/sso/back)?|logout)$"
     r"|^/(static|sdk|ping|ack|join)/"
     r"|^/oncall/[0-9a-f]{32}\.ics$"
+    r"|^/status/(confirm|unsubscribe)/[\w-]{32}$"
     r"|^/api/\d+/((envelope|store|security|csp|minidump|unreal)|cron/[\w\-]+(/[0-9a-f]{32})?)/?$"
     r"|^/(capture|batch|e)/?$"
     # /sdk/mamimon.js tells the DSN to everybody already; an application asks for it with any token or none.
     r"|^/api/mamimon/errors/dsn$"
 )
+# The status page, where it is public; signed in, who may read may subscribe.
+_STATUS = {"/status", "/status/feed.atom", "/status/subscribe"}
 _INGEST = re.compile(
     r"^/es/(.+/)?(_bulk|_doc|_create)(/|$)"
     r"|^/api/v1/write$|^/api/v2/write$|^/api/v1/otlp/v1/metrics$|^/v1/(logs|metrics|traces)$|^/loki/api/v1/push$|^/gelf$"
@@ -28,7 +31,7 @@ _ASKED_BY_POST = re.compile(
     r"^/es/(.+/)?(_search|_msearch|_count|_field_caps|_mget|_pit|_validate/query|_search/scroll|_refresh)(/|$)"
     r"|^/api/v1/(query|query_range|query_exemplars|series|labels|format_query|parse_query|read)$"
     r"|^/loki/api/v1/(query|query_range|series|labels?|label/[^/]+/values|index/stats)$"
-    r"|^/api/v1/search/"
+    r"|^/api/v1/search/|^/status/subscribe$"
 )
 _ADMIN = re.compile(
     r"^/settings(/|$)|^/api/v1/admin/|^/api/mamimon/((users|tokens|settings|backup|cleanup)(/|$)|events/keys)"
@@ -40,7 +43,7 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 def requirement(method: str, path: str, *, public_status: bool = False) -> Scope | None:
     """The scope that `method path` needs; None where anybody may."""
-    if _PUBLIC.match(path) or (public_status and path == "/status"):
+    if _PUBLIC.match(path) or (public_status and path in _STATUS):
         return None
     if _ADMIN.match(path):
         return "admin"

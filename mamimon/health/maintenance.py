@@ -159,10 +159,14 @@ class Maintenance:
         start = one.starts_at if one.starts_at is not None else following(one.schedule, one.zone, now)
         return Occurrence(start, start + one.duration_s) if start > now else None
 
+    def covers(self, one: Window, check: str) -> bool:
+        """Whether a window is about the check of a name."""
+        return any(fnmatch.fnmatchcase(check, pattern) for pattern in one.checks)
+
     def of_check(self, status: CheckStatus, now: float) -> str:
         """The name of an open window that covers a check, or an empty string."""
         for one in self._windows.values():
-            if _covers(one, status.name) and self.current(one, now) is not None:
+            if self.covers(one, status.name) and self.current(one, now) is not None:
                 return one.name
         return ""
 
@@ -178,14 +182,10 @@ class Maintenance:
             if self.current(one, now) is None:
                 continue
             name = labels.get("name", "")
-            of_check = bool(labels.get("kind")) and self.is_check(name) and _covers(one, name)
+            of_check = bool(labels.get("kind")) and self.is_check(name) and self.covers(one, name)
             if of_check or (one.matchers and matches(one.matchers, labels)):
                 found.append(one.name)
         return found
-
-
-def _covers(one: Window, check: str) -> bool:
-    return any(fnmatch.fnmatchcase(check, pattern) for pattern in one.checks)
 
 
 def _instant(starts: float | str | None, zone: str) -> float:

@@ -112,12 +112,55 @@ class Window(msgspec.Struct, kw_only=True):
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """A slice of a check's history: its worst state and the share of known time it was up."""
+    """A slice of a check's history: its worst state, the share of known time it was up, and that time."""
 
     start: float
     end: float
     state: State
     up: float | None
+    known_s: float = 0.0
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Slots side by side in one state; those that are not well stand alone, with their share."""
+
+    place: int
+    length: int
+    slot: Slot
+
+
+class Outage(msgspec.Struct, frozen=True):
+    """A time that a check was down; `end` is None while it is."""
+
+    name: str
+    start: float
+    end: float | None
+
+
+def runs(slots: list[Slot]) -> list[Run]:
+    """The slots as few drawn parts."""
+    out: list[Run] = []
+    for place, slot in enumerate(slots):
+        last = out[-1] if out else None
+        if last is not None and last.slot.state == slot.state and slot.state not in {"down", "degraded"}:
+            out[-1] = Run(last.place, last.length + 1, last.slot)
+        else:
+            out.append(Run(place, 1, slot))
+    return out
+
+
+def outages(name: str, changes: list[Change]) -> list[Outage]:
+    """The times a check was down, oldest first; unknown time and maintenance end none, they hide it."""
+    found: list[Outage] = []
+    for change in changes:
+        last = found[-1] if found else None
+        ongoing = last is not None and last.end is None
+        if change.state == "down" and not ongoing:
+            found.append(Outage(name, change.at, None))
+        elif change.state in {"up", "degraded"} and ongoing:
+            assert last is not None
+            found[-1] = Outage(name, last.start, change.at)
+    return found
 
 
 _WORST = {"up": 0, "degraded": 1, "down": 2}
@@ -150,14 +193,14 @@ def history(changes: list[Change], start: float, end: float, slots: int) -> list
             worst = max((state for _, state in inside if state not in _UNCOUNTED), key=_WORST.__getitem__)
         else:
             worst = "maintenance" if any(state == "maintenance" for _, state in inside) else "unknown"
-        out.append(Slot(low, high, worst, 1 - down / known if known else None))
+        out.append(Slot(low, high, worst, 1 - down / known if known else None, known))
     return out
 
 
 def uptime(slots: list[Slot]) -> float | None:
-    """The mean share of up time over the slots that know; None where none does."""
-    known = [slot.up for slot in slots if slot.up is not None]
-    return sum(known) / len(known) if known else None
+    """The share of known time that was up; None where nothing is known."""
+    known = sum(slot.known_s for slot in slots)
+    return sum(slot.up * slot.known_s for slot in slots if slot.up is not None) / known if known else None
 
 
 def shown_target(target: str) -> str:

@@ -1,4 +1,4 @@
-"""The checks page, the status page and the checks' small API."""
+"""The checks page and the checks' small API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.params import JSONBody, URLEncodedBody
 from litestar.response import Redirect, Template
 
-from mamimon.health.model import CheckStatus, Slot, history, uptime, worst_first
+from mamimon.health.model import CheckStatus, Run, history, runs, uptime, worst_first
 from mamimon.problems import not_found
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ _DAY_S = 86_400.0
 def health_pages(
     core: Core, monitor: Monitor, heartbeats: Heartbeats, store: HealthStore
 ) -> list[ControllerRouterHandler]:
-    """`/checks`, `/status` and `/api/mamimon/checks`."""
+    """`/checks` and `/api/mamimon/checks`."""
 
     def statuses() -> list[CheckStatus]:
         return worst_first(monitor.statuses() + heartbeats.statuses())
 
-    async def rows(span_s: float, slots: int) -> list[tuple[CheckStatus, list[Slot], float | None]]:
+    async def rows(span_s: float, slots: int) -> list[tuple[CheckStatus, list[Run], float | None]]:
         end = core.clock.now()
         changes = await store.changes(end - span_s)
         found = []
         for status in statuses():
             cut = history(changes.get(status.name, []), end - span_s, end, slots)
-            found.append((status, cut, uptime(cut)))
+            found.append((status, runs(cut), uptime(cut)))
         return found
 
     @get("/checks", include_in_schema=False)
@@ -54,11 +54,6 @@ def health_pages(
         await _run(monitor, data.get("name", ""))
         return Redirect("/checks", status_code=303)
 
-    @get("/status", include_in_schema=False)
-    async def status_page() -> Template:
-        shown = [row for row in await rows(90 * _DAY_S, 90) if row[0].on_status_page]
-        return Template("health/status.html", context={"rows": shown})
-
     @get("/api/mamimon/checks", sync_to_thread=False)
     def checks_list() -> list[CheckStatus]:
         """Every check as it stands, the worst first."""
@@ -69,7 +64,7 @@ def health_pages(
         """Check `{"name": …}` now and answer its state."""
         return await _run(monitor, str(data.get("name", "")))
 
-    return [checks_page, check_now, status_page, checks_list, run_check]
+    return [checks_page, check_now, checks_list, run_check]
 
 
 async def _run(monitor: Monitor, name: str) -> CheckStatus:

@@ -22,7 +22,10 @@ from mamimon.health.monitor import Figures, Monitor
 from mamimon.health.numbers import HealthNumbers
 from mamimon.health.pages import health_pages
 from mamimon.health.routes import heartbeat_routes
+from mamimon.health.status_pages import status_handlers
 from mamimon.health.store import HealthStore
+from mamimon.health.subscribers import Subscribers
+from mamimon.health.subscribers_store import SubscriberStore
 from mamimon.problems import Problem
 from mamimon.room import Task
 from mamimon.storage import Core
@@ -46,6 +49,11 @@ class HealthRoom:
         ledger = Ledger(core.clock, self.store, self.maintenance.of_check)
         self.monitor = Monitor(core.clock, self.store, ledger)
         self.heartbeats = Heartbeats(core.clock, self.store, ledger, self._writable)
+
+        self.subscribers = Subscribers(core, SubscriberStore(core.state), self._shown)
+
+    def _shown(self) -> set[str]:
+        return {status.name for status in self.statuses() if status.on_status_page}
 
     def _writable(self) -> bool:
         return self._core.writable()
@@ -116,6 +124,7 @@ class HealthRoom:
             Task("check times", self._keep_saving),
             Task("heartbeats", self.heartbeats.run),
             Task("maintenance", self.monitor.follow_maintenance),
+            Task("status mail", self.subscribers.run),
         ]
 
     async def _keep_saving(self) -> None:
@@ -127,6 +136,7 @@ class HealthRoom:
         """See `Room.handlers`."""
         return [
             *health_pages(self._core, self.monitor, self.heartbeats, self.store),
+            *status_handlers(self._core, self.statuses, self.store, self.maintenance, self.subscribers),
             *heartbeat_routes(self._core, self.monitor, self.heartbeats, self.store),
             *maintenance_handlers(self._core, self.maintenance, lambda: list(self.names())),
         ]

@@ -57,7 +57,12 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         now=core.clock.now,
     )
     environment.filters.update(
-        number=number, ago=lambda t: ago(t, core.clock.now()), moment=moment, bytes=size, span=span
+        number=number,
+        ago=lambda t: ago(t, core.clock.now()),
+        lasting=lambda seconds: ago(0.0, seconds),
+        moment=moment,
+        bytes=size,
+        span=span,
     )
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
 

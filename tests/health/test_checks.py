@@ -240,7 +240,7 @@ def test_state_and_history_survive_a_restart(start: Start, clock: ManualClock, w
     settled(third, "api", "up")
     assert status(third, "api")["since"] == clock.now()
     page = third.client.get("/checks").text
-    assert '<i class="unknown"' in page
+    assert '<path class="unknown"' in page
     assert "100 %" in page
 
 
