@@ -351,7 +351,7 @@ def _constant(value: Callable[[Evaluator], float]) -> Callable[[Evaluator, Call,
     return lambda run, _, times: Scalar(np.full(len(times), value(run)))
 
 
-def _pick(choose: np.ufunc) -> Callable[[Evaluator, Call, Ints], Value]:
+def _pick(choose: Callable[[Floats, Floats], Floats]) -> Callable[[Evaluator, Call, Ints], Value]:
     return lambda run, node, times: Scalar(
         choose(run.scalar(node.args[0], times), run.scalar(node.args[1], times))
     )
@@ -380,8 +380,8 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call, Ints], Value]] = {
     "info": _info,
     "label_join": _label_join,
     "label_replace": _label_replace,
-    "max_of": _pick(np.maximum),
-    "min_of": _pick(np.minimum),
+    "max_of": _pick(elementwise.larger),
+    "min_of": _pick(elementwise.smaller),
     "pi": _constant(lambda _: math.pi),
     "range": _constant(lambda run: (run.end_ms - run.start_ms) / 1000),
     "round": _round,

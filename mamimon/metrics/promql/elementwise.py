@@ -18,7 +18,7 @@ PLAIN: dict[str, Callable[[Floats], Floats]] = {
     "atanh": np.arctanh,
     "ceil": np.ceil,
     "cos": np.cos,
-    "cosh": np.cosh,
+    "cosh": lambda x: np.where(np.exp(np.abs(x)) < np.inf, np.cosh(x), np.abs(x) * np.inf),
     "deg": lambda x: x * 180 / np.pi,
     "exp": np.exp,
     "floor": np.floor,
@@ -28,12 +28,12 @@ PLAIN: dict[str, Callable[[Floats], Floats]] = {
     "rad": lambda x: x * np.pi / 180,
     "sgn": lambda x: np.where(x < 0, -1.0, np.where(x > 0, 1.0, x)),
     "sin": np.sin,
-    "sinh": np.sinh,
+    "sinh": lambda x: np.where(np.exp(np.abs(x)) < np.inf, np.sinh(x), x * np.inf),
     "sqrt": np.sqrt,
     "tan": np.tan,
     "tanh": np.tanh,
 }
-"""One argument, one result."""
+"""One argument, one result. Go's sinh and cosh overflow where its exp does."""
 
 
 def round_to(values: Floats, nearest: Floats) -> Floats:
@@ -42,9 +42,19 @@ def round_to(values: Floats, nearest: Floats) -> Floats:
     return np.asarray(np.floor(values * inverse + 0.5) / inverse)
 
 
+def larger(left: Floats, right: Floats) -> Floats:
+    """As Go's Max: NaN wins, but over no +Inf."""
+    return np.where(np.isposinf(left) | np.isposinf(right), np.inf, np.maximum(left, right))
+
+
+def smaller(left: Floats, right: Floats) -> Floats:
+    """As Go's Min: NaN wins, but over no -Inf."""
+    return np.where(np.isneginf(left) | np.isneginf(right), -np.inf, np.minimum(left, right))
+
+
 def clamp(values: Floats, low: Floats, high: Floats) -> Floats:
-    """NaN limits make NaN."""
-    return np.maximum(low, np.minimum(high, values))
+    """Between the limits."""
+    return larger(low, smaller(high, values))
 
 
 def _seconds(values: Floats) -> Ints:

@@ -111,8 +111,12 @@ def join(vector: Vector, target: str, separator: str, sources: Sequence[str]) ->
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    """A key that sorts `a10` behind `a9`."""
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part]
+    """A key that sorts `a10` behind `a9`; beside text, digits have the place that their signs have."""
+    return [
+        (1, int(part), part) if part[0] in "0123456789" else (0 if part < "0" else 2, 0, part)
+        for part in _DIGITS.split(text)
+        if part
+    ]
 
 
 def label_order(labels: list[Labels], names: Sequence[str], *, descending: bool) -> Ints:

@@ -241,3 +241,40 @@ def test_topk_chooses_anew_at_every_step(shared: bool) -> None:
             wanted = sorted(values[order].tolist(), key=str)
             got = sorted(chosen.values[chosen.present[:, step], step].tolist(), key=str)
             assert got == pytest.approx(wanted, nan_ok=True)
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("clamp(vector(NaN), Inf, NaN)", math.inf),
+        ("clamp(vector(NaN), 1, 2)", math.nan),
+        ("clamp_max(vector(NaN), -Inf)", -math.inf),
+        ("clamp_max(vector(-Inf), NaN)", -math.inf),
+        ("clamp_min(vector(-Inf), NaN)", math.nan),
+        ("clamp(vector(3), 1, 2)", 2.0),
+        ("max_of(NaN, Inf)", math.inf),
+        ("max_of(NaN, 1)", math.nan),
+        ("min_of(-Inf, NaN)", -math.inf),
+        ("sinh(vector(710))", math.inf),
+        ("sinh(vector(-710))", -math.inf),
+        ("sinh(vector(709))", math.sinh(709)),
+        ("cosh(vector(-710))", math.inf),
+        ("cosh(vector(NaN))", math.nan),
+    ],
+)
+def test_infinities_come_as_in_go(text: str, value: float) -> None:
+    """In its Min and Max one that limits everything wins over NaN; its sinh overflows where exp does."""
+    found = evaluate(Memory(shared=True), text, 0, 0, 0)
+    assert float(found.values[0, 0]) == pytest.approx(value, nan_ok=True)
+
+
+@pytest.mark.feature("M3")
+def test_labels_sort_as_people_count() -> None:
+    """Numbers by their size; beside text, digits stand where their signs do."""
+    memory = Memory(shared=True)
+    names = ["~a", "a10", "a9", "10", "9", "-1", "a"]
+    for name in names:
+        memory.add({"__name__": "m", "name": name}, {0: 1.0})
+    found = evaluate(memory, 'sort_by_label(m, "name")', 0, 0, 0)
+    assert [one["name"] for one in found.labels] == ["-1", "9", "10", "a", "a9", "a10", "~a"]
