@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mamimon.metrics.promql.evaluator import Evaluator
     from mamimon.metrics.promql.explain import Explained
     from mamimon.metrics.store.dayfile import ExemplarRow
+    from mamimon.metrics.store.select import LocalSource
 
 
 MOST_RAW_SAMPLES = 10_000_000
@@ -77,8 +79,73 @@ class LocalBackend:
         spent: Spent | None = None,
     ) -> QueryResult:
         """See `SeriesBackend.instant`; `spent` is filled in, `lookback_s` stands in for the setting."""
-        at_ms = round((self._core.clock.now() if at is None else at) * 1000)
+        at = self._core.clock.now() if at is None else at
+        found = self.at_hand(expr, at, timeout_s=timeout_s, lookback_s=lookback_s, spent=spent)
+        if found is not None:
+            return found
+        at_ms = round(at * 1000)
         return await self._evaluate(expr, (at_ms, at_ms, 0), timeout_s, lookback_s, spent)
+
+    def at_hand(
+        self,
+        expr: str,
+        at: float,
+        *,
+        timeout_s: float | None = None,
+        lookback_s: float | None = None,
+        spent: Spent | None = None,
+    ) -> QueryResult | None:
+        """The answer to a small instant question, now, if it is in memory; raises as `instant`.
+
+        Never blocks. None: ask `instant`, which hands the work to a thread.
+        """
+        if "mamimon.metrics.promql" not in sys.modules:
+            return None  # importing it takes longer than any answer may here
+        from mamimon.metrics.promql.small import is_small
+        from mamimon.metrics.store.day import NotAtHand
+
+        if not is_small(expr):
+            return None
+        at_ms, began = round(at * 1000), time.monotonic()
+        source = self._store.at_hand()
+        try:
+            found = self._answer(
+                source, expr, (at_ms, at_ms, 0), lookback_s, began + min(1.0, timeout_s or 1.0)
+            )
+        except NotAtHand:
+            return None
+        if spent is not None:
+            spent.evaluated_s, spent.samples = time.monotonic() - began, source.loaded
+        return found
+
+    def _answer(
+        self,
+        source: LocalSource,
+        expr: str,
+        at: tuple[int, int, int],
+        lookback_s: float | None,
+        deadline: float,
+        stopped: Callable[[], bool] = lambda: False,
+        evaluator: Callable[..., Evaluator] | None = None,
+    ) -> QueryResult:
+        from mamimon.metrics.promql import PromQLError, evaluate
+        from mamimon.metrics.promql.evaluator import Evaluator
+
+        try:
+            return evaluate(
+                source,
+                expr,
+                *at,
+                lookback_ms=round((lookback_s or self._settings.lookback_s) * 1000),
+                max_samples=self._settings.query_max_samples,
+                deadline=deadline,
+                stopped=stopped,
+                evaluator=evaluator or Evaluator,
+            )
+        except PromQLError as error:
+            kinds = {"bad_data": Kind.BAD_INPUT, "execution": Kind.UNPROCESSABLE, "timeout": Kind.TIMEOUT}
+            # "canceled" reaches nobody: who asked has gone.
+            raise Problem(kinds.get(error.kind, Kind.UNAVAILABLE), str(error)) from None
 
     async def range(
         self,
@@ -121,13 +188,9 @@ class LocalBackend:
         limit = self._settings.query_timeout_s
         asked = time.monotonic()
         deadline = asked + (limit if timeout_s is None else min(timeout_s, limit))
-        lookback = lookback_s or self._settings.lookback_s
         stopped = False
 
         def work() -> QueryResult:
-            from mamimon.metrics.promql import PromQLError, evaluate
-            from mamimon.metrics.promql.evaluator import Evaluator
-
             began = time.monotonic()
             self._running.inc()
             source = self._store.source(
@@ -137,20 +200,7 @@ class LocalBackend:
                 step_ms=at[2],
             )
             try:
-                return evaluate(
-                    source,
-                    expr,
-                    *at,
-                    lookback_ms=round(lookback * 1000),
-                    max_samples=self._settings.query_max_samples,
-                    deadline=deadline,
-                    stopped=lambda: stopped,
-                    evaluator=evaluator or Evaluator,
-                )
-            except PromQLError as error:
-                kinds = {"bad_data": Kind.BAD_INPUT, "execution": Kind.UNPROCESSABLE, "timeout": Kind.TIMEOUT}
-                # "canceled" reaches nobody: who asked has gone.
-                raise Problem(kinds.get(error.kind, Kind.UNAVAILABLE), str(error)) from None
+                return self._answer(source, expr, at, lookback_s, deadline, lambda: stopped, evaluator)
             finally:
                 self._running.dec()
                 if spent is not None:

@@ -209,5 +209,5 @@ def test_a_query_of_long_windows_cannot_hold_the_server(start: Callable[..., Any
     began = time.monotonic()
     answer = server.client.get("/api/v1/query_range", params=params)
     assert answer.status_code in {200, 422, 503}
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert server.client.get("/api/v1/query", params={"query": "1"}).status_code == 200

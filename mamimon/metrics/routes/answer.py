@@ -7,12 +7,13 @@ import datetime as dt
 import math
 import re
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request, Response
 
+from mamimon.http import Receive, Scope, header, query_items, read_body
 from mamimon.metrics.routes.encode import encode
 from mamimon.metrics.scrape.yaml_file import duration
 from mamimon.problems import Kind, Problem, bad_input
@@ -31,7 +32,7 @@ _ERROR_TYPES = {
     Kind.INTERNAL: "internal",
 }
 _encode = msgspec.json.Encoder().encode
-_MAX_FORM_BYTES = 10 * 1024 * 1024
+MAX_FORM_BYTES = 10 * 1024 * 1024
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
@@ -121,12 +122,20 @@ def selector(text: str) -> list[Matcher]:
 
 async def parameters(request: Request[Any, Any, Any]) -> Parameters:
     """Read a request's parameters."""
-    query = request.scope.get("query_string", b"").decode("utf-8", "replace")
-    items = parse_qsl(query, keep_blank_values=True)
-    if request.method == "POST":
-        kind = request.headers.get("content-type", "").partition(";")[0].strip()
-        body = await request.body()
-        if kind == "application/x-www-form-urlencoded" and len(body) <= _MAX_FORM_BYTES:
+    scope = cast("Scope", request.scope)
+    return _parameters(scope, await request.body() if request.method == "POST" else b"")
+
+
+async def parameters_of(scope: Scope, receive: Receive) -> Parameters:
+    """Read a request's parameters and the whole of its body."""
+    return _parameters(scope, await read_body(receive, MAX_FORM_BYTES))
+
+
+def _parameters(scope: Scope, body: bytes) -> Parameters:
+    items = query_items(scope) if scope.get("query_string") else []
+    if body and scope["method"] == "POST":
+        kind = header(scope, "content-type").partition(";")[0].strip()
+        if kind == "application/x-www-form-urlencoded" and len(body) <= MAX_FORM_BYTES:
             items = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) + items
     return Parameters(items)
 
@@ -155,40 +164,47 @@ def quoted(text: str) -> str:
 
 def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response[bytes]:
     """`{"status": "success", "data": …}`."""
-    return _json([_encode(data)], warnings, infos)
+    body = _body([_encode(data)], warnings, infos)
+    return Response(body, media_type="application/json", status_code=200)
 
 
-def _json(data: Sequence[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response[bytes]:
+def _body(data: Sequence[bytes], warnings: Sequence[str], infos: Sequence[str]) -> bytes:
     parts = [b'{"status":"success","data":', *data]
     if warnings:
         parts += (b',"warnings":', _encode(list(warnings)))
     if infos:
         parts += (b',"infos":', _encode(list(infos)))
-    return Response(b"".join((*parts, b"}")), media_type="application/json", status_code=200)
+    return b"".join((*parts, b"}"))
 
 
 def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A `Problem` as the API says it."""
+    status, body, headers = refused(error)
+    return Response(body, media_type="application/json", status_code=status, headers=headers)
+
+
+def refused(error: Exception) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers of `failure`."""
     assert isinstance(error, Problem)
     kind = _ERROR_TYPES.get(error.kind, "internal")
     status = {"timeout": 503, "unavailable": 503}.get(kind, error.status)
     body = {"status": "error", "errorType": kind, "error": error.detail}
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
-    return Response(_encode(body), media_type="application/json", status_code=status, headers=headers)
+    return status, _encode(body), headers
 
 
 _PATIENCE_S = 0.1
 Done = TypeVar("Done")
 
 
-async def unless_gone(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Done]) -> Done:
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Done]) -> Done:
     """Await `work`; cancel it when the client leaves. The request's body must have been read."""
     task = asyncio.ensure_future(work)
     await asyncio.wait((task,), timeout=_PATIENCE_S)  # most answers need nobody to watch
     gone: asyncio.Future[None] | None = None
     try:
         if not task.done():
-            gone = asyncio.ensure_future(_gone(request))
+            gone = asyncio.ensure_future(_gone(receive))
             await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise Problem(Kind.UNAVAILABLE, "query was canceled")
@@ -199,8 +215,8 @@ async def unless_gone(request: Request[Any, Any, Any], work: Coroutine[Any, Any,
                 one.cancel()
 
 
-async def _gone(request: Request[Any, Any, Any]) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass
 
 
@@ -208,10 +224,10 @@ SMALL = 2_000
 """Samples of an answer that may be written on the event loop."""
 
 
-async def result(answer: QueryResult, stats: bytes = b"") -> Response[bytes]:
+async def result(answer: QueryResult, stats: bytes = b"") -> bytes:
     """A query's result; `stats` is JSON that goes beside it."""
     if answer.values.size + sum(len(times) for times, _ in answer.series) <= SMALL:
         data = encode(answer, stats)
     else:
         data = await asyncio.to_thread(encode, answer, stats)
-    return _json(data, answer.warnings, answer.infos)
+    return _body(data, answer.warnings, answer.infos)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar import HttpMethod, Request, Response, route
+from litestar import asgi
 
+from mamimon.http import Receive, Scope, Send
+from mamimon.http import answer as send_answer
 from mamimon.metrics.query import Spent
 from mamimon.metrics.routes.answer import (
     LIMITED,
     Parameters,
-    failure,
-    parameters,
+    parameters_of,
     quoted,
+    refused,
     result,
     unless_gone,
 )
@@ -28,30 +30,27 @@ if TYPE_CHECKING:
     from mamimon.metrics.query import LocalBackend
     from mamimon.storage import Core
 
-_BOTH = [HttpMethod.GET, HttpMethod.POST]
+_METHODS = ("GET", "POST")
 MAX_POINTS = 11_000
 
 
 def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
-    """The handlers that evaluate PromQL."""
+    """The handlers that evaluate PromQL: plain ASGI, for the framework would be half of a small answer."""
 
-    @route("/api/v1/query", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
-    async def query(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Evaluate at one instant (Prometheus: instant queries)."""
-        given = await parameters(request)
+    async def instant(given: Parameters, receive: Receive) -> bytes:
         limit = given.limit()
         at = given.time("time", core.clock.now())
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
-            work = backend.instant(_text(given), at, timeout_s=timeout, lookback_s=lookback, spent=spent)
-            answer = await unless_gone(request, work)
+            text = _text(given)
+            answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
+            if answer is None:
+                work = backend.instant(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
+                answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
-    @route("/api/v1/query_range", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
-    async def query_range(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Evaluate over a range (Prometheus: range queries)."""
-        given = await parameters(request)
+    async def over_range(given: Parameters, receive: Receive) -> bytes:
         limit = given.limit()
         start, end = given.needed_time("start"), given.needed_time("end")
         if end < start:
@@ -73,10 +72,35 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
             work = backend.range(
                 _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
             )
-            answer = await unless_gone(request, work)
+            answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
-    return [query, query_range]
+    async def query(scope: Any, receive: Any, send: Any) -> None:
+        await _serve(instant, scope, receive, send)
+
+    async def query_range(scope: Any, receive: Any, send: Any) -> None:
+        await _serve(over_range, scope, receive, send)
+
+    return [
+        asgi("/api/v1/query", copy_scope=False)(query),
+        asgi("/api/v1/query_range", copy_scope=False)(query_range),
+    ]
+
+
+async def _serve(
+    work: Callable[[Parameters, Receive], Awaitable[bytes]], scope: Scope, receive: Receive, send: Send
+) -> None:
+    if scope["method"] not in _METHODS:
+        status = 204 if scope["method"] == "OPTIONS" else 405
+        await send_answer(send, status, content_type="", headers=[("Allow", "GET, OPTIONS, POST")])
+        return
+    try:
+        body = await work(await parameters_of(scope, receive), receive)
+    except Problem as problem:
+        status, said, headers = refused(problem)
+        await send_answer(send, status, said, headers=headers.items())
+        return
+    await send_answer(send, 200, body)
 
 
 @contextlib.contextmanager
@@ -98,7 +122,7 @@ def _lookback(given: Parameters) -> float | None:
         raise bad_input(f"error parsing lookback delta duration: {reason}") from None
 
 
-async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Response[bytes]:
+async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> bytes:
     if limit and answer.kind in ("vector", "matrix") and len(answer.labels) > limit:
         _cut(answer, limit)
         answer.warnings = [*answer.warnings, LIMITED]

@@ -24,6 +24,10 @@ DAY_MS = 86_400_000
 Part = TypeVar("Part", Group, Column)
 
 
+class NotAtHand(Exception):  # noqa: N818 - nothing is wrong
+    """The answer takes a file or time: ask in a worker thread."""
+
+
 class Segment(msgspec.Struct, eq=False):
     """Part of a source's samples as a question gets them."""
 
@@ -76,6 +80,11 @@ class Day:
             self.heads = self.file.load_heads()
             self._next_head = max((head.number for head in self.heads), default=0) + 1
             self._loaded = True
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it is read back."""
+        return self._loaded
 
     def first(self) -> int | None:
         """The first timestamp (ms) that is known in memory."""
@@ -227,6 +236,8 @@ class Day:
         piece = ChunkPiece(cache, self.file, chunk, places, int(low), int(high))
         segment = Segment("", ids[places].astype(np.int64), chunk.times[low:high], piece)
         if chunk.started:
+            if not cache.reads_files:
+                raise NotAtHand
             segment.starts = self.file.starts(chunk.id).rows(places, segment.times)
         native = np.flatnonzero(np.isin(places, chunk.native)) if len(chunk.native) else places[:0]
         if len(native):
@@ -271,6 +282,8 @@ def _within(ids: list[int], span: tuple[int, int]) -> bool:
 class PartCache:
     """Decoded column groups and histogram columns, the least recently used thrown out first; thread-safe."""
 
+    reads_files = True
+
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
@@ -283,12 +296,10 @@ class PartCache:
 
     def get(self, file: Versioned, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
         """A group, or by a negative number a histogram column: from memory, or by `load` from the file."""
+        found = self.peek(file, chunk, part)
+        if found is not None:
+            return cast("Part", found)
         key = (file, file.generation, chunk, part)
-        with self._lock:
-            found = self._parts.pop(key, None)
-            if found is not None:
-                self._parts[key] = found
-                return cast("Part", found)
         matrix = load(chunk, part)
         with self._lock:
             if key not in self._parts:
@@ -298,6 +309,15 @@ class PartCache:
                 oldest = next(iter(self._parts))
                 self._held -= self._parts.pop(oldest).nbytes
         return matrix
+
+    def peek(self, file: Versioned, chunk: int, part: int) -> Any:
+        """What `get` would have from memory; None without."""
+        key = (file, file.generation, chunk, part)
+        with self._lock:
+            found = self._parts.pop(key, None)
+            if found is not None:
+                self._parts[key] = found
+        return found
 
     def forget(self, file: Versioned) -> None:
         """Drop a deleted day's groups."""

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,7 @@ class LocalSource:
             ids = day.index.match(matchers)
             if not len(ids):
                 continue
+            self._found(len(ids))
             row_of = np.empty(int(ids[-1]) + 1, dtype=np.int64)
             keys = day.index.keys(ids)
             if not rows:
@@ -83,6 +84,9 @@ class LocalSource:
         blocks = [_without_marks(block) for block in merge(list(pieces.values()), len(labels))]
         return _compact(labels, blocks)
 
+    def _found(self, series: int) -> None:
+        """Called with the number of series of a day before they are read."""
+
     @property
     def loaded(self) -> int:
         """Samples read so far."""
@@ -91,12 +95,14 @@ class LocalSource:
     def _spend(self, samples: int) -> None:
         self._budget -= samples
         if self._budget < 0:
-            raise Problem(
-                Kind.UNPROCESSABLE,
-                "query processing would load too many samples into memory in query execution",
-            )
+            self._too_much()
         if time.monotonic() > self._deadline or self._stopped():
             raise Problem(Kind.TIMEOUT, "query timed out in expression evaluation")
+
+    def _too_much(self) -> NoReturn:
+        raise Problem(
+            Kind.UNPROCESSABLE, "query processing would load too many samples into memory in query execution"
+        )
 
 
 def _weight(segment: Segment) -> int:

@@ -11,18 +11,20 @@ loses at most the last second (`keep` fsyncs each second).
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import Labels, Matcher
+from mamimon.metrics.store.at_hand import MOST_SAMPLES, AtHandSource, Decoded, days_at_hand
 from mamimon.metrics.store.cardinality import Cardinality, cardinality
 from mamimon.metrics.store.coarse import LongReader
 from mamimon.metrics.store.day import Day, PartCache
@@ -31,6 +33,7 @@ from mamimon.metrics.store.deletion import delete
 from mamimon.metrics.store.head import Head, Row, largest
 from mamimon.metrics.store.history import History
 from mamimon.metrics.store.index import decode_labels
+from mamimon.metrics.store.live import LiveSeries
 from mamimon.metrics.store.scrape import Scrape, scrape_of
 from mamimon.metrics.store.select import LocalSource
 from mamimon.problems import bad_input
@@ -51,8 +54,7 @@ class SeriesStore:
         self._days: dict[str, Day] = {}
         self._turn = asyncio.Lock()
         self._sealing = asyncio.Lock()
-        self._live: dict[str, tuple[Day, npt.NDArray[np.int64]]] = {}
-        self._newest: dict[str, int] = {}
+        self._live = LiveSeries()
         self._out_of_order_ms = settings.metrics.out_of_order_s * 1000
         self._cache = PartCache(settings.metrics.head_bytes // 2)
         self._most_cells = max(settings.metrics.head_bytes // 8, 1 << 16)
@@ -71,18 +73,8 @@ class SeriesStore:
             self._days[name] = Day(name, DayFile(self._path(name), None))
         for name in names[-2:]:
             day = await self._open_day(name)
-            self._resume(day)
+            self._live.resume(day)
         await self.history.open()
-
-    def _resume(self, day: Day) -> None:
-        """Know each source's live series and newest sample again."""
-        names = {number: name for name, number in day.sources.items()}
-        for head in sorted(day.heads, key=lambda head: head.last_at or 0):
-            if head.last_at is not None:
-                source = names[head.source]
-                live = np.asarray(head.columns, dtype=np.int64)[head.live()]
-                self._live[source] = (day, live)
-                self._newest[source] = max(head.last_at, self._newest.get(source, 0))
 
     async def _open_day(self, name: str) -> Day:
         path = self._path(name)
@@ -130,8 +122,7 @@ class SeriesStore:
                 refusal = self.refusal(scrape.source, scrape.at, whole=scrape.whole)
                 if refusal:
                     raise bad_input(refusal)
-                live = self._live.get(scrape.source)
-                if not len(scrape.ids) and not (scrape.whole and live and len(live[1])):
+                if not len(scrape.ids) and not (scrape.whole and self._live.any(scrape.source)):
                     continue  # nothing is there and nothing ends: no row, no chunk
                 head = day.head(scrape.source, scrape.at)
                 if head.number in wider:
@@ -139,7 +130,7 @@ class SeriesStore:
                     await self._commit(day, rows)
                     rows = []
                     wider.clear()
-                gone = self._gone(day, scrape)
+                gone = self._live.gone(day, scrape)
                 native, starts = scrape.histograms, scrape.starts
                 row = head.row(scrape.at, scrape.ids, scrape.values, gone, native, starts)
                 rows.append((head, row))
@@ -148,9 +139,7 @@ class SeriesStore:
                 count += len(scrape.ids)
             await self._commit(day, rows)
             for scrape in scrapes:
-                if scrape.whole:
-                    self._live[scrape.source] = (day, scrape.ids)
-                self._newest[scrape.source] = max(scrape.at, self._newest.get(scrape.source, 0))
+                self._live.note(day, scrape)
             self.samples += count
         for listener in self.listeners:
             listener(day, scrapes)
@@ -174,7 +163,7 @@ class SeriesStore:
         Of a `whole` state the instant is our own clock's: behind the newest it was set back, and samples
         between those that are there would make every counter jump to and fro.
         """
-        newest, now = self._newest.get(source, 0), self._clock.now() * 1000
+        newest, now = self._live.newest(source), self._clock.now() * 1000
         if at > now + _FUTURE_MS:
             return f"timestamp {at} ms is more than 10 min in the future"
         if at < now - self._settings.metrics.retention_days * 86_400_000:
@@ -185,28 +174,14 @@ class SeriesStore:
             return f"timestamp {at} ms is too far behind the newest sample of its source"
         return ""
 
-    def _gone(self, day: Day, scrape: Scrape) -> list[int]:
-        known = self._live.get(scrape.source)
-        if not scrape.whole or known is None:
-            return []
-        before, ids = known
-        if before is day:
-            if ids is scrape.ids or np.array_equal(ids, scrape.ids):
-                return []
-            return [int(number) for number in np.setdiff1d(ids, scrape.ids)]
-        now = set(scrape.ids.tolist())
-        moved = (day.index.id_of_key(before.index.key(number)) for number in ids.tolist())
-        return [number for number in moved if number not in now]
-
     async def end(self, source: str, at: int) -> None:
         """The source is gone for good: mark each of its live series as ended at `at` (ms)."""
-        known = self._live.get(source)
-        if known is not None and len(known[1]):
+        if self._live.any(source):
             none = np.empty(0, dtype=np.int64)
             # The millisecond of its last scrape has samples already.
-            at = max(at, self._newest.get(source, 0) + 1)
+            at = max(at, self._live.newest(source) + 1)
             await self.write([Scrape(source, at, none, none.astype(np.float64))])
-        self._live.pop(source, None)
+        self._live.end(source)
 
     async def keep(self) -> None:
         """Background task: fsync each second, seal what is due, compact days that are over."""
@@ -264,6 +239,13 @@ class SeriesStore:
             deadline=deadline,
             stopped=stopped,
             long=LongReader(self.history, list(self._days), step_ms),
+        )
+
+    def at_hand(self) -> AtHandSource:
+        """What the event loop may read for one small question; raises `NotAtHand` when asked for more."""
+        days = functools.partial(days_at_hand, self._days)
+        return AtHandSource(
+            days, Decoded(self._cache), max_samples=MOST_SAMPLES, deadline=time.monotonic() + 1
         )
 
     def days_between(self, start: int, end: int) -> list[Day]:
@@ -363,7 +345,7 @@ class SeriesStore:
             day = self._days.pop(name, None)
             if day is None:
                 return
-            self._live = {source: known for source, known in self._live.items() if known[0] is not day}
+            self._live.forget_day(day)
             await day.file.close()
             self._cache.forget(day.file)
             await asyncio.to_thread(remove_database, day.file.path)
