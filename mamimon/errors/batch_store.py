@@ -44,6 +44,7 @@ class Delta(msgspec.Struct, kw_only=True):
     release: str
     unhandled: bool
     users: list[bytes]
+    releases: list[str] = []
 
 
 _ADD_EVENT = (
@@ -160,6 +161,8 @@ def _add_delta(deltas: dict[int, Delta], one: Prepared) -> None:
     delta.unhandled = delta.unhandled or event.handled is False
     if one.user and one.user not in delta.users:
         delta.users.append(one.user)
+    if event.release and event.release not in delta.releases:
+        delta.releases.append(event.release)
 
 
 def _add_tags(raw: sqlite3.Connection, tags: Counter[tuple[int, str, str]]) -> None:

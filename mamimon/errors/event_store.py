@@ -114,10 +114,11 @@ class EventStore:
         while self._open:
             await self._open.popitem()[1].close()
 
-    async def newest(self, issue: int) -> EventRow | None:
-        """The newest kept event of an issue."""
+    async def newest(self, family: Sequence[int]) -> EventRow | None:
+        """The newest kept event of an issue, given its number and those of the issues merged into it."""
+        question = _of(_NEWEST, family)
         for database in await self.existing():
-            row = await database.read(lambda raw: raw.execute(_NEWEST, (issue,)).fetchone())
+            row = await database.read(lambda raw: raw.execute(question, (*family,)).fetchone())
             if row is not None:
                 return EventRow(month=database.path.stem, row=row[0], id=row[1], time=row[2])
         return None
@@ -162,32 +163,34 @@ class EventStore:
             None if row is None else (row[0], row[1], zstandard.decompress(row[2], max_output_size=2 << 20))
         )
 
-    async def neighbours(self, issue: int, place: EventRow) -> tuple[str, str]:
+    async def neighbours(self, family: Sequence[int], place: EventRow) -> tuple[str, str]:
         """The ids of the kept events before and after one; empty at the ends."""
         files = await self.existing()
-        key = (issue, place.time, place.row)
+        key = (*family, place.time, place.row)
+        earlier, later = _of(_BEFORE, family), _of(_AFTER, family)
         before = after = ""
         for database in files:
             month = database.path.stem
             if not before and month <= place.month:
-                row = await database.read(lambda raw: raw.execute(_BEFORE, key).fetchone())
+                row = await database.read(lambda raw: raw.execute(earlier, key).fetchone())
                 before = row[0] if row else ""
         for database in reversed(files):
             month = database.path.stem
             if not after and month >= place.month:
-                row = await database.read(lambda raw: raw.execute(_AFTER, key).fetchone())
+                row = await database.read(lambda raw: raw.execute(later, key).fetchone())
                 after = row[0] if row else ""
         return before, after
 
-    async def recent(self, issue: int, limit: int = 50) -> list[EventSummary]:
+    async def recent(self, family: Sequence[int], limit: int = 50) -> list[EventSummary]:
         """The newest kept events of an issue."""
+        question = _of(_RECENT, family)
         found: list[EventSummary] = []
         for database in await self.existing():
             left = limit - len(found)
             if left <= 0:
                 break
             rows = await database.read(
-                lambda raw, left=left: raw.execute(_RECENT, (issue, left)).fetchall()  # type: ignore[misc]
+                lambda raw, left=left: raw.execute(question, (*family, left)).fetchall()  # type: ignore[misc]
             )
             month = database.path.stem
             found += [
@@ -265,14 +268,13 @@ class EventStore:
             found += await database.read(lambda raw: raw.execute(_MINUTES, bounds).fetchall())
         return found
 
-    async def tags(self, issue: int) -> dict[str, list[tuple[str, int]]]:
+    async def tags(self, family: Sequence[int]) -> dict[str, list[tuple[str, int]]]:
         """Each tag's values with their exact counts, most frequent first."""
+        question = _of(_TAGS, family)
         sums: dict[str, Counter[str]] = {}
         for database in await self.existing():
             for key, value, count in await database.read(
-                lambda raw: raw.execute(
-                    "SELECT key, value, count FROM tag WHERE issue_id = ?", (issue,)
-                ).fetchall()
+                lambda raw: raw.execute(question, (*family,)).fetchall()
             ):
                 sums.setdefault(key, Counter())[value] += count
         return {key: counts.most_common() for key, counts in sorted(sums.items())}
@@ -291,6 +293,11 @@ class EventStore:
         return found
 
 
+def _of(question: str, family: Sequence[int]) -> str:
+    return question.replace("issue_id = ?", f"issue_id IN ({','.join('?' * len(family))})")
+
+
+_TAGS = "SELECT key, value, count FROM tag WHERE issue_id = ?"
 _NEWEST = "SELECT row, event_id, time FROM event WHERE issue_id = ? ORDER BY time DESC, row DESC LIMIT 1"
 _FIND = "SELECT row, issue_id, time FROM event WHERE event_id = ?"
 _BEFORE = (

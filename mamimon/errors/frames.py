@@ -91,20 +91,22 @@ def is_guard(frame: Frame) -> bool:
     return bool(_GUARD.match(name))
 
 
-def deciding(frames: Sequence[Frame]) -> list[Frame]:
+def deciding(frames: Sequence[Frame], most: int = 0) -> list[Frame]:
     """The frames that decide what failed, the outermost first: the innermost own one.
 
     Where that one only raises for its caller, the caller counts too. Without an own frame it is the
-    innermost of all.
+    innermost of all. A stack-trace rule may take a frame in or out, and `most` of it asks for more.
     """
-    own = [frame for frame in frames if frame.in_app] or list(frames)
+    kept = [frame for frame in frames if frame.rule != "-"]
+    own = [frame for frame in kept if frame.in_app or frame.rule == "+"] or kept
     named = [frame for index, frame in enumerate(own) if not _is_repeated(own, index)]
     chosen: list[Frame] = []
     for frame in reversed(named):
         if chosen and describe(frame) == describe(chosen[-1]):
             continue
         chosen.append(frame)
-        if not describe(frame) or not is_guard(frame) or len(chosen) == _MOST:
+        enough = not describe(frame) or not is_guard(frame) or len(chosen) == _MOST
+        if (len(chosen) >= most) if most else enough:
             break
     return chosen[::-1]
 

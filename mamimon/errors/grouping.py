@@ -3,7 +3,7 @@
 In this order (version `VERSION`; an issue keeps the hash it was made by, so a newer version starts
 new issues instead of moving old ones):
 
-1. the client's fingerprint, with `{{ default }}` and other variables filled in;
+1. a fingerprint rule's or the client's fingerprint, with `{{ default }}` and other variables filled in;
 2. of each exception of the chain its type and where it was raised: the innermost own frame by module or
    file, function and line of code. Line numbers, hashes in file names, the way there and how deep a
    recursion was do not count. The message's template counts too where the place alone does not tell:
@@ -23,11 +23,13 @@ import re
 from mamimon.errors.frames import deciding, describe, is_minified
 from mamimon.errors.inapp import is_client
 from mamimon.errors.model import Event, ExceptionValue, Frame, Grouping
+from mamimon.errors.rules import Rules
 from mamimon.errors.templates import template
 
 VERSION = "2"
 
 _VARIABLE = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
+_NO_RULES = Rules()
 _WRAPPERS = re.compile(
     r"(^|[.$])(ExecutionException|CompletionException|InvocationTargetException|"
     r"UndeclaredThrowableException|TargetInvocationException|AggregateException)$"
@@ -36,17 +38,27 @@ _WRAPPERS = re.compile(
 _PARSERS = re.compile(r"(Decode|Pars(e|er|ing)|Syntax|Format|Scanner|Validation|Zod)\w*(Error|Exception)?$")
 
 
-def group(event: Event) -> Grouping:
-    """The issue that `event` belongs to, as a hash and what it is made of."""
+def group(event: Event, rules: Rules = _NO_RULES) -> Grouping:
+    """The issue that `event` belongs to, as a hash and what it is made of.
+
+    Stack-trace rules change whose frames are; a fingerprint rule may give the event a title.
+    """
+    most = rules.mark(event)
+    rule = rules.fingerprint(event)
+    if rule is not None:
+        event.heading = _filled(event, rule.title) if rule.title else ""
+        made = _by_fingerprint(event, rule.values, most)
+        made.rule = rule.text
+        return made
     custom = [part for part in event.fingerprint if part.strip()]
     if custom and not (len(custom) == 1 and _is_default(custom[0])):
-        return _by_fingerprint(event, custom)
-    return _default(event)
+        return _by_fingerprint(event, custom, most)
+    return _default(event, most)
 
 
-def _default(event: Event) -> Grouping:
+def _default(event: Event, most: int) -> Grouping:
     chain = _telling(event.exceptions)
-    parts = [part for one in chain for part in _raised(one, event)]
+    parts = [part for one in chain for part in _raised(one, event, most)]
     if any(part.startswith("  ") for part in parts):
         return _made(event, "stack trace", parts)
     if parts:
@@ -54,7 +66,7 @@ def _default(event: Event) -> Grouping:
     line = event.template or event.message
     if line:
         return _made(event, "message", [event.logger, template(line)])
-    places = [f"  {describe(frame)}" for frame in deciding(event.frames) if describe(frame)]
+    places = [f"  {describe(frame)}" for frame in deciding(event.frames, most) if describe(frame)]
     if places:
         return _made(event, "stack trace", places)
     return _made(event, "nothing else", [event.transaction or event.culprit])
@@ -66,12 +78,12 @@ def _telling(chain: list[ExceptionValue]) -> list[ExceptionValue]:
     return wrapped or chain
 
 
-def _raised(one: ExceptionValue, event: Event) -> list[str]:
+def _raised(one: ExceptionValue, event: Event, most: int) -> list[str]:
     """An exception's type, the frames that decide, and its message where that is needed; else nothing."""
     if not one.type and not one.value:
         return []
     frames = [] if one.synthetic and event.platform in {"javascript", "node"} else one.frames
-    chosen = deciding(frames)
+    chosen = deciding(frames, most)
     shown = [f"  {text}" for text in map(describe, chosen) if text]
     minified = any(is_minified(frame) for frame in chosen)
     if not shown and not minified:
@@ -94,15 +106,18 @@ def _said(one: ExceptionValue) -> str:
     return f"{one.type}: {template(one.value)}"
 
 
-def _by_fingerprint(event: Event, custom: list[str]) -> Grouping:
-    default = _default(event)
+def _by_fingerprint(event: Event, custom: list[str], most: int) -> Grouping:
     parts: list[str] = []
     for part in custom:
         if _is_default(part):
-            parts += default.parts
+            parts += _default(event, most).parts
         else:
-            parts.append(_VARIABLE.sub(lambda found: _variable(event, found[1]), part))
+            parts.append(_filled(event, part))
     return _made(event, "fingerprint", parts)
+
+
+def _filled(event: Event, text: str) -> str:
+    return _VARIABLE.sub(lambda found: _variable(event, found[1]), text)[:1000]
 
 
 def _is_default(part: str) -> bool:

@@ -12,12 +12,14 @@ from mamimon.errors.model import Frame
 _FOREIGN_PATHS: dict[str, re.Pattern[str]] = {
     "python": re.compile(
         r"/(site|dist)-packages/|/lib/python\d|^<frozen |/importlib/|\.zip/|^<string>$"
-        r"|[\\/]lib[\\/]site-packages"
+        r"|[\\/]lib[\\/]site-packages|(?i:[\\/]python\d+[\\/]lib[\\/])"
     ),
     "javascript": re.compile(
         r"node_modules/|^node:|^internal/|^native$|^\[native code\]$|^<anonymous>$|"
         r"^(chrome|moz|safari(-web)?)-extension:|/webpack/(bootstrap|runtime)|^app:///\(webpack\)|"
-        r"/(jquery|react|react-dom|vue|angular|lodash|zone|polyfills|vendors?)[.\-~][\w.\-~]*\.js"
+        r"/(jquery|react|react-dom|vue|angular|lodash|zone|polyfills?|vendors?|framework)[.\-~][\w.\-~]*\.js|"
+        r"^https?://(cdn\.jsdelivr\.net|unpkg\.com|cdnjs\.cloudflare\.com|esm\.sh|ajax\.googleapis\.com|"
+        r"code\.jquery\.com|www\.googletagmanager\.com)/|/jquery(\.min)?\.js"
     ),
     "java": re.compile(r"(?!)"),
     "go": re.compile(r"/go/pkg/mod/|/usr/local/go/src/|/go/src/runtime/|/vendor/|^runtime/"),
@@ -30,11 +32,22 @@ _FOREIGN_PATHS: dict[str, re.Pattern[str]] = {
 _FOREIGN_MODULES: dict[str, re.Pattern[str]] = {
     "java": re.compile(
         r"^(java|javax|jakarta|jdk|sun|com\.sun|kotlin|kotlinx|scala|groovy|android|androidx|dalvik|"
-        r"org\.(springframework|apache|hibernate|eclipse|junit|jboss|aopalliance)|io\.(netty|sentry|undertow)|"
-        r"com\.(zaxxer|fasterxml|android))\."
+        r"org\.(springframework|apache|hibernate|eclipse|junit|jboss|aopalliance|postgresql|slf4j|jetbrains|"
+        r"mariadb|mongodb|reactivestreams|quartz|jooq|yaml)|reactor|rx|feign|okhttp3|okio|retrofit2|clojure|"
+        r"io\.(netty|sentry|undertow|vertx|grpc|micrometer|micronaut|quarkus|reactivex|lettuce|ktor)|oracle\.jdbc|"
+        r"ch\.qos\.logback|com\.(zaxxer|fasterxml|android|mysql|google\.(common|gson|inject|protobuf)))\."
     ),
-    "csharp": re.compile(r"^(System|Microsoft|Windows|Mono|Newtonsoft|Sentry|MS)\."),
-    "go": re.compile(r"^(runtime|net|net/http|reflect|sync|syscall|testing|internal|golang\.org)(/|$)"),
+    "csharp": re.compile(
+        r"^(System|Microsoft|Windows|Mono|Newtonsoft|Sentry|MS|Npgsql|MySql|MySqlConnector|Dapper|Polly|Serilog|"
+        r"NLog|AutoMapper|MediatR|FluentValidation|Hangfire|Grpc|Google\.Protobuf|StackExchange|RabbitMQ|Autofac|"
+        r"Xunit|NUnit)\."
+    ),
+    # The standard library's packages; a module path of one's own begins with a host.
+    "go": re.compile(
+        r"^(archive|bufio|bytes|compress|container|context|crypto|database|encoding|errors|fmt|go|hash|html|"
+        r"internal|io|iter|log|maps|math|mime|net|os|reflect|regexp|runtime|slices|sort|strconv|strings|sync|"
+        r"syscall|testing|text|time|unicode|golang\.org)(/|$)"
+    ),
     "python": re.compile(r"^(sentry_sdk|importlib|runpy|asyncio|threading|concurrent)(\.|$)"),
     "rust": re.compile(r"^(std|core|alloc|tokio|futures|backtrace|sentry)(::|$)"),
     "ruby": re.compile(r"(?!)"),

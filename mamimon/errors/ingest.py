@@ -14,14 +14,16 @@ from typing import Any
 
 import msgspec
 
+from mamimon.errors.apply_store import Change
 from mamimon.errors.attachments import keep
 from mamimon.errors.batch_store import Prepared
 from mamimon.errors.event_store import EventStore, month_of, pack
 from mamimon.errors.grouping import group
-from mamimon.errors.issue_store import Change, IssueStore
+from mamimon.errors.issue_store import IssueStore
 from mamimon.errors.model import Attachment, Event
 from mamimon.errors.normalise import AUTO, normalise
 from mamimon.errors.people import hide_people, identity
+from mamimon.errors.rules import Rules
 from mamimon.errors.scrub import scrub
 from mamimon.problems import too_many, unavailable
 from mamimon.storage import Core
@@ -31,6 +33,7 @@ _log = logging.getLogger("mamimon.errors")
 MAX_WAITING = 5_000
 MAX_BATCH = 1_000
 MAX_KNOWN = 100_000
+_NO_RULES = Rules()
 
 
 class _Waiting(msgspec.Struct):
@@ -48,6 +51,8 @@ class Ingest:
         self._issues = issues
         self.secret = b""
         """The key of what stands for people: hashes, never their names."""
+        self.rules: dict[int, Rules] = {}
+        """What people wrote about each project's grouping and owners."""
         self._waiting: list[_Waiting] = []
         self._turn = asyncio.Lock()
         self._known: OrderedDict[tuple[int, str], int] = OrderedDict()
@@ -87,7 +92,7 @@ class Ingest:
         who = identity(event.user, self.secret) if event.user is not None else b""
         scrub(event)
         aliases = hide_people(event, self.secret)
-        event.grouping = group(event)
+        event.grouping = group(event, self.rules.get(project, _NO_RULES))
         files = [keep(one, body) for one, body in attachments]
         return Prepared(event=event, body=pack(event), user=who, aliases=aliases, files=files)
 
@@ -127,7 +132,7 @@ class Ingest:
             await self._catch_up()
         unknown = [row.event for row in rows if _key(row) not in self._known]
         if unknown:
-            self._known.update(await self._issues.issues_of(unknown))
+            self._known.update(await self._issues.issues_of(unknown, self._owner))
         months: dict[str, list[Prepared]] = {}
         for row in rows:
             row.issue = self._known[_key(row)]
@@ -147,6 +152,9 @@ class Ingest:
             self._behind = False
             if changes:
                 self.on_change(changes)
+
+    def _owner(self, event: Event) -> str:
+        return self.rules.get(event.project, _NO_RULES).owner(event)
 
     async def _catch_up(self) -> None:
         applied = await self._issues.applied()

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from mamimon.errors import merge_store
+from mamimon.errors.apply_store import Change, apply_batch, issues_of
 from mamimon.errors.batch_store import Delta
-from mamimon.errors.model import Activity, Event, Feedback, Grouping, Issue, IssueList, IssueSummary, Status
+from mamimon.errors.model import (
+    Activity,
+    Event,
+    Feedback,
+    Grouping,
+    Issue,
+    IssueList,
+    IssueSummary,
+    Part,
+    StatusChange,
+)
+from mamimon.errors.status_store import note, set_status
 from mamimon.storage import Database
 
 SORTS = {
@@ -21,7 +34,8 @@ SORTS = {
 }
 _COLUMNS = (
     "id, project_id, title, culprit, level, platform, status, count, users, first_seen, last_seen,"
-    " first_release, last_release, regressed, unhandled, grouping, assignee, resolved_at, resolved_in"
+    " first_release, last_release, regressed, unhandled, grouping, assignee, resolved_at, resolved_in,"
+    " merged_into, resolved_next, ignored_until_count, ignored_until, ignored_until_users"
 )
 
 
@@ -32,13 +46,6 @@ class IssueFilter(msgspec.Struct, kw_only=True):
     values: list[Any] = []
     status: str = ""
     """Kept apart, because the list also counts the other statuses of the same search."""
-
-
-class Change(msgspec.Struct, kw_only=True):
-    """What events did to an issue besides counting: it is new, regressed or came back."""
-
-    issue: int
-    kind: str
 
 
 class IssueStore:
@@ -71,9 +78,11 @@ class IssueStore:
         """A new project with a key; returns its id. The name must be new."""
         return await self._state.write(lambda raw: _add_project(raw, name, now))
 
-    async def issues_of(self, events: Sequence[Event]) -> dict[tuple[int, str], int]:
+    async def issues_of(
+        self, events: Sequence[Event], owner: Callable[[Event], str]
+    ) -> dict[tuple[int, str], int]:
         """The issue of each (project, hash), made where it is new."""
-        return await self._state.write(lambda raw: _issues_of(raw, events))
+        return await self._state.write(lambda raw: issues_of(raw, events, owner))
 
     async def applied(self) -> dict[str, int]:
         """The last batch of each month that the issues have taken over."""
@@ -84,7 +93,7 @@ class IssueStore:
 
     async def apply(self, month: str, batch: int, deltas: Sequence[Delta], now: float) -> list[Change]:
         """Add a batch's deltas to the issues, once; returns what changed besides counts."""
-        return await self._state.write(lambda raw: _apply(raw, month, batch, deltas, now))
+        return await self._state.write(lambda raw: apply_batch(raw, month, batch, deltas, now))
 
     async def forget_month(self, month: str) -> None:
         """A month's file was deleted."""
@@ -101,7 +110,7 @@ class IssueStore:
         marks = ",".join("?" * len(ids))
         rows = await self._state.read(
             lambda raw: raw.execute(
-                f"SELECT {_COLUMNS} FROM error_issue WHERE count > 0 AND id IN ({marks})",  # noqa: S608 - marks only
+                f"SELECT {_COLUMNS} FROM error_issue WHERE count > 0 AND merged_into = 0 AND id IN ({marks})",  # noqa: S608 - marks only
                 tuple(ids),
             ).fetchall()
         )
@@ -118,24 +127,66 @@ class IssueStore:
         )
         return None if row is None else _issue(row)
 
-    async def set_status(
-        self, ids: Sequence[int], status: Status, who: str, now: float, **limits: Any
-    ) -> int:
-        """Set the status of issues; returns how many changed. `limits` are the ignored_* columns."""
-        return await self._state.write(lambda raw: _set_status(raw, ids, status, who, now, limits))
+    async def set_status(self, ids: Sequence[int], change: StatusChange, who: str, now: float) -> int:
+        """Set the status of issues; returns how many changed."""
+        return await self._state.write(lambda raw: set_status(raw, ids, change, who, now))
+
+    async def merge(self, ids: Sequence[int], who: str, now: float) -> int:
+        """Make one issue of several; returns its number."""
+        return await self._state.write(lambda raw: merge_store.merge(raw, ids, who, now))
+
+    async def split(self, root: int, parts: Sequence[int], who: str, now: float) -> list[int]:
+        """Take merged issues out again; returns which."""
+        return await self._state.write(lambda raw: merge_store.split(raw, root, parts, who, now))
+
+    async def parts(self, root: int) -> list[Part]:
+        """What a merged issue is made of; nothing for one that was never merged."""
+        return await self._state.read(lambda raw: merge_store.parts(raw, root))
+
+    async def families(self, roots: Sequence[int]) -> dict[int, list[int]]:
+        """The numbers that each issue's events carry in the files."""
+        return await self._state.read(lambda raw: merge_store.families(raw, roots))
+
+    async def merged(self) -> dict[int, int]:
+        """Every merged issue and its root."""
+        return await self._state.read(merge_store.merged)
+
+    async def similar(self, issue: Issue, limit: int) -> list[IssueSummary]:
+        """Other issues of the same place, and those whose titles begin alike, the newest first."""
+        kind = issue.title.split(":", 1)[0]
+        rows = await self._state.read(
+            lambda raw: raw.execute(
+                f"SELECT {_COLUMNS} FROM error_issue WHERE id IN"  # noqa: S608 - constant
+                " (SELECT id FROM error_issue WHERE project_id = ? AND culprit = ?"
+                " UNION SELECT id FROM error_issue WHERE project_id = ? AND title >= ?"
+                " AND title < ? LIMIT 2000) AND id <> ? AND merged_into = 0 AND count > 0"
+                " ORDER BY last_seen DESC LIMIT ?",
+                (issue.project, issue.culprit, issue.project, kind, kind + "\U0010ffff", issue.id, limit),
+            ).fetchall()
+        )
+        return [_summary(row) for row in rows]
+
+    async def assignees(self) -> list[str]:
+        """Everybody who has an issue, to choose from."""
+        rows = await self._state.read(
+            lambda raw: raw.execute(
+                "SELECT DISTINCT assignee FROM error_issue WHERE assignee <> '' ORDER BY assignee LIMIT 50"
+            ).fetchall()
+        )
+        return [row[0] for row in rows]
 
     async def assign(self, issue: int, assignee: str, who: str, now: float) -> None:
         """Give an issue to somebody; an empty name takes it back."""
 
         def work(raw: sqlite3.Connection) -> None:
             raw.execute("UPDATE error_issue SET assignee = ? WHERE id = ?", (assignee, issue))
-            _note(raw, issue, now, "assigned" if assignee else "unassigned", who, assignee)
+            note(raw, issue, now, "assigned" if assignee else "unassigned", who, assignee)
 
         await self._state.write(work)
 
     async def comment(self, issue: int, words: str, who: str, now: float) -> None:
         """Write a comment into the issue's activity."""
-        await self._state.write(lambda raw: _note(raw, issue, now, "comment", who, words))
+        await self._state.write(lambda raw: note(raw, issue, now, "comment", who, words))
 
     async def activity(self, issue: int, limit: int = 100) -> list[Activity]:
         """What happened to an issue, newest first."""
@@ -172,7 +223,8 @@ class IssueStore:
         """How many issues wait for somebody."""
         row = await self._state.read(
             lambda raw: raw.execute(
-                "SELECT count(*) FROM error_issue WHERE status = 'unresolved' AND count > 0"
+                "SELECT count(*) FROM error_issue WHERE status = 'unresolved' AND merged_into = 0"
+                " AND count > 0"
             ).fetchone()
         )
         return int(row[0])
@@ -196,98 +248,8 @@ def _add_project(raw: sqlite3.Connection, name: str, now: float) -> int:
     return cursor.lastrowid
 
 
-def _issues_of(raw: sqlite3.Connection, events: Sequence[Event]) -> dict[tuple[int, str], int]:
-    found: dict[tuple[int, str], int] = {}
-    for event in events:
-        key = (event.project, event.grouping.hash)
-        if key in found:
-            continue
-        row = raw.execute("SELECT issue_id FROM error_hash WHERE project_id = ? AND hash = ?", key).fetchone()
-        if row is None:
-            cursor = raw.execute(
-                "INSERT INTO error_issue (project_id, title, culprit, level, platform, first_seen, last_seen,"
-                " first_release, last_release, grouping) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    event.project,
-                    event.title,
-                    event.culprit,
-                    event.level,
-                    event.platform,
-                    event.time,
-                    event.time,
-                    event.release,
-                    event.release,
-                    msgspec.json.encode(event.grouping).decode(),
-                ),
-            )
-            assert cursor.lastrowid is not None
-            raw.execute("INSERT INTO error_hash VALUES (?, ?, ?)", (*key, cursor.lastrowid))
-            row = (cursor.lastrowid,)
-        found[key] = row[0]
-    return found
-
-
-def _apply(
-    raw: sqlite3.Connection, month: str, batch: int, deltas: Sequence[Delta], now: float
-) -> list[Change]:
-    done = raw.execute("SELECT batch FROM error_applied WHERE month = ?", (month,)).fetchone()
-    if done is not None and done[0] >= batch:
-        return []
-    changes = [change for delta in deltas for change in _apply_delta(raw, delta, now)]
-    raw.execute(
-        "INSERT INTO error_applied VALUES (?, ?) ON CONFLICT (month) DO UPDATE SET batch = excluded.batch",
-        (month, batch),
-    )
-    return changes
-
-
-def _apply_delta(raw: sqlite3.Connection, delta: Delta, now: float) -> list[Change]:
-    row = raw.execute(
-        "SELECT status, count, resolved_at, ignored_until_count, ignored_until FROM error_issue WHERE id = ?",
-        (delta.issue,),
-    ).fetchone()
-    if row is None:
-        return []
-    status, count, resolved_at, until_count, until = row
-    before = raw.total_changes
-    raw.executemany(
-        "INSERT OR IGNORE INTO error_user VALUES (?, ?)", [(delta.issue, user) for user in delta.users]
-    )
-    people = raw.total_changes - before
-    changes = [Change(issue=delta.issue, kind="new")] if count == 0 else []
-    count += delta.count
-    regressed = status == "resolved" and delta.last >= resolved_at
-    returned = status == "ignored" and (0 < until_count <= count or 0 < until <= delta.last)
-    if regressed or returned:
-        kind = "regressed" if regressed else "returned"
-        changes.append(Change(issue=delta.issue, kind=kind))
-        _note(raw, delta.issue, now, kind, "", delta.release)
-        raw.execute(
-            "UPDATE error_issue SET status = 'unresolved', regressed = ?, resolved_at = 0,"
-            " ignored_until_count = 0, ignored_until = 0 WHERE id = ?",
-            (int(regressed), delta.issue),
-        )
-    raw.execute(
-        "UPDATE error_issue SET count = ?, users = users + ?, first_seen = min(first_seen, ?),"
-        " last_seen = max(last_seen, ?), level = ?, last_release = CASE WHEN ? = '' THEN last_release"
-        " ELSE ? END, unhandled = max(unhandled, ?) WHERE id = ?",
-        (
-            count,
-            people,
-            delta.first,
-            delta.last,
-            delta.level,
-            delta.release,
-            delta.release,
-            int(delta.unhandled),
-            delta.issue,
-        ),
-    )
-    return changes
-
-
 def _list(raw: sqlite3.Connection, chosen: IssueFilter, sort: str, limit: int, offset: int) -> IssueList:
-    where = " AND ".join(["count > 0", *chosen.conditions])
+    where = " AND ".join(["count > 0", "merged_into = 0", *chosen.conditions])
     by_status = dict(
         raw.execute(
             f"SELECT status, count(*) FROM error_issue WHERE {where} GROUP BY status",  # noqa: S608 - query makes them
@@ -307,52 +269,18 @@ def _list(raw: sqlite3.Connection, chosen: IssueFilter, sort: str, limit: int, o
     return IssueList(issues=[_summary(row) for row in rows], total=total, by_status=by_status)
 
 
-def _set_status(
-    raw: sqlite3.Connection,
-    ids: Sequence[int],
-    status: Status,
-    who: str,
-    now: float,
-    limits: dict[str, Any],
-) -> int:
-    changed = 0
-    for issue in ids:
-        cursor = raw.execute(
-            "UPDATE error_issue SET status = ?, regressed = 0, resolved_at = ?, resolved_in = CASE WHEN ? ="
-            " 'resolved' THEN last_release ELSE '' END, ignored_until_count = CASE WHEN ? > 0 THEN count + ?"
-            " ELSE 0 END, ignored_until = ? WHERE id = ? AND status <> ?",
-            (
-                status,
-                now if status == "resolved" else 0,
-                status,
-                limits.get("more", 0),
-                limits.get("more", 0),
-                limits.get("until", 0),
-                issue,
-                status,
-            ),
-        )
-        if cursor.rowcount:
-            changed += 1
-            _note(raw, issue, now, status, who, "")
-    return changed
-
-
-def _note(raw: sqlite3.Connection, issue: int, at: float, kind: str, who: str, detail: str) -> None:
-    raw.execute(
-        "INSERT INTO error_activity (issue_id, at, kind, who, detail) VALUES (?, ?, ?, ?, ?)",
-        (issue, at, kind, who, detail),
-    )
-
-
 def _issue(row: Sequence[Any]) -> Issue:
     base = _summary(row)
     return Issue(
         **{name: getattr(base, name) for name in base.__struct_fields__},
         grouping=msgspec.json.decode(row[15], type=Grouping),
-        assignee=row[16],
         resolved_at=row[17],
         resolved_in=row[18],
+        merged_into=row[19],
+        resolved_next=bool(row[20]),
+        ignored_until_count=row[21],
+        ignored_until=row[22],
+        ignored_until_users=row[23],
     )
 
 
@@ -375,4 +303,5 @@ def _summary(row: Sequence[Any]) -> IssueSummary:
         unhandled=bool(row[14]),
         reason=msgspec.json.decode(row[15], type=Grouping).reason,
         url=f"/errors/{row[0]}",
+        assignee=row[16],
     )

@@ -6,12 +6,15 @@ every text is bounded, and an absent value is empty, so pages never meet a surpr
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import datetime as dt
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 Status = Literal["unresolved", "resolved", "ignored"]
 STATUSES: tuple[Status, ...] = ("unresolved", "resolved", "ignored")
+# An issue is new for a week.
+NEW_S = 7 * 86400
 LEVELS = ("fatal", "error", "warning", "info", "debug")
 
 
@@ -30,6 +33,9 @@ class Frame(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: str = ""
     after: list[str] = []
     variables: dict[str, Any] = {}
+    category: str = ""
+    rule: str = ""
+    """What a stack-trace rule said about it: `+` it decides, `-` it does not."""
     minified: str = ""
     """Where the frame was before a source map resolved it, as `file:line:column`."""
 
@@ -68,7 +74,7 @@ class Breadcrumb(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class User(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """Who met the error, as the application said it."""
+    """Who met the error; once stored, pseudonyms stand for what names the person (see `people`)."""
 
     id: str = ""
     name: str = ""
@@ -104,6 +110,8 @@ class Grouping(msgspec.Struct, omit_defaults=True, kw_only=True):
     hash: str = ""
     reason: str = ""
     parts: list[str] = []
+    rule: str = ""
+    """The fingerprint rule that decided, as it is written."""
 
 
 class Attachment(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -121,6 +129,8 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     project: int
     time: float
     received: float
+    heading: str = ""
+    """The title that a fingerprint rule gave."""
     level: str = "error"
     platform: str = "other"
     logger: str = ""
@@ -156,6 +166,8 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     @property
     def title(self) -> str:
         """One line that names what happened."""
+        if self.heading:
+            return self.heading
         if self.main is not None and self.main.title:
             return self.main.title[:300]
         line = (self.message or self.template).strip().split("\n", 1)[0]
@@ -213,16 +225,68 @@ class IssueSummary(msgspec.Struct, kw_only=True):
     unhandled: bool
     reason: str
     url: str
+    assignee: str = ""
     trend: list[int] = []
+
+    def state(self, now: float) -> str:
+        """`new`, `ongoing` or `regressed` where it waits for somebody, else its status."""
+        if self.status != "unresolved":
+            return self.status
+        if self.regressed:
+            return "regressed"
+        return "new" if self.first_seen > now - NEW_S else "ongoing"
 
 
 class Issue(IssueSummary, kw_only=True):
     """An issue with everything its page shows besides the events."""
 
-    assignee: str = ""
     resolved_at: float = 0.0
     resolved_in: str = ""
+    resolved_next: bool = False
+    """It counts as resolved until an event of a release that came after `resolved_at`."""
+    ignored_until_count: int = 0
+    ignored_until: float = 0.0
+    ignored_until_users: int = 0
+    merged_into: int = 0
     grouping: Grouping = msgspec.field(default_factory=Grouping)
+
+
+class Part(msgspec.Struct, kw_only=True):
+    """One of the issues that a merged one is made of, with its own counts."""
+
+    id: int
+    title: str
+    culprit: str
+    count: int
+    last_seen: float
+    grouping: Grouping
+
+
+class StatusChange(msgspec.Struct, kw_only=True):
+    """A new status: resolved now or in the next release; ignored until so many more events or users,
+    or a time in epoch seconds.
+    """
+
+    status: Status
+    next_release: bool = False
+    more: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    users: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    until: Annotated[float, msgspec.Meta(ge=0, le=10**11)] = 0.0
+
+    @property
+    def words(self) -> str:
+        """The condition, for the issue's activity."""
+        if self.status == "resolved" and self.next_release:
+            return "in the next release"
+        if self.status != "ignored":
+            return ""
+        until = dt.datetime.fromtimestamp(self.until, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        parts = [
+            f"until {self.more} more events" if self.more else "",
+            f"until {self.users} more users" if self.users else "",
+            f"until {until}" if self.until else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
 
 class IssueList(msgspec.Struct, kw_only=True):

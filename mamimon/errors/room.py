@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Gauge
 
+from mamimon.errors.apply_store import Change
 from mamimon.errors.artifact_store import ArtifactStore
 from mamimon.errors.event_store import EventStore
 from mamimon.errors.ingest import Ingest
-from mamimon.errors.issue_store import Change, IssueStore
+from mamimon.errors.issue_routes import issue_change_handlers
+from mamimon.errors.issue_store import IssueStore
 from mamimon.errors.model import IssueSummary, Project
 from mamimon.errors.pages import page_handlers
 from mamimon.errors.query import IssueQuery, histogram
 from mamimon.errors.release_pages import release_handlers
 from mamimon.errors.routes import route_handlers
+from mamimon.errors.rule_pages import rule_handlers
+from mamimon.errors.rule_store import RuleStore, RuleTexts
 from mamimon.errors.session_store import SessionStore
 from mamimon.errors.symbolicate import Resolver
 from mamimon.errors.uploads import Uploads
@@ -39,6 +43,7 @@ class ErrorRoom:
         self.core = core
         self.events = EventStore(core.data_dir / "errors")
         self.issues = IssueStore(core.state)
+        self.rules = RuleStore(core.state)
         self.query = IssueQuery(self.issues, self.events)
         self.sessions = SessionStore(self.events, core.state)
         self.ingest = Ingest(core, self.events, self.issues)
@@ -59,6 +64,7 @@ class ErrorRoom:
         self.query.secret = secret
         self.door.keys = await self.issues.keys()
         await self.artifacts.open()
+        self.ingest.rules = {project: texts.read() for project, texts in (await self.rules.all()).items()}
         await self.ingest.open(secret)
         await self.recount()
         self.ingest.on_change = self._changed
@@ -78,6 +84,8 @@ class ErrorRoom:
             *route_handlers(self),
             *page_handlers(self),
             *release_handlers(self),
+            *issue_change_handlers(self),
+            *rule_handlers(self),
             *api0_handlers(self),
             *sdk_handlers(self),
         ]
@@ -93,6 +101,12 @@ class ErrorRoom:
     def _count(self, unresolved: int) -> None:
         self._unresolved = unresolved
         self._gauge.set(unresolved)
+
+    async def set_rules(self, project: int, texts: RuleTexts) -> None:
+        """Write a project's rules; they hold for events from now on. Raises `RuleError`."""
+        rules = texts.read()
+        await self.rules.put(project, texts)
+        self.ingest.rules[project] = rules
 
     async def recount(self) -> None:
         """Read the number of unresolved issues again, after somebody changed some."""

@@ -10,7 +10,7 @@ from litestar import Request, Response, asgi, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from mamimon.errors.artifact_store import Stored
-from mamimon.errors.model import Event, EventSummary, Issue, IssueList, Project, Status
+from mamimon.errors.model import Event, EventSummary, Issue, IssueList, Part, Project
 from mamimon.http import answer
 from mamimon.problems import bad_input, not_found
 
@@ -26,21 +26,13 @@ _SENTRY_PATH = re.compile(
 )
 
 
-class StatusChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What to do with issues; `more` and `until` end an ignore after so many events or at a time."""
-
-    ids: list[int]
-    status: Status
-    more: int = 0
-    until: float = 0.0
-
-
 class IssueDetail(msgspec.Struct, kw_only=True):
-    """An issue, its newest kept event and its tags' values with counts."""
+    """An issue, its newest kept event, its tags' values with counts, and what it was merged of."""
 
     issue: Issue
     event: Event | None
     tags: dict[str, list[tuple[str, int]]]
+    parts: list[Part]
 
 
 class NewProject(msgspec.Struct, forbid_unknown_fields=True):
@@ -154,16 +146,17 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         found = await room.query.issue(issue_id)
         if found is None:
             raise not_found(f"there is no issue {issue_id}")
-        newest = await room.query.event(issue_id)
-        tags = await room.events.tags(issue_id)
-        return IssueDetail(issue=found, event=newest[1] if newest else None, tags=tags)
+        newest = await room.query.event(found.id)
+        tags = await room.events.tags(await room.query.family(found.id))
+        parts = await room.issues.parts(found.id)
+        return IssueDetail(issue=found, event=newest[1] if newest else None, tags=tags, parts=parts)
 
     @get("/api/mamimon/errors/issues/{issue_id:int}/events")
     async def events(
         issue_id: FromPath[int], limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50
     ) -> list[EventSummary]:
         """The newest kept events of an issue."""
-        return await room.events.recent(issue_id, limit)
+        return await room.events.recent(await room.query.family(issue_id), limit)
 
     @get("/api/mamimon/errors/issues/{issue_id:int}/events/{event_id:str}")
     async def event(issue_id: FromPath[int], event_id: FromPath[str]) -> Response[bytes]:
@@ -173,15 +166,6 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
             raise not_found(f"issue {issue_id} has no event {event_id[:40]}")
         body = msgspec.json.format(msgspec.json.encode(found[1]), indent=2)
         return Response(body, media_type="application/json")
-
-    @post("/api/mamimon/errors/issues/status", status_code=200)
-    async def change(data: JSONBody[StatusChange]) -> dict[str, int]:
-        """Resolve, ignore or reopen issues."""
-        changed = await room.issues.set_status(
-            data.ids[:1000], data.status, "", room.core.clock.now(), more=data.more, until=data.until
-        )
-        await room.recount()
-        return {"changed": changed}
 
     @get("/api/mamimon/errors/histogram")
     async def chart(
@@ -204,7 +188,7 @@ def _issue_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:
         """How often an issue happened, by hour, or by day over more than a week."""
         return await issue_histogram(room, issue_id, seconds(since))
 
-    return [issues, issue, events, event, change, chart, issue_chart]
+    return [issues, issue, events, event, chart, issue_chart]
 
 
 _STEPS = (60, 300, 600, 1800, 3600, 6 * 3600, 86400, 7 * 86400)
@@ -225,7 +209,7 @@ async def issue_histogram(room: ErrorRoom, issue_id: int, window_s: float) -> di
     step = 1 if window_s <= 7 * 86400 else 24
     last = int(now // 3600) // step
     first = last - max(1, round(window_s / 3600 / step)) + 1
-    hours = (await room.events.hours([issue_id], first * step * 3600, now)).get(issue_id, {})
+    hours = await room.query.hours(issue_id, first * step * 3600, now)
     values = [0] * (last - first + 1)
     for hour, count in hours.items():
         if first <= hour // step <= last:
