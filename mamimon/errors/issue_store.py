@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -228,6 +228,15 @@ class IssueStore:
             ).fetchone()
         )
         return int(row[0])
+
+
+def among(parts: Iterable[int]) -> tuple[str, list[str | int | float]]:
+    """The condition that an issue is one of those; a merged one stands for its root."""
+    ids = ",".join(str(one) for one in sorted(parts)[:20_000])
+    if not ids:
+        return "0", []
+    roots = f"SELECT merged_into FROM error_issue WHERE merged_into <> 0 AND id IN ({ids})"  # noqa: S608 - numbers only
+    return f"id IN ({ids}) OR id IN ({roots})", []
 
 
 def _prepare(raw: sqlite3.Connection, now: float) -> bytes:

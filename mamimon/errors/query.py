@@ -13,12 +13,12 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from mamimon.errors.event_store import EventStore
-from mamimon.errors.issue_store import SORTS, IssueFilter, IssueStore
+from mamimon.errors.issue_store import SORTS, IssueFilter, IssueStore, among
 from mamimon.errors.model import NEW_S, STATUSES, Event, EventRow, Issue, IssueList, IssueSummary
 from mamimon.errors.people import searched
 from mamimon.errors.templates import template
@@ -234,25 +234,16 @@ class IssueQuery:
         if key in _PEOPLE:
             if "*" in value:
                 raise bad_input(f"{key}: is known as a hash only, so it must be whole", "leave out the *")
-            return _among(await self._events.met_by(searched(self.secret, _PEOPLE[key], value)))
+            return among(await self._events.met_by(searched(self.secret, _PEOPLE[key], value)))
         return await self._tagged(term.key, like(value, anywhere=False))
 
     async def _tagged(self, key: str, pattern: str) -> tuple[str, list[str | int | float]]:
         # The release that Sentry calls release is a tag here, as is the environment.
-        return _among(await self._events.tagged(_TAG_NAMES.get(key.lower(), key), pattern))
+        return among(await self._events.tagged(_TAG_NAMES.get(key.lower(), key), pattern))
 
 
 def _words(title: str) -> set[str]:
     return set(re.findall(r"\w+", template(title).lower()))
-
-
-def _among(parts: Iterable[int]) -> tuple[str, list[str | int | float]]:
-    """Issues by the numbers that events carry: a merged one stands for its root."""
-    ids = ",".join(str(one) for one in sorted(parts)[:20_000])
-    if not ids:
-        return "0", []
-    roots = f"SELECT merged_into FROM error_issue WHERE merged_into <> 0 AND id IN ({ids})"  # noqa: S608 - numbers only
-    return f"id IN ({ids}) OR id IN ({roots})", []
 
 
 def _state(value: str, now: float) -> tuple[str, list[str | int | float]]:
