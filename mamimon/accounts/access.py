@@ -10,7 +10,7 @@ from mamimon.accounts.model import Scope
 # (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link, an invitation,
 # the secret in a calendar's address).
 _PUBLIC = re.compile(
-    r"^/(healthz|readyz|ready|robots\.txt|login(/code|/sso|/sso/back)?|logout)$"
+    r"^/(healthz|readyz|ready|robots\.txt|login(/code|/passkey|/sso|/sso/back)?|logout)$"
     r"|^/(static|sdk|ping|ack|join)/"
     r"|^/oncall/[0-9a-f]{32}\.ics$"
     r"|^/status/(confirm|unsubscribe)/[\w-]{32}$"

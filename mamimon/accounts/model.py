@@ -59,6 +59,15 @@ class Session(msgspec.Struct, frozen=True):
     device: str
 
 
+class Passkey(msgspec.Struct, frozen=True):
+    """A device that signs in: its credential id, its name, when it was added and used (epoch seconds)."""
+
+    id: bytes
+    name: str
+    created_at: float
+    used_at: float | None
+
+
 class Link(msgspec.Struct, frozen=True):
     """A link that sets a password once: an invitation has a role, a reset has none."""
 

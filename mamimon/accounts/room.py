@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from mamimon.accounts.own_pages import own_handlers
 from mamimon.accounts.pages import page_handlers
+from mamimon.accounts.passkey_pages import passkey_handlers
+from mamimon.accounts.passkey_store import PasskeyStore
+from mamimon.accounts.passkeys import Passkeys
 from mamimon.accounts.people import People
 from mamimon.accounts.routes import api_handlers
 from mamimon.accounts.session_pages import session_handlers, sign_on_handlers
@@ -29,6 +32,7 @@ class AccountRoom:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.people = People(core)
+        self._passkeys = Passkeys(PasskeyStore(core.state), core.clock)
 
     async def open(self) -> None:
         """See `Room.open`."""
@@ -54,6 +58,7 @@ class AccountRoom:
             *api_handlers(people),
             *session_handlers(core, people),
             *sign_on_handlers(core, people),
-            *own_handlers(core, people),
+            *own_handlers(core, people, self._passkeys.store),
+            *passkey_handlers(core, people, self._passkeys),
             *page_handlers(core, people),
         ]
