@@ -5,33 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, get
 
-from mamimon.metrics.heat import heat_of, query_of
+from mamimon.metrics.drawn import MOST_QUERIES, POINTS, drawn, heat_drawn, named, steps
 from mamimon.metrics.routes.answer import parameters
 from mamimon.metrics.routes.status import rfc3339
-from mamimon.problems import Problem, bad_input
+from mamimon.problems import bad_input
 from mamimon.window import read_window
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
-    from mamimon.metrics.model import Labels, QueryResult
+    from mamimon.metrics.model import QueryResult
     from mamimon.metrics.query import LocalBackend
     from mamimon.storage import Core
 
-_POINTS = 240
-_MOST_SERIES = 60
-_MOST_QUERIES = 10
-_HEAT_POINTS = 120
 _MOST_EXEMPLARS = 300
 _REQUEST_LABELS = ("request_id", "trace_id", "traceID", "traceId")
-_REFERENCE = re.compile(r"\{\{\s*([^}\s]+)\s*\}\}")
 
 
 def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
@@ -44,33 +38,15 @@ def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHa
         `query` and `legend` (`{{label}}`) may repeat, in step; `since` or `start` and `end` is the window.
         """
         given = await parameters(request)
-        queries, legends = given.all("query"), given.all("legend")
+        queries = given.all("query")
         if not queries:
             raise bad_input("chart needs a query")
-        window = read_window(dict(request.query_params), core.clock.now())
-        step = window.step(_POINTS)
-        # The last point is now, so that what was scraped a second ago is on the chart.
-        end = min(window.end, core.clock.now())
-        start = end - int((end - window.start) / step) * step
-        answer: dict[str, Any] = {"times": [], "series": [], "error": "", "step": step, "warnings": []}
-        count = 0
-        for i, text in enumerate(queries[:_MOST_QUERIES]):
-            # `$step` is the chart's own window for rates, as Grafana's $__rate_interval is.
-            expr = text.replace("$step", f"{max(round(step * 4), 60)}s")
-            try:
-                found = await backend.range(expr, start, end, step)
-            except Problem as problem:
-                answer["error"] = problem.detail
-                continue
-            answer["times"] = [at / 1000 for at in found.times.tolist()]
-            answer["warnings"] += [*found.warnings, *found.infos]
-            legend = legends[i] if i < len(legends) else ""
-            # Only what is shown is turned into Python numbers: a query may match thousands of series.
-            answer["series"] += _series(found, legend, text, _MOST_SERIES - len(answer["series"]))
-            count += len(found.labels)
-        answer["more"] = count - len(answer["series"])
+        now = core.clock.now()
+        window = read_window(dict(request.query_params), now)
+        answer = await drawn(backend, queries[:MOST_QUERIES], given.all("legend"), window, now)
         if given.get("exemplars"):
-            answer["exemplars"] = await _exemplars(backend, queries[:_MOST_QUERIES], start, end)
+            start, end, _step = steps(window, now, POINTS)
+            answer["exemplars"] = await _exemplars(backend, queries[:MOST_QUERIES], start, end)
         return answer
 
     return [chart, *_other_handlers(core, backend)]
@@ -83,7 +59,7 @@ def _other_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterH
         given = await parameters(request)
         window = read_window(dict(request.query_params), core.clock.now())
         found = await backend.range(
-            given.get("query"), window.start, window.end, given.time("step", window.step(_POINTS))
+            given.get("query"), window.start, window.end, given.time("step", window.step(POINTS))
         )
         return Response(
             await asyncio.to_thread(_csv, found),
@@ -95,19 +71,9 @@ def _other_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterH
     async def heatmap(request: Request[Any, Any, Any]) -> dict[str, Any]:
         """A histogram, classic or native, over a window: counts by step and bucket."""
         given = await parameters(request)
-        window = read_window(dict(request.query_params), core.clock.now())
-        step = window.step(_HEAT_POINTS)
-        end = min(window.end, core.clock.now())
-        start = end - int((end - window.start) / step) * step
-        empty: dict[str, Any] = {"times": [], "lower": [], "upper": [], "counts": [], "error": ""}
-        from mamimon.metrics.promql import PromQLError
-
-        try:
-            found = await backend.range(query_of(given.get("query"), step), start, end, step)
-        except (Problem, PromQLError) as error:
-            return empty | {"error": str(error)}
-        heat = await asyncio.to_thread(heat_of, found)
-        return {**msgspec.structs.asdict(heat), "step": step, "error": ""}
+        now = core.clock.now()
+        window = read_window(dict(request.query_params), now)
+        return await heat_drawn(backend, given.get("query"), window, now)
 
     return [csv, heatmap]
 
@@ -145,32 +111,8 @@ def _csv(found: QueryResult) -> bytes:
 
     out = io.StringIO()
     writer = writing.writer(out)
-    writer.writerow(["time", *(_name(labels, "", "value") for labels in found.labels)])
+    writer.writerow(["time", *(named(labels, "", "value") for labels in found.labels)])
     columns = [found.drawn(row) for row in range(len(found.labels))]
     for step, at in enumerate(found.times.tolist()):
         writer.writerow([rfc3339(at / 1000), *("" if (v := one[step]) is None else v for one in columns)])
     return out.getvalue().encode()
-
-
-def _series(found: QueryResult, legend: str, text: str, most: int) -> list[dict[str, Any]]:
-    out = []
-    shared = (
-        set.intersection(*(set(labels.items()) for labels in found.labels)) if found.labels[1:] else set()
-    )
-    for row, full in enumerate(found.labels[:most]):
-        # What all lines have in common tells none apart; the metric's name stays for the reader.
-        labels = (
-            full if legend else {n: v for n, v in full.items() if n == "__name__" or (n, v) not in shared}
-        )
-        out.append({"name": _name(labels, legend, text), "values": found.drawn(row)})
-    return out
-
-
-def _name(labels: Labels, legend: str, text: str) -> str:
-    if legend:
-        return _REFERENCE.sub(lambda found: labels.get(found.group(1), ""), legend)
-    name = labels.get("__name__", "")
-    rest = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()) if key != "__name__")
-    if not name and not rest:
-        return text[:120]
-    return f"{name}{{{rest}}}" if rest else name

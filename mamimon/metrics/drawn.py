@@ -1,0 +1,95 @@
+"""PromQL over a window as the compact answer that charts draw."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mamimon.metrics.heat import heat_of, query_of
+from mamimon.problems import Problem
+
+if TYPE_CHECKING:
+    from mamimon.metrics.model import Labels, QueryResult
+    from mamimon.metrics.query import SeriesBackend
+    from mamimon.window import Window
+
+POINTS = 240
+MOST_QUERIES = 10
+_MOST_SERIES = 60
+_HEAT_POINTS = 120
+_REFERENCE = re.compile(r"\{\{\s*([^}\s]+)\s*\}\}")
+
+
+async def drawn(
+    backend: SeriesBackend, queries: Sequence[str], legends: Sequence[str], window: Window, now: float
+) -> dict[str, Any]:
+    """The lines of queries over a window; a query that fails is told in `error`."""
+    start, end, step = steps(window, now, POINTS)
+    answer: dict[str, Any] = {"times": [], "series": [], "error": "", "step": step, "warnings": []}
+    count = 0
+    for i, text in enumerate(queries):
+        # `$step` is the chart's own window for rates, as Grafana's $__rate_interval is.
+        expr = text.replace("$step", f"{max(round(step * 4), 60)}s")
+        try:
+            found = await backend.range(expr, start, end, step)
+        except Problem as problem:
+            answer["error"] = problem.detail
+            continue
+        answer["times"] = [at / 1000 for at in found.times.tolist()]
+        answer["warnings"] += [*found.warnings, *found.infos]
+        legend = legends[i] if i < len(legends) else ""
+        # Only what is shown is turned into Python numbers: a query may match thousands of series.
+        answer["series"] += _series(found, legend, text, _MOST_SERIES - len(answer["series"]))
+        count += len(found.labels)
+    answer["more"] = count - len(answer["series"])
+    return answer
+
+
+async def heat_drawn(backend: SeriesBackend, query: str, window: Window, now: float) -> dict[str, Any]:
+    """A histogram, classic or native, over a window: counts by step and bucket; a failure in `error`."""
+    from mamimon.metrics.promql import PromQLError
+
+    start, end, step = steps(window, now, _HEAT_POINTS)
+    empty: dict[str, Any] = {"times": [], "lower": [], "upper": [], "counts": [], "error": ""}
+    try:
+        found = await backend.range(query_of(query, step), start, end, step)
+    except (Problem, PromQLError) as error:
+        return empty | {"error": str(error)}
+    heat = await asyncio.to_thread(heat_of, found)
+    return {**msgspec.structs.asdict(heat), "step": step, "error": ""}
+
+
+def steps(window: Window, now: float, points: int) -> tuple[float, float, float]:
+    """Start, end and step in seconds; the last point is now, so that the newest sample is drawn."""
+    step = window.step(points)
+    end = min(window.end, now)
+    return end - int((end - window.start) / step) * step, end, step
+
+
+def _series(found: QueryResult, legend: str, text: str, most: int) -> list[dict[str, Any]]:
+    out = []
+    shared = (
+        set.intersection(*(set(labels.items()) for labels in found.labels)) if found.labels[1:] else set()
+    )
+    for row, full in enumerate(found.labels[:most]):
+        # What all lines have in common tells none apart; the metric's name stays for the reader.
+        labels = (
+            full if legend else {n: v for n, v in full.items() if n == "__name__" or (n, v) not in shared}
+        )
+        out.append({"name": named(labels, legend, text), "values": found.drawn(row)})
+    return out
+
+
+def named(labels: Labels, legend: str, text: str) -> str:
+    """A series' name on a chart: by its legend, else by its labels, else by the query."""
+    if legend:
+        return _REFERENCE.sub(lambda found: labels.get(found.group(1), ""), legend)
+    name = labels.get("__name__", "")
+    rest = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()) if key != "__name__")
+    if not name and not rest:
+        return text[:120]
+    return f"{name}{{{rest}}}" if rest else name
