@@ -8,10 +8,11 @@ from mamimon.accounts.model import Scope
 
 # Answered to anybody: liveness, what pages are made of, signing in, and doors with a key of their own
 # (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link, an invitation,
-# the secret in a calendar's address).
+# the secret in a calendar's or a shared dashboard's address).
 _PUBLIC = re.compile(
     r"^/(healthz|readyz|ready|robots\.txt|login(/code|/passkey|/sso|/sso/back)?|logout)$"
     r"|^/(static|sdk|ping|ack|join)/"
+    r"|^/shared/[\w-]{43}(/live)?$"
     r"|^/oncall/[0-9a-f]{32}\.ics$"
     r"|^/status/(confirm|unsubscribe)/[\w-]{32}$"
     r"|^/api/\d+/((envelope|store|security|csp|minidump|unreal)|cron/[\w\-]+(/[0-9a-f]{32})?)/?$"

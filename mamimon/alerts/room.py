@@ -148,6 +148,16 @@ class AlertRoom:
         """Deploys between two instants, newest first."""
         return await self._core.state.read(lambda raw: store.deploys(raw, start, end))
 
+    async def marks(self, start: float, end: float) -> list[dict[str, Any]]:
+        """What charts mark between two instants: deploys, and incidents by when they began."""
+        deploys, incidents = await self._core.state.read(
+            lambda raw: (store.deploys(raw, start, end), store.incidents(raw, 100))
+        )
+        found = [{"time": one["at"], "label": one["version"], "kind": "deploy"} for one in deploys]
+        begun = [one.short() for one in incidents]
+        found += [{"time": one.since, "label": one.title, "kind": "alert"} for one in begun]
+        return [one for one in found if start <= one["time"] <= end]
+
     def badge(self) -> dict[str, int]:
         """See `mamimon.room.Badged`: alerts that fire and are not kept quiet, and incidents not resolved."""
         return {"alerts": self.service.loud, "incidents": len(self.service.unresolved)}

@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "query": "mamimon.cli.query:query",
     "logs": "mamimon.cli.logs:logs",
     "trace": "mamimon.cli.trace:trace",
+    "dashboards": "mamimon.cli.dashboards:dashboards",
     "grafana": "mamimon.cli.grafana:grafana",
     "doctor": "mamimon.cli.doctor:doctor",
     "alerts": "mamimon.cli.alerts:alerts",

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, get
 from litestar.response import Template
 
-from mamimon.dashboards.panels import Cell, legend
+from mamimon.dashboards.cells import Cell, legend
 from mamimon.dashboards.sources import Sources, attempt
 from mamimon.dashboards.units import shown
 from mamimon.window import Window

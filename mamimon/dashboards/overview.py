@@ -11,10 +11,11 @@ import msgspec
 from litestar import Request, get
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
-from mamimon.dashboards.model import Variable, expand
+from mamimon.dashboards.fill import Value, expand
+from mamimon.dashboards.model import Variable
 from mamimon.dashboards.sources import ERROR_LINES, Answer, Sources, attempt, attempts
 from mamimon.dashboards.units import shown
-from mamimon.dashboards.variables import chosen
+from mamimon.dashboards.variables import chosen, picks
 from mamimon.i18n import gettext as _
 from mamimon.i18n import ngettext
 from mamimon.window import Window, read_window
@@ -64,7 +65,7 @@ class Need(msgspec.Struct):
     url: str
 
 
-async def stats(sources: Sources, window: Window, values: dict[str, str]) -> list[Stat]:
+async def stats(sources: Sources, window: Window, values: dict[str, Value]) -> list[Stat]:
     """The four numbers, each with its change against an hour ago."""
     now = {name: expand(expr, window, values) for name, expr in NUMBERS.items()}
     asked: dict[str, Any] = {name: sources.instant(expr) for name, expr in now.items()}
@@ -173,7 +174,7 @@ def _checks(sources: Sources) -> list[Need]:
     ]
 
 
-def charts(window: Window, values: dict[str, str]) -> dict[str, str]:
+def charts(window: Window, values: dict[str, Value]) -> dict[str, str]:
     """The addresses that the page's three charts read."""
 
     def src(*queries: tuple[str, str]) -> str:
@@ -193,10 +194,10 @@ def charts(window: Window, values: dict[str, str]) -> dict[str, str]:
 async def _page(core: Core, sources: Sources, query: dict[str, str]) -> dict[str, Any]:
     now = core.clock.now()
     window = await sources.window(query, now)
-    values = (await attempt(chosen(sources, [JOB], query))).data
-    regexes = values.regexes if values is not None else {"job": ".*"}
+    values = (await attempt(chosen(sources, [JOB], picks(list(query.items())), window))).data
+    filled = values.values if values is not None else {"job": Value(".*")}
     numbers, waiting, lines = await asyncio.gather(
-        stats(sources, window, regexes),
+        stats(sources, window, filled),
         needs(sources, now),
         attempt(sources.log_top(ERROR_LINES, "message", window, 8)),
     )
@@ -206,7 +207,7 @@ async def _page(core: Core, sources: Sources, query: dict[str, str]) -> dict[str
         "stats": numbers,
         "needs": waiting,
         "log_errors": lines,
-        "charts": charts(window, regexes),
+        "charts": charts(window, filled),
         "url": core.base_url or "http://127.0.0.1:7007",
         "empty": numbers[0].value == "–",
     }

@@ -3,103 +3,161 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
-from mamimon.dashboards.model import CHARTS, Dashboard, Panel, Query, expand
+from mamimon.dashboards.cells import Cell, Grid, Line, grid, numbers, states
+from mamimon.dashboards.fill import Value, expand, expand_logs, expand_text, value_of
+from mamimon.dashboards.markdown import to_html
+from mamimon.dashboards.model import CHARTS, LOGS, METRICS, Dashboard, Panel
 from mamimon.dashboards.sources import Answer, Sources, attempt
-from mamimon.dashboards.units import shown
 from mamimon.dashboards.variables import Chosen
 from mamimon.i18n import gettext as _
 from mamimon.window import Window
 
 _ROWS = 50
-_AT_ONCE = 6
-
-
-class Cell(msgspec.Struct):
-    """A value with the look that its thresholds give it; `name` tells several apart."""
-
-    name: str
-    text: str
-    tone: str
-    value: float | None = None
+_REPEATED = 24
+_SPARK_POINTS = 60
+_HEIGHTS = {"row": 1, "stat": 3, "gauge": 5, "bar": 5, "text": 4}
 
 
 class View(msgspec.Struct):
-    """What the template of a panel needs."""
+    """What the template of a panel needs; `key` tells a dashboard's panels and their repeats apart."""
 
+    key: str
     index: int
     panel: Panel
     title: str
     src: str = ""
     kind: str = ""
     cells: list[Cell] = []
+    lines: list[Line] = []
+    grid: Grid | None = None
     rows: list[Any] = []
+    html: str = ""
     more: int = 0
     error: str = ""
     explore: str = ""
+    values: dict[str, Value] = {}
+
+    @property
+    def chart(self) -> bool:
+        """Whether the browser draws it."""
+        return self.panel.kind in CHARTS
+
+    @property
+    def height(self) -> int:
+        """In units of 36 px, what its kind needs where the panel does not say."""
+        return self.panel.height or _HEIGHTS.get(self.panel.kind, 7)
 
 
-async def views(
-    sources: Sources, dashboard: Dashboard, window: Window, picked: Chosen, only: int | None = None
-) -> list[View]:
-    """Every panel (or one) of a dashboard, each with its own budget; at most a few ask at once."""
-    gate = asyncio.Semaphore(_AT_ONCE)
+def laid_out(dashboard: Dashboard, window: Window, picked: Chosen, *, spoken: bool = False) -> list[View]:
+    """Every panel without its data, once for each value where it repeats; `spoken` titles are translated."""
+    found = []
+    for index, panel in enumerate(dashboard.panels):
+        for key, values in _copies(index, panel, picked):
+            title = _(panel.title) if spoken and panel.title else panel.title
+            view = View(key, index, panel, expand_text(title, values), values=values)
+            view.explore = _explore(panel, window, values)
+            if view.chart:
+                view.src, view.kind = _src(panel, window, values), _drawn(panel)
+            elif panel.kind == "text":
+                view.html = to_html(expand_text(panel.text, values))
+            found.append(view)
+    return found
 
-    async def one(index: int, panel: Panel) -> View:
-        view = View(index, panel, _(panel.title) if panel.title else "")
-        view.explore = _explore(panel, window, picked.regexes)
-        if panel.kind in CHARTS:
-            view.src, view.kind = _src(panel, window, picked.regexes), _drawn(panel)
-            return view
-        async with gate:
-            answer = await attempt(_data(sources, panel, window, picked.regexes))
-        _fill(view, answer)
-        return view
 
-    wanted = [(index, panel) for index, panel in enumerate(dashboard.panels) if only in (None, index)]
-    return list(await asyncio.gather(*(one(index, panel) for index, panel in wanted)))
+def _copies(index: int, panel: Panel, picked: Chosen) -> list[tuple[str, dict[str, Value]]]:
+    choice = next((one for one in picked.choices if one.name == panel.repeat), None)
+    if choice is None:
+        return [(str(index), picked.values)]
+    # By its value, not its place: the values may change between two requests.
+    return [
+        (f"{index}-{zlib.crc32(one.encode()):08x}", picked.values | {choice.name: value_of([one])})
+        for one in (choice.picked or choice.values)[:_REPEATED]
+    ]
 
 
 def _drawn(panel: Panel) -> str:
-    return {"timeseries": "line", "bars": "bars"}.get(panel.kind, "stack")
+    return {"timeseries": "line", "bars": "bars", "heatmap": "heat"}.get(panel.kind, "stack")
 
 
-def _src(panel: Panel, window: Window, values: Mapping[str, str]) -> str:
-    first = panel.queries[0].expr if panel.queries else ""
+def questions(panel: Panel, window: Window, values: Mapping[str, Value]) -> list[tuple[str, str]]:
+    """A panel's queries and legends as they are asked."""
+    fill = (lambda text: expand_logs(text, values)) if panel.kind in LOGS else None
+    return [
+        (fill(one.expr) if fill else expand(one.expr, window, values), expand_text(one.legend, values))
+        for one in panel.queries
+        if one.expr or panel.kind in LOGS
+    ]
+
+
+def _src(panel: Panel, window: Window, values: Mapping[str, Value]) -> str:
+    asked = questions(panel, window, values)
     if panel.kind == "log_chart":
+        first = asked[0][0] if asked else ""
         return "/api/mamimon/dashboards/log-chart?" + urlencode({"query": first}) + "&" + window.query()
     if panel.kind == "events":
-        pairs = [("type", query.expr) for query in panel.queries if query.expr]
+        pairs = [("type", query) for query, _legend in asked]
         return "/api/mamimon/events/chart?" + urlencode(pairs) + "&" + window.query()
-    pairs = [
-        pair
-        for query in panel.queries
-        for pair in (("query", expand(query.expr, window, values)), ("legend", query.legend))
-    ]
+    if panel.kind == "heatmap":
+        return (
+            "/api/mamimon/heatmap?"
+            + urlencode({"query": asked[0][0] if asked else ""})
+            + "&"
+            + window.query()
+        )
+    pairs = [pair for query, said in asked for pair in (("query", query), ("legend", said))]
     return "/api/mamimon/chart?" + urlencode(pairs) + "&" + window.query()
 
 
-def _explore(panel: Panel, window: Window, values: Mapping[str, str]) -> str:
-    if not panel.queries or panel.kind in {"text", "errors", "events", "checks", "alerts"}:
+def _explore(panel: Panel, window: Window, values: Mapping[str, Value]) -> str:
+    asked = questions(panel, window, values)
+    if not asked or panel.kind not in METRICS | LOGS:
         return ""
-    expr = panel.queries[0].expr
-    logs = panel.kind in {"logs", "log_chart", "log_top"}
-    text = expr if logs else expand(expr, window, values)
-    pick = {"q": text, "kind": "logs" if logs else "metrics"}
+    pick = {"q": asked[0][0], "kind": "logs" if panel.kind in LOGS else "metrics"}
     return "/explore?" + urlencode(pick) + "&" + window.query()
 
 
-async def _data(sources: Sources, panel: Panel, window: Window, values: Mapping[str, str]) -> Any:
-    first = panel.queries[0].expr if panel.queries else ""
+async def fill(sources: Sources, view: View, window: Window) -> None:
+    """Ask for a panel's data within its budget and put it, or its error, into the view."""
+    if view.chart or view.panel.kind in {"text", "row"}:
+        return
+    answer = await attempt(_data(sources, view, window))
+    view.error = answer.error
+    if not answer.error:
+        _put(view, answer)
+
+
+async def chart(sources: Sources, view: View, window: Window) -> dict[str, Any]:
+    """The answer that a chart of a dashboard draws; a failure is its `error`."""
+    asked = questions(view.panel, window, view.values)
+    match view.panel.kind:
+        case "log_chart":
+            work = sources.log_chart(asked[0][0] if asked else "", window)
+        case "events":
+            work = sources.event_chart([query for query, _legend in asked], window)
+        case "heatmap":
+            work = sources.heat(asked[0][0] if asked else "", window)
+        case _:
+            work = sources.lines_of([one[0] for one in asked], [one[1] for one in asked], window)
+    answer = await attempt(work, 10.0)
+    if answer.error:
+        return {"times": [], "series": [], "marks": [], "error": answer.error}
+    found: dict[str, Any] = answer.data
+    return found
+
+
+async def _data(sources: Sources, view: View, window: Window) -> Any:
+    panel = view.panel
+    first = next((query for query, _legend in questions(panel, window, view.values)), "")
     match panel.kind:
-        case "stat" | "table":
-            return await _instant(sources, panel.queries, window, values)
+        case "stat" | "gauge" | "bar" | "status" | "table":
+            return await _metrics(sources, view, window)
         case "logs":
             return (await sources.lines(first, window, 20)).hits
         case "log_top":
@@ -110,48 +168,40 @@ async def _data(sources: Sources, panel: Panel, window: Window, values: Mapping[
             return sources.checks()
         case "alerts":
             return sources.firing()
-    return panel.text
+    raise AssertionError(panel.kind)
 
 
-async def _instant(
-    sources: Sources, queries: Sequence[Query], window: Window, values: Mapping[str, str]
-) -> list[tuple[str, float]]:
-    rows: list[tuple[str, float]] = []
-    for query in queries:
-        at = None if window.since else window.end
-        found = await sources.instant(expand(query.expr, window, values), at)
-        rows.extend((legend(query.legend, one.labels), one.value) for one in found)
-    return rows
+async def _metrics(sources: Sources, view: View, window: Window) -> list[Any]:
+    asked = questions(view.panel, window, view.values)
+    instant = view.panel.kind in {"table", "gauge", "bar"} and view.panel.calc == "last"
+    points = 120 if view.panel.kind == "status" else _SPARK_POINTS
+
+    async def one(query: str) -> Any:
+        if instant:
+            return await sources.result(query, None if window.since else window.end)
+        return await sources.range(query, window, points)
+
+    results = await asyncio.gather(*(one(query) for query, _legend in asked))
+    queries = [msgspec.structs.replace(query, legend=said) for query, (_q, said) in zip(
+        [one for one in view.panel.queries if one.expr], asked, strict=True)]  # fmt: skip
+    return list(zip(queries, results, strict=True))
 
 
-def legend(form: str, labels: Mapping[str, str]) -> str:
-    """A series' name by a legend such as `{{method}} {{path}}`, else its labels."""
-    if not form:
-        rest = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()) if key != "__name__")
-        return rest or labels.get("__name__", "")
-    text = form
-    for key, value in labels.items():
-        text = text.replace("{{" + key + "}}", value)
-    return text
+def _put(view: View, answer: Answer) -> None:
+    match view.panel.kind:
+        case "stat" | "gauge" | "bar":
+            view.cells, view.more = numbers(view.panel, answer.data)
+        case "status":
+            view.lines, view.more = states(view.panel, answer.data)
+        case "table":
+            view.grid = grid(view.panel, answer.data)
+            view.more = view.grid.more
+        case _:
+            view.rows = list(answer.data)[:_ROWS]
 
 
-def _fill(view: View, answer: Answer) -> None:
-    panel = view.panel
-    view.error = answer.error
-    if answer.error:
-        return
-    if panel.kind in {"stat", "table"}:
-        rows = sorted(answer.data, key=lambda row: -row[1] if not math.isnan(row[1]) else math.inf)
-        view.more = max(0, len(rows) - _ROWS)
-        view.cells = [Cell(name, shown(v, panel.unit), tone(panel, v), v) for name, v in rows[:_ROWS]]
-        if panel.kind == "stat" and not view.cells:
-            view.cells = [Cell("", "–", "")]
-    elif panel.kind != "text":
-        view.rows = list(answer.data)[:_ROWS]
+def pairs_of(query: str) -> Sequence[tuple[str, str]]:
+    """A query string's pairs, in order."""
+    from urllib.parse import parse_qsl
 
-
-def tone(panel: Panel, value: float) -> str:
-    """`crit` or `warn` where the value is over the panel's threshold, else empty."""
-    if panel.crit is not None and value >= panel.crit:
-        return "crit"
-    return "warn" if panel.warn is not None and value >= panel.warn else ""
+    return parse_qsl(query, keep_blank_values=True)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 from litestar.exceptions import HTTPException
 
+from mamimon.events.routes import chart_data
 from mamimon.i18n import gettext as _
 from mamimon.logs.query import LogQuery
 from mamimon.metrics.changes import changes
+from mamimon.metrics.drawn import drawn, heat_drawn
 from mamimon.problems import Problem
 from mamimon.window import Window, fitting, read_window
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from mamimon.logs.patterns.room import PatternCount
     from mamimon.logs.room import LogRoom
     from mamimon.metrics.changes import Changes
-    from mamimon.metrics.model import Matcher
+    from mamimon.metrics.model import Matcher, QueryResult
     from mamimon.metrics.room import MetricRoom
     from mamimon.metrics.store.dayfile import ExemplarRow
 
@@ -56,6 +58,10 @@ class AlertSource(Protocol):
 
     def deploys(self, start: float, end: float) -> Awaitable[list[dict[str, Any]]]:
         """Deploys between two instants, newest first."""
+        ...
+
+    def marks(self, start: float, end: float) -> Awaitable[Sequence[dict[str, Any]]]:
+        """What charts mark: deploys and incidents between two instants."""
         ...
 
 
@@ -110,6 +116,34 @@ class Sources:
             for row, labels in enumerate(result.labels)
             if bool(result.present[row, 0])
         ]
+
+    async def result(self, expr: str, at: float | None = None) -> QueryResult:
+        """An instant query as a matrix of one step."""
+        return await self._metrics.backend.instant(expr, at, timeout_s=BUDGET_S)
+
+    async def range(self, expr: str, window: Window, points: int) -> QueryResult:
+        """A query over a window; the last of about `points` steps is its end."""
+        step = window.step(points)
+        start = window.end - int((window.end - window.start) / step) * step
+        return await self._metrics.backend.range(expr, start, window.end, step, timeout_s=BUDGET_S)
+
+    async def lines_of(
+        self, queries: Sequence[str], legends: Sequence[str], window: Window
+    ) -> dict[str, Any]:
+        """Queries over a window, as chart JSON."""
+        return await drawn(self._metrics.backend, queries, legends, window, window.end)
+
+    async def heat(self, query: str, window: Window) -> dict[str, Any]:
+        """A histogram over a window, as the JSON of a heat map."""
+        return await heat_drawn(self._metrics.backend, query, window, window.end)
+
+    async def event_chart(self, types: Sequence[str], window: Window) -> dict[str, Any]:
+        """Events a step by type, as chart JSON."""
+        return await chart_data(self.events.store, window, list(types))
+
+    async def marks(self, start: float, end: float) -> list[dict[str, Any]]:
+        """Deploys, alerts and incidents of a time: `time`, `label` and `kind` of each."""
+        return [] if self.alerts is None else list(await self.alerts.marks(start, end))
 
     async def lines(self, text: str, window: Window, size: int = 20) -> LogPage:
         """The newest log lines that match (`LogPage`)."""

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 from mamimon.i18n import current_locale
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_OF_SECOND = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_SUFFIX = {
+    "rate": "/s", "hertz": "Hz", "celsius": "°C", "volt": "V", "amp": "A", "watt": "W", "bits": "bit",
+    "bits/s": "bit/s",
+}  # fmt: skip
 _SHORT = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 
 
 def shown(value: float | None, unit: str = "") -> str:
-    """A value in its unit (`s`, `bytes`, `percent`, `ratio`, `rate` or none); a dash for none or NaN."""
+    """A value in its unit (`mamimon.dashboards.model.Unit`); a dash for none or NaN."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if unit == "bytes":
-        return _bytes(value)
-    if unit == "s":
-        return _seconds(value)
+    if unit in {"bytes", "bytes/s"}:
+        return _bytes(value) + unit.removeprefix("bytes")
+    if unit in _OF_SECOND:
+        return _seconds(value * _OF_SECOND[unit])
+    if unit == "date":
+        return dt.datetime.fromtimestamp(min(max(value, 0.0), 32_503_680_000.0), dt.UTC).strftime(
+            "%Y-%m-%d %H:%M:%S"
+        )
     if unit in {"percent", "ratio"}:
         return f"{_digits(value * (100 if unit == 'ratio' else 1))} %"
     text = _short(value)
-    return f"{text} /s" if unit == "rate" else text
+    return f"{text} {_SUFFIX[unit]}" if unit in _SUFFIX else text
 
 
 def _digits(value: float, significant: int = 3) -> str:
@@ -62,4 +72,6 @@ def _seconds(value: float) -> str:
         return f"{_digits(value / 60)} min"
     if size >= 1 or size == 0:
         return f"{_digits(value)} s"
-    return f"{_digits(value * 1000)} ms" if size >= 1e-3 else f"{_digits(value * 1e6)} µs"
+    if size >= 1e-3:
+        return f"{_digits(value * 1000)} ms"
+    return f"{_digits(value * 1e6)} µs" if size >= 1e-6 else f"{_digits(value * 1e9)} ns"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mamimon.window import Window
 
 POINTS = 240
-MOST_QUERIES = 10
+MOST_QUERIES = 40
 _MOST_SERIES = 60
 _HEAT_POINTS = 120
 _REFERENCE = re.compile(r"\{\{\s*([^}\s]+)\s*\}\}")

@@ -11,6 +11,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 import mamimon
+from mamimon.dashboards.builtin import builtin
 from mamimon.i18n import current_locale, gettext, ngettext, web_dir
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         badges=house.badges,
         version=mamimon.__version__,
         now=core.clock.now,
+        builtin_slugs=builtin,
     )
     environment.filters.update(
         number=number,

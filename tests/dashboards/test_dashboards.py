@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mamimon.dashboards.builtin import ORDER
-from mamimon.dashboards.model import expand, slug_of
+from mamimon.dashboards.fill import Value, expand, expand_logs, value_of
+from mamimon.dashboards.model import slug_of
 from mamimon.dashboards.units import shown
 from mamimon.window import Window
 from tests.conftest import wait_until
@@ -66,26 +67,18 @@ def test_own_dashboards_survive_a_restart_and_travel_as_json(start: Callable[...
     server = start()
     made = server.client.post("/dashboards", data={"title": "Müşteri panosu"})
     assert made.headers["location"] == "/dashboards/musteri-panosu/edit"
-    panel = {
-        "title": "Load",
-        "kind": "timeseries",
-        "queries": "up | {{job}}\nsum(up)",
-        "unit": "",
-        "width": "12",
-    }
-    assert server.client.post("/dashboards/musteri-panosu/panels", data=panel).status_code == 303
+    queries = [{"expr": "up", "legend": "{{job}}"}, {"expr": "sum(up)"}]
+    panel = {"title": "Load", "kind": "timeseries", "queries": queries, "width": 12}
+    body = {"title": "Müşteri panosu", "panels": [panel]}
+    saved = server.client.put(
+        "/api/mamimon/dashboards/musteri-panosu", json=body, headers={"If-Match": '"1"'}
+    )
+    assert saved.headers["etag"] == '"2"'
     server.stop()
     server = start()
     exported = server.client.get("/api/mamimon/dashboards/musteri-panosu")
-    assert exported.json()["panels"] == [
-        {
-            "title": "Load",
-            "kind": "timeseries",
-            "queries": [{"expr": "up", "legend": "{{job}}"}, {"expr": "sum(up)"}],
-            "width": 12,
-        }
-    ]
-    again = server.client.post("/dashboards/import", data={"json": exported.text})
+    assert exported.json()["panels"] == [panel]
+    again = server.client.post("/dashboards/import", files={"file": ("a.json", exported.text)})
     assert again.headers["location"] == "/dashboards/musteri-panosu-2"
     assert server.client.post("/dashboards/musteri-panosu/delete").status_code == 303
     assert server.client.get("/dashboards/musteri-panosu").status_code == 404
@@ -95,14 +88,13 @@ def test_own_dashboards_survive_a_restart_and_travel_as_json(start: Callable[...
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/dashboards/api-performance/panels", 409),
-        ("/dashboards/none/panels", 404),
+        ("/dashboards/api-performance/json", 409),
+        ("/dashboards/none/json", 404),
     ],
 )
 def test_builtin_and_missing_dashboards_are_not_changed(server: Any, path: str, status: int) -> None:
     """A built-in dashboard answers 409 to a change, one that does not exist 404."""
-    panel = {"title": "x", "kind": "stat", "queries": "up"}
-    assert server.client.post(path, data=panel).status_code == status
+    assert server.client.post(path, data={"json": '{"slug": "x", "title": "x"}'}).status_code == status
 
 
 @pytest.mark.feature("D2")
@@ -138,7 +130,15 @@ def test_queries_are_filled_in() -> None:
     """Variables and Grafana's intervals are put into a query, and nothing else is touched."""
     window = Window(0, 3600, "1h")
     expr = 'sum(rate(x{job=~"$job"}[$__rate_interval])) / ${__range} + $other'
-    assert expand(expr, window, {"job": r"a\.b|c"}) == 'sum(rate(x{job=~"a\\\\.b|c"}[60s])) / 3600s + $other'
+    two = {"job": value_of(["a.b", "c"])}
+    assert expand(expr, window, two) == 'sum(rate(x{job=~"a\\\\.b|c"}[60s])) / 3600s + $other'
+    one = {"node": value_of(["a.b:9100"]), "top": value_of(["3"]), "all": Value(".+")}
+    told = 'topk($top, up{instance="$node", job=~"[[all]]", x!~"${node:regex}"}[$__interval])'
+    wanted = 'topk(3, up{instance="a.b:9100", job=~".+", x!~"a\\\\.b:9100"}[15s])'
+    assert expand(told, window, one) == wanted
+    assert expand_logs('job:$job AND host:"$node" AND x:$all', two | one) == (
+        'job:("a.b" OR "c") AND host:"a.b:9100" AND x:*'
+    )
     assert slug_of("Çok Güzel / Pano!") == "cok-guzel-pano"
 
 

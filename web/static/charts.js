@@ -2,7 +2,8 @@
 // Answer: {times:[epoch s], series:[{name, values:[number|null]}], marks:[{time,label,kind}], threshold:{value,label}, error}
 // data-kind: line (default) | bars | stack | heat (answer: {times, lower, upper, counts}).
 // exemplars:[{time, value, label, url}] of the answer are dots that lead somewhere.
-// data-unit: "", s, bytes, percent, ratio, rate. data-refresh: seconds.
+// data-unit: see units.py. data-refresh: seconds. data-key: a board (board.js) asks for it together with others.
+// data-warn, data-limit: thresholds. data-low, data-high: ends of the axis. data-log: logarithmic.
 (() => {
   "use strict";
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -14,18 +15,22 @@
   // Log levels keep their colour in every chart of bars; the rest take the next of the six.
   const LEVELS = { DEBUG: "--c6", INFO: "--c1", NOTICE: "--c3", WARNING: "--warn", ERROR: "--crit", CRITICAL: "--crit" };
 
+  const SECONDS = { ms: 1e-3, us: 1e-6, ns: 1e-9 };
+  const SUFFIX = { rate: "/s", hertz: "Hz", celsius: "°C", volt: "V", amp: "A", watt: "W", bits: "bit", "bits/s": "bit/s" };
   function show(value, unit) {
     if (value == null) return "–";
-    if (unit === "bytes") {
+    if (unit === "bytes" || unit === "bytes/s") {
       const units = ["B", "KiB", "MiB", "GiB", "TiB"];
       let i = 0;
       while (Math.abs(value) >= 1024 && i < units.length - 1) { value /= 1024; i += 1; }
-      return plain.format(Number(value.toPrecision(3))) + " " + units[i];
+      return plain.format(Number(value.toPrecision(3))) + " " + units[i] + unit.slice(5);
     }
+    if (unit === "date") return new Date(value * 1000).toLocaleString(lang);
+    if (SECONDS[unit]) { value *= SECONDS[unit]; unit = "s"; }
     if (unit === "s") return Math.abs(value) < 1 && value !== 0 ? plain.format(Number((value * 1000).toPrecision(3))) + " ms" : plain.format(Number(value.toPrecision(3))) + " s";
     if (unit === "percent") return plain.format(Number(value.toPrecision(3))) + " %";
     if (unit === "ratio") return plain.format(Number((value * 100).toPrecision(3))) + " %";
-    if (unit === "rate") return short.format(value) + " /s";
+    if (SUFFIX[unit]) return short.format(value) + " " + SUFFIX[unit];
     return Math.abs(value) >= 10000 ? short.format(value) : plain.format(Number(value.toPrecision(4)));
   }
 
@@ -57,6 +62,8 @@
       this.plot = null;
       this.size = new ResizeObserver(() => this.fit());
       this.size.observe(figure);
+      figure.addEventListener("mamimon:picture", (event) => { event.detail.canvas = this.picture(event.detail.title); });
+      figure.addEventListener("mamimon:data", (event) => this.take(event.detail));
       this.load();
       const every = Number(figure.dataset.refresh || 0);
       if (every > 0) this.timer = setInterval(() => { if (!figure.isConnected) this.end(); else if (!document.hidden) this.load(); }, every * 1000);
@@ -65,6 +72,8 @@
     fit() { if (this.plot && (this.plot.width !== this.figure.clientWidth || this.plot.height !== this.figure.clientHeight)) this.plot.setSize({ width: this.figure.clientWidth, height: this.figure.clientHeight }); }
     async load() {
       if (!this.plot) this.figure.classList.add("loading");
+      // A board asks for all its charts at once and hands each its answer.
+      if (this.figure.dataset.key) { this.figure.dispatchEvent(new CustomEvent("mamimon:want", { bubbles: true })); return; }
       try {
         const answer = await fetch(this.figure.dataset.src, { headers: { Accept: "application/json" } });
         const data = await answer.json();
@@ -73,6 +82,10 @@
       } catch (error) {
         this.say(error.message || String(error));
       } finally { this.figure.classList.remove("loading"); }
+    }
+    take(data) {
+      this.figure.classList.remove("loading");
+      if (data.error) this.say(data.error); else this.draw(data);
     }
     say(text) {
       if (this.plot) { this.plot.destroy(); this.plot = null; }
@@ -103,7 +116,7 @@
     make(table, names, kind, unit) {
       const bars = kind === "bars" || kind === "stack";
       const colour = (i) => css(bars && LEVELS[names[i]] || "--c" + (i % 6 + 1));
-      const order = names.map((_, i) => i);
+      const order = names.map((_, i) => i), log = this.figure.dataset.log !== undefined;
       const series = [{}, ...order.map((i) => {
         const stroke = bad(names[i]) && bars ? css("--crit") : colour(i);
         return bars
@@ -118,7 +131,7 @@
         width: figure.clientWidth || 300, height: figure.clientHeight || 160,
         cursor: { sync: { key: figure.closest("[data-sync]") ? "page" : undefined }, drag: { x: true, y: false, setScale: false } },
         legend: { show: false }, padding: [8, 18, 0, 0],
-        scales: { x: { range: (u, min, max) => [min, max + (bars ? width(u.data[0]) : 0)] }, y: { range: (u, min, max) => { const limit = this.extra.threshold ? this.extra.threshold.value : max; const top = Math.max(max, limit); const low = Math.min(0, min); return [low, top === low ? low + 1 : top * 1.1]; } } },
+        scales: { x: { range: (u, min, max) => [min, max + (bars ? width(u.data[0]) : 0)] }, y: { distr: log ? 3 : 1, range: (u, min, max) => this.ends(min, max, log)} },
         axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: (u, texts) => Math.max(58, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), space: figure.clientHeight < 120 ? 16 : 30, ...(unit === "bytes" && { incrs: BYTES }), values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
         series,
         hooks: {
@@ -215,6 +228,16 @@
       const last = rows.map((row, y) => ({ name: "≤ " + edge(data.upper[y], "+∞"), values: row.map((v) => v == null ? null : v) }));
       this.alternative({ series: last }, "");
     }
+    // The ends of the axis: what is drawn, the limits, and what the panel asks for.
+    ends(min, max, log) {
+      const given = this.figure.dataset, asked = (name) => (given[name] === undefined ? null : Number(given[name]));
+      if (min == null || max == null) { min = 0; max = 1; }
+      const low = asked("low"), high = asked("high");
+      if (log) return [low > 0 ? low : Math.max(1e-12, min > 0 ? min / 1.5 : max / 1e4), (high ?? max * 1.5) || 1];
+      const limit = this.extra.threshold ? this.extra.threshold.value : max;
+      const top = high ?? Math.max(max, limit), bottom = low ?? Math.min(0, min);
+      return [Math.min(bottom, min), top <= bottom ? bottom + 1 : high === null || max > high ? Math.max(top, max) * 1.1 : top];
+    }
     marks(u) {
       const { ctx } = u, ratio = devicePixelRatio, box = u.bbox;
       ctx.save();
@@ -231,16 +254,37 @@
         ctx.textAlign = right ? "right" : "left";
         ctx.fillText(mark.label, x + (right ? -4 : 4) * ratio, box.top + 10 * ratio);
       }
-      const limit = this.extra.threshold;
-      if (limit) {
+      const warn = this.figure.dataset.warn;
+      for (const limit of [warn && { value: Number(warn), label: "", colour: "--warn" }, this.extra.threshold]) {
+        if (!limit) continue;
         const y = u.valToPos(limit.value, "y", true);
-        ctx.strokeStyle = ctx.fillStyle = css("--crit");
+        if (y < box.top || y > box.top + box.height) continue;
+        ctx.strokeStyle = ctx.fillStyle = css(limit.colour || "--crit");
         ctx.setLineDash([2 * ratio, 4 * ratio]);
         ctx.beginPath(); ctx.moveTo(box.left, y); ctx.lineTo(box.left + box.width, y); ctx.stroke();
         ctx.textAlign = "left";
         ctx.fillText(limit.label || "", box.left + 2 * ratio, y - 4 * ratio);
       }
       ctx.restore();
+    }
+    // The chart as a picture, on the page's own ground and under its title.
+    picture(title) {
+      const source = this.figure.querySelector("canvas");
+      if (!source) return null;
+      const ratio = devicePixelRatio, head = 26 * ratio, names = [...this.figure.parentElement.querySelectorAll(".legend span")].slice(0, 12);
+      const canvas = document.createElement("canvas"), ctx = canvas.getContext("2d");
+      canvas.width = source.width; canvas.height = source.height + head + (names.length ? 20 * ratio : 0);
+      ctx.fillStyle = css("--panel"); ctx.fillRect(0, 0, canvas.width, canvas.height);
+      ctx.fillStyle = css("--text"); ctx.font = "600 " + 13 * ratio + "px system-ui"; ctx.fillText(title, 8 * ratio, 17 * ratio);
+      ctx.drawImage(source, 0, head);
+      let left = 8 * ratio;
+      ctx.font = 11 * ratio + "px system-ui";
+      for (const one of names) {
+        ctx.fillStyle = getComputedStyle(one, "::before").backgroundColor; ctx.fillRect(left, canvas.height - 14 * ratio, 8 * ratio, 8 * ratio);
+        ctx.fillStyle = css("--text-2"); ctx.fillText(one.textContent, left + 12 * ratio, canvas.height - 6 * ratio);
+        left += 24 * ratio + ctx.measureText(one.textContent).width;
+      }
+      return canvas;
     }
     zoom(from, to) {
       this.figure.dispatchEvent(new CustomEvent("mamimon:zoom", { bubbles: true, detail: { from, to } }));
@@ -288,5 +332,6 @@
   }, { rootMargin: "200px" });
   const find = (root) => { for (const figure of root.querySelectorAll("figure.chart[data-src]")) watch.observe(figure); };
   document.addEventListener("htmx:afterSwap", (event) => find(event.target));
+  document.addEventListener("mamimon:board", (event) => find(event.target));
   find(document);
 })();
