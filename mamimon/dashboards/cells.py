@@ -187,19 +187,26 @@ def _runs(panel: Panel, points: Sequence[float | None]) -> list[Run]:
 def grid(panel: Panel, found: Sequence[tuple[Query, QueryResult]]) -> Grid:
     """Series as rows: queries that answer the same labels share a row, a column each."""
     rows: dict[tuple[tuple[str, str], ...], list[Cell | None]] = {}
-    for column, (_query, result) in enumerate(found):
+    for column, (query, result) in enumerate(found):
         for row, labels in enumerate(result.labels):
             if not bool(result.present[row, -1]):
                 continue
             value = float(result.values[row, -1])
-            key = tuple(sorted((name, said) for name, said in labels.items() if name != "__name__"))
+            key = _row_of(query, labels)
             cells = rows.setdefault(key, [None] * len(found))
             cells[column] = Cell("", worded(panel, value), tone(panel, value), value)
     names = sorted({name for key in rows for name, _ in key})
     ordered = sorted(rows.items(), key=lambda row: -_rank(row[1]))
-    heads = [*names, *(query.legend or "" for query, _ in found)]
+    heads = [*names, *("" if "{{" in query.legend else query.legend for query, _ in found)]
     body = [([dict(key).get(name, "") for name in names], cells) for key, cells in ordered[:_ROWS]]
     return Grid(heads, body, max(0, len(ordered) - _ROWS))
+
+
+def _row_of(query: Query, labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What tells a row apart: its labels, or the one name that a legend makes of them."""
+    if "{{" in query.legend:
+        return (("", legend(query.legend, labels)),)
+    return tuple(sorted((name, said) for name, said in labels.items() if name != "__name__"))
 
 
 def _rank(cells: Sequence[Cell | None]) -> float:

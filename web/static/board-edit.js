@@ -153,6 +153,7 @@
     if (!answer.ok) { look.textContent = (await answer.json()).error; return; }
     look.innerHTML = await answer.text();
     look.querySelectorAll(".tools,.grip").forEach((one) => one.remove());
+    look.querySelectorAll("section").forEach((one) => { one.removeAttribute("id"); delete one.dataset.index; });
     look.dispatchEvent(new CustomEvent("mamimon:board", { bubbles: true }));
   }
   function open(index) {
@@ -232,6 +233,7 @@
     event.preventDefault();
     if (JSON.stringify(current) === saved || await save()) location.href = event.target.href;
   });
+  dialog.addEventListener("close", () => { look.replaceChildren(); });
   document.querySelectorAll("dialog [data-close]").forEach((one) => one.addEventListener("click", () => one.closest("dialog").close()));
   document.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || dialog.open || settings.open) return;

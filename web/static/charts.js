@@ -132,7 +132,7 @@
         cursor: { sync: { key: figure.closest("[data-sync]") ? "page" : undefined }, drag: { x: true, y: false, setScale: false } },
         legend: { show: false }, padding: [8, 18, 0, 0],
         scales: { x: { range: (u, min, max) => [min, max + (bars ? width(u.data[0]) : 0)] }, y: { distr: log ? 3 : 1, range: (u, min, max) => this.ends(min, max, log)} },
-        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: (u, texts) => Math.max(58, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), space: figure.clientHeight < 120 ? 16 : 30, ...(unit === "bytes" && { incrs: BYTES }), values: (u, ticks) => ticks.map((v) => show(v, unit)) }],
+        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: (u, texts) => Math.max(58, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), space: figure.clientHeight < 120 ? 16 : 30, ...(unit === "bytes" && { incrs: BYTES }), values: (u, ticks) => ticks.map((v) => (v == null ? "" : show(v, unit))) }],
         series,
         hooks: {
           draw: [(u) => this.marks(u), (u) => this.dots(u)],

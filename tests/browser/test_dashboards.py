@@ -1,0 +1,266 @@
+"""Dashboards in a real browser: editing in place by mouse and keyboard, choices, and what is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.browser.pages import DESKTOP
+from tests.conftest import Process, wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.feature("D2")]
+PANELS = [
+    {"title": "One", "kind": "stat", "queries": [{"expr": "sum(up)"}], "width": 3, "height": 4},
+    {"title": "Two", "kind": "timeseries", "queries": [{"expr": "up"}], "width": 6, "height": 6},
+    {"title": "Three", "kind": "text", "text": "# Hello\n**there** <script>alert(1)</script>", "width": 3},
+]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A server that scrapes itself each second."""
+    folder = tmp_path_factory.mktemp("boards")
+    (folder / "prometheus.yml").write_text("global: {scrape_interval: 1s}\n", encoding="utf-8")
+    one = Process(folder / "data", "--prometheus-config", str(folder / "prometheus.yml"))
+    with httpx.Client(base_url=one.url) as client:
+        wait_until(lambda: client.get("/api/v1/query?query=up").json()["data"]["result"], 30, "a scrape")
+    yield one
+    one.kill()
+
+
+@pytest.fixture
+def client(running: Process) -> Iterator[httpx.Client]:
+    """Asks the server."""
+    with httpx.Client(base_url=running.url, timeout=30) as one:
+        yield one
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails the test on an error of its scripts."""
+    heard: list[str] = []
+    one = browser.new_page(viewport=DESKTOP)
+    one.on("pageerror", lambda error: heard.append(str(error)))
+    one.on("dialog", lambda dialog: dialog.accept())
+    yield one
+    one.close()
+    assert not heard
+
+
+def _board(client: httpx.Client, slug: str, **more: Any) -> None:
+    body = {"title": slug.title(), "panels": PANELS, **more}
+    client.put(f"/api/mamimon/dashboards/{slug}", json=body).raise_for_status()
+
+
+def _titles(page: Any) -> list[str]:
+    found: list[str] = page.locator("#editor section h2").all_inner_texts()
+    return found
+
+
+def _saved(client: httpx.Client, slug: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get(f"/api/mamimon/dashboards/{slug}").json()["panels"]
+    return found
+
+
+def test_moving_and_sizing_by_mouse_and_undo(running: Process, client: httpx.Client, page: Any) -> None:
+    """A panel is dragged to another place and sized by its corner; both are undone, redone and saved."""
+    _board(client, "mouse")
+    page.goto(running.url + "/dashboards/mouse/edit")
+    assert _titles(page) == ["One", "Two", "Three"]
+    page.drag_and_drop("section[data-index='2'] header h2", "section[data-index='0'] header h2")
+    wait_until(lambda: _titles(page) == ["Three", "One", "Two"], 20, "the new order")
+    grip = page.locator("section[data-index='1'] [data-grip]")
+    box = grip.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 80, steps=4)
+    page.mouse.up()
+    wait_until(lambda: page.locator("section[data-index='1'].w6.t6").count(), 20, "the new size")
+    page.click("#undo")
+    wait_until(lambda: page.locator("section[data-index='1'].w3.t4").count(), 20, "the old size")
+    page.click("#undo")
+    wait_until(lambda: _titles(page) == ["One", "Two", "Three"], 20, "the old order")
+    assert page.locator("#undo").is_disabled()
+    page.click("#redo")
+    wait_until(lambda: _titles(page) == ["Three", "One", "Two"], 20, "the order again")
+    page.click("#save")
+    wait_until(lambda: [one["title"] for one in _saved(client, "mouse")] == ["Three", "One", "Two"], 20, "it")
+    assert page.locator("#edit-state").inner_text() == "saved"
+
+
+def test_editing_by_keyboard(running: Process, client: httpx.Client, page: Any) -> None:
+    """Arrows move a panel, Shift and arrows size it, Enter edits it, Delete removes it, Ctrl+S saves."""
+    _board(client, "keys")
+    page.goto(running.url + "/dashboards/keys/edit")
+    page.focus("section[data-index='0']")
+    page.keyboard.press("ArrowRight")
+    wait_until(lambda: _titles(page) == ["Two", "One", "Three"], 20, "the new order")
+    wait_until(lambda: page.evaluate("document.activeElement.dataset.index") == "1", 20, "the focus")
+    page.keyboard.press("Shift+ArrowRight")
+    wait_until(lambda: page.locator("section[data-index='1'].w4").count(), 20, "wider")
+    wait_until(lambda: page.evaluate("document.activeElement.dataset.index") == "1", 20, "the focus")
+    page.keyboard.press("Shift+ArrowDown")
+    wait_until(lambda: page.locator("section[data-index='1'].t5").count(), 20, "taller")
+    wait_until(lambda: page.evaluate("document.activeElement.dataset.index") == "1", 20, "the focus")
+    page.keyboard.press("Enter")
+    page.locator("#panel-dialog input[name=title]").fill("Uno")
+    page.keyboard.press("Enter")
+    wait_until(lambda: _titles(page) == ["Two", "Uno", "Three"], 20, "the new title")
+    page.focus("section[data-index='2']")
+    page.keyboard.press("Delete")
+    wait_until(lambda: _titles(page) == ["Two", "Uno"], 20, "one less")
+    page.keyboard.press("Control+s")
+    wait_until(lambda: [(p["title"], p.get("width", 6), p.get("height")) for p in _saved(client, "keys")]
+               == [("Two", 6, 6), ("Uno", 4, 5)], 20, "the saved panels")  # fmt: skip
+
+
+def test_a_panel_is_previewed_while_it_is_written(running: Process, client: httpx.Client, page: Any) -> None:
+    """The dialog draws what the form says, shows the query's mistake, and hides fields without use."""
+    _board(client, "preview")
+    page.goto(running.url + "/dashboards/preview/edit")
+    page.click("section[data-index='0'] [data-do=edit]")
+    dialog = page.locator("#panel-dialog")
+    wait_until(lambda: dialog.locator(".look .stat").first.inner_text() == "1", 20, "the number")
+    dialog.locator("textarea[name=queries]").fill("sum(up) * 41 + 1")
+    wait_until(lambda: dialog.locator(".look .stat").first.inner_text() == "42", 20, "the new number")
+    dialog.locator("textarea[name=queries]").fill("sum((")
+    wait_until(lambda: dialog.locator(".look .error-box").count(), 20, "the mistake")
+    dialog.locator("select[name=kind]").select_option("timeseries")
+    dialog.locator("textarea[name=queries]").fill("up")
+    dialog.locator(".look figure.chart canvas").wait_for(timeout=20_000)
+    assert not dialog.locator("textarea[name=text]").is_visible()
+    dialog.locator("select[name=kind]").select_option("text")
+    wait_until(lambda: dialog.locator("textarea[name=text]").is_visible(), 20, "the text")
+    assert not dialog.locator("textarea[name=queries]").is_visible()
+    dialog.locator("[data-close]").click()
+    assert page.locator("#save").is_disabled()
+
+
+def test_two_people_do_not_overwrite_each_other(running: Process, client: httpx.Client, page: Any) -> None:
+    """What somebody else saved meanwhile is not lost: the second save says so."""
+    _board(client, "both")
+    page.goto(running.url + "/dashboards/both/edit")
+    _board(client, "both", about="changed by somebody else")
+    page.click("section[data-index='0'] [data-do=remove]")
+    wait_until(lambda: _titles(page) == ["Two", "Three"], 20, "one less")
+    page.click("#save")
+    wait_until(lambda: "somebody saved" in page.locator("#edit-state").inner_text(), 20, "the conflict")
+    assert len(_saved(client, "both")) == 3
+
+
+def test_versions_differ_and_are_restored(running: Process, client: httpx.Client, page: Any) -> None:
+    """The history shows what a save changed; an old version comes back as a new one."""
+    _board(client, "past")
+    _board(client, "past", about="a new purpose")
+    page.goto(running.url + "/dashboards/past/edit")
+    page.click("text=Versions")
+    assert 'about": "a new purpose' in page.locator(".diff .added").first.inner_text()
+    page.click("button:has-text('Restore')")
+    page.wait_for_url("**/dashboards/past")
+    assert "about" not in client.get("/api/mamimon/dashboards/past").json()
+    page.goto(running.url + "/dashboards/past/history")
+    assert page.locator("main tbody tr").count() == 3
+
+
+def test_variables_chain_and_panels_repeat(running: Process, client: httpx.Client, page: Any) -> None:
+    """A variable made in the editor chooses among what the other leaves; a panel repeats for several values."""
+    _board(client, "choices", variables=[
+        {"name": "job", "label": "Job", "metric": "up", "value_of": "job"},
+        {"name": "size", "label": "Size", "kind": "list", "values": ["1", "2", "3"], "multi": True},
+    ])  # fmt: skip
+    page.goto(running.url + "/dashboards/choices/edit")
+    page.click("#open-settings")
+    page.click("#add-variable")
+    row = page.locator("#variables fieldset").last
+    row.locator("[name=name]").fill("host")
+    row.locator("[name=label]").fill("Host")
+    row.locator("[name=metric]").fill('up{job=~"$job"}')
+    row.locator("[name=value_of]").fill("instance")
+    row.locator("[name=all]").uncheck()
+    page.locator("#settings-dialog button.p").click()
+    page.click("section[data-index='0'] [data-do=edit]")
+    dialog = page.locator("#panel-dialog")
+    dialog.locator("input[name=title]").fill("Times $size on $host")
+    dialog.locator("textarea[name=queries]").fill('sum(up{instance="$host"}) * $size')
+    dialog.locator("select[name=repeat]").select_option("size")
+    dialog.locator("button.p").click()
+    repeated = page.locator("#editor section[data-index='0']")
+    wait_until(lambda: repeated.count() == 3, 20, "three panels")
+    page.click("#done")
+    page.wait_for_url("**/dashboards/choices")
+    host = page.locator("select[name=var-host] option").first.get_attribute("value")
+    assert host
+    assert page.locator("section[data-index='0'] .stat").all_inner_texts() == ["1", "2", "3"]
+    assert page.locator("section[data-index='0'] h2").first.inner_text() == f"Times 1 on {host}"
+    page.locator("details.multi summary").click()
+    page.check("details.multi input[value='3']")
+    page.check("details.multi input[value='2']")
+    page.click("details.multi button")
+    page.wait_for_url("**var-size=2&var-size=3**")
+    assert page.locator("section[data-index='0'] .stat").all_inner_texts() == ["2", "3"]
+
+
+def test_text_panels_are_safe_and_pictures_and_tables_can_be_taken(
+    running: Process, client: httpx.Client, page: Any, tmp_path: Path
+) -> None:
+    """Markdown runs nothing; a chart is saved as PNG and CSV, and fills the screen until Escape."""
+    _board(client, "away")
+    page.goto(running.url + "/dashboards/away")
+    page.wait_for_selector("section[data-key='1'] figure.chart[data-points] canvas", timeout=20_000)
+    assert page.locator(".text h3").inner_text() == "Hello"
+    assert "<script>" in page.locator(".text").inner_text()
+    panel = page.locator("section[data-key='1']")
+    panel.locator("summary").click()
+    with page.expect_download() as picture:
+        panel.locator("[data-png]").click()
+    picture.value.save_as(tmp_path / "one.png")
+    assert (tmp_path / "one.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    panel.locator("summary").click()
+    with page.expect_download() as table:
+        panel.locator("a[download]").click()
+    table.value.save_as(tmp_path / "one.csv")
+    assert (tmp_path / "one.csv").read_text().splitlines()[0].startswith("time,")
+    panel.locator("summary").click()
+    panel.locator("[data-full]").click()
+    assert panel.bounding_box()["width"] == DESKTOP["width"]
+    page.keyboard.press("Escape")
+    assert panel.bounding_box()["width"] < DESKTOP["width"]
+
+
+def test_a_shared_link_shows_only_the_dashboard(
+    running: Process, client: httpx.Client, browser: Any, page: Any
+) -> None:
+    """Whoever has the link sees live panels without menus; taken back, it shows nothing."""
+    _board(client, "shown")
+    page.goto(running.url + "/dashboards/shown")
+    page.click("summary:has-text('Share')")
+    page.click("text=Link for others")
+    page.click("text=Make a link")
+    link = page.input_value("#link")
+    other = browser.new_page(viewport=DESKTOP)
+    other.goto(link if link.startswith("http") else running.url + link)
+    other.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    assert other.locator(".stat").first.inner_text() == "1"
+    assert other.locator("nav, main form, details").count() == 0
+    page.click("text=Take back")
+    assert other.reload().status == 404
+    other.close()
+
+
+def test_a_lost_server_is_said_and_found_again(running: Process, client: httpx.Client, page: Any) -> None:
+    """While the server does not answer the page keeps its numbers and says that it tries again."""
+    _board(client, "lost", refresh_s=5)
+    page.clock.install()
+    page.goto(running.url + "/dashboards/lost")
+    page.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    page.route("**/live?**", lambda route: route.abort())
+    page.clock.fast_forward(6_000)
+    wait_until(lambda: page.get_attribute("#live-state", "data-state") == "lost", 20, "lost")
+    assert page.locator(".stat").first.inner_text() == "1"
+    page.unroute("**/live?**")
+    page.clock.fast_forward(11_000)
+    wait_until(lambda: page.get_attribute("#live-state", "data-state") == "live", 20, "live again")
