@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from litestar import Litestar, MediaType, Request, Response
+from litestar import Litestar, MediaType, Request, Response, asgi
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.response import Template
-from litestar.static_files import create_static_files_router
 from litestar_htmx import HTMXPlugin
 
 from mamimon.accounts.gate import gate
-from mamimon.i18n import web_dir
 from mamimon.problems import Problem
+from mamimon.server.assets import static, zipped
 from mamimon.server.pages import page_handlers, template_config
 from mamimon.server.protect import protect
 from mamimon.server.system import system_handlers
@@ -37,7 +36,7 @@ def create_app(house: House, core: Core) -> AsgiApp:
             *page_handlers(house, core),
             *system_handlers(core),
             *trace_handlers(core),
-            create_static_files_router("/static", [web_dir() / "static"], include_in_schema=False),
+            asgi("/static", is_mount=True, copy_scope=True)(static),
         ],
         template_config=template_config(house, core),
         plugins=[HTMXPlugin()],
@@ -49,7 +48,7 @@ def create_app(house: House, core: Core) -> AsgiApp:
         logging_config=None,
     )
     assert house.people is not None
-    return protect(gate(cast("AsgiApp", app), core, house.people), core)
+    return protect(gate(zipped(cast("AsgiApp", app)), core, house.people), core)
 
 
 def _problem(request: Request[Any, Any, Any], error: Problem) -> Response[Any]:

@@ -167,7 +167,7 @@ def test_versions_differ_and_are_restored(running: Process, client: httpx.Client
 
 
 def test_variables_chain_and_panels_repeat(running: Process, client: httpx.Client, page: Any) -> None:
-    """A variable made in the editor chooses among what the other leaves; a panel repeats for several values."""
+    """A variable of the editor chooses among what the other leaves; a panel repeats for several values."""
     _board(client, "choices", variables=[
         {"name": "job", "label": "Job", "metric": "up", "value_of": "job"},
         {"name": "size", "label": "Size", "kind": "list", "values": ["1", "2", "3"], "multi": True},
