@@ -1,4 +1,4 @@
-"""`/explore`: one box that tells PromQL and log queries apart."""
+"""`/explore`: one box that tells PromQL, log queries and plain words apart."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from litestar import Request, get
 from litestar.response import Template
 
 from mamimon.dashboards.cells import Cell, legend
+from mamimon.dashboards.plain import Offer, meant, offers
 from mamimon.dashboards.sources import Sources, attempt
 from mamimon.dashboards.units import shown
-from mamimon.window import Window
+from mamimon.window import Window, read_window
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -86,11 +87,33 @@ def explore_handlers(core: Core, sources: Sources) -> list[ControllerRouterHandl
         window = await sources.window(dict(query), core.clock.now())
         text = query.get("q", "").strip()[:4000]
         asked = query.get("kind", "auto")
-        answer = None
+        answer, could, run = None, list[Offer](), text
         if text:
-            kind = asked if asked in {"metrics", "logs"} else await tell(sources, text)
-            answer = await found(sources, text, kind, window)
-        context = {"section": "/explore", "text": text, "asked": asked, "window": window, "found": answer}
+            plain = meant(text) if asked not in {"metrics", "logs"} else None
+            could = offers(plain) if plain is not None else []
+            if plain is not None and plain.since:
+                window = read_window({"since": plain.since}, core.clock.now())
+            # Plain words are answered by the first query that they may mean; the others are offered.
+            first = next((one for one in could if one.kind != "page"), None)
+            run = first.query if first else text
+            kind = (
+                first.kind if first else asked if asked in {"metrics", "logs"} else await tell(sources, text)
+            )
+            answer = await found(sources, run, kind, window)
+        beside = query.get("beside", "").strip()[:4000]
+        second = await found(sources, beside, await tell(sources, beside), window) if beside else None
+        context = {
+            "section": "/explore",
+            "text": text,
+            "asked": asked,
+            "window": window,
+            "run": run,
+            "found": answer,
+            "offers": could,
+            "beside": beside,
+            "second": second,
+            "split": "beside" in query,
+        }
         return Template("explore/explore.html", context=context)
 
     return [explore]
