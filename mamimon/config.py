@@ -203,10 +203,7 @@ class HealthSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class DashboardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Dashboards and Grafana."""
 
-    folder: Annotated[
-        str,
-        _text("Folder of dashboard files (JSON or YAML), read again when they change."),
-    ] = ""
+    folder: Annotated[str, _text("Folder of dashboard files, read again when they change.")] = ""
     grafana_url: Annotated[str, _text("Grafana to provision.", mission="GRAFANA_URL")] = ""
     grafana_user: Annotated[str, _text("Grafana user.", mission="GRAFANA_ADMIN_USER")] = ""
     grafana_password: Annotated[
