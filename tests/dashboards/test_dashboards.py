@@ -43,7 +43,8 @@ def test_the_overview_without_data_says_what_to_run(server: Any) -> None:
     """An empty server's first page shows the exact commands that bring data in."""
     page = server.client.get("/", headers=HTML).text
     assert f"curl {server.url}/capture/" in page
-    assert "Nothing needs you." in page
+    # On a busy machine its own load may need somebody.
+    assert "Nothing needs you." in page or '<a href="/checks">load</a>' in page
 
 
 @pytest.mark.feature("D1")
