@@ -63,13 +63,16 @@
     // Doubled for each failure, five minutes at most.
     timer = setTimeout(async () => { if (!document.hidden) await ask(due()); next(); }, Math.min(300, every * 2 ** Math.min(6, failures)) * 1000);
   }
-  document.addEventListener("mamimon:want", (event) => {
-    const key = event.target.closest("section[data-key]")?.dataset.key;
+  function want(figure) {
+    const key = figure.closest("section[data-key]")?.dataset.key;
     if (!key) return;
     wanted.add(key);
     drawn.add(key);
     if (soon === null) soon = setTimeout(() => { soon = null; const keys = [...wanted]; wanted.clear(); ask(keys); }, 10);
-  });
+  }
+  document.addEventListener("mamimon:want", (event) => want(event.target));
+  // Charts that were seen before this script came.
+  document.querySelectorAll(".board figure.chart.loading[data-key]").forEach(want);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) { ask(due()); next(); } });
 
   document.addEventListener("click", (event) => {
