@@ -44,7 +44,9 @@ class SharedAnswers:
             # One viewer who leaves must not take the answer from the others.
             return await asyncio.shield(found[1])
         except BaseException:
-            if found[1].done() and self._kept.get(key) is found:
+            task = found[1]
+            failed = task.done() and (task.cancelled() or task.exception() is not None)
+            if failed and self._kept.get(key) is found:
                 del self._kept[key]
             raise
 
