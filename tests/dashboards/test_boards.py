@@ -198,7 +198,7 @@ def test_a_link_ends_with_its_time(server: Any, clock: Any) -> None:
 def test_a_folder_of_files_is_read_and_read_again(
     start: Callable[..., Any], tmp_path: Path, clock: Any
 ) -> None:
-    """Files of ours and of Grafana are read; a change arrives by itself, a mistake keeps the old and is told."""
+    """Files of ours and of Grafana are read; a change arrives by itself, a mistake keeps the old one."""
     folder = tmp_path / "boards"
     folder.mkdir()
     (folder / "team.yaml").write_text(
