@@ -35,11 +35,11 @@ def zone(name: str) -> dt.tzinfo:
 
 def parse_iso(text: str, tz: dt.tzinfo = dt.UTC) -> float | None:
     """Epoch seconds of an ISO 8601 date, of any precision down to the year; None where it is none."""
-    if tz is dt.UTC and len(text) == 24 and text[23] == "Z" and text[16] == ":" and text[19] == ".":
-        # What most programs write, 2026-11-24T20:41:07.123Z, by way of its minute.
-        begun, seconds, millis = _minute(text[:16]), text[17:19], text[20:23]
-        if begun is not None and seconds.isdecimal() and seconds < "60" and millis.isdecimal():
-            return begun + int(seconds) + int(millis) / 1000
+    if len(text) == 24 and text[19] == "." and text[23] == "Z" and (millis := text[20:23]).isdecimal():
+        # What most programs write, 2026-11-24T20:41:07.123Z, by way of its second.
+        begun = _second(text[:19])
+        if begun is not None:
+            return begun + int(millis) / 1000
     found = _ISO.match(text)
     if found is None:
         dotted = _DOTTED.match(text)
@@ -68,8 +68,8 @@ def parse_iso(text: str, tz: dt.tzinfo = dt.UTC) -> float | None:
 
 
 @lru_cache(4096)
-def _minute(text: str) -> float | None:
-    return parse_iso(text)
+def _second(text: str) -> float | None:
+    return parse_iso(text) if text[4] == text[7] == "-" and text[13] == text[16] == ":" else None
 
 
 def _offset(text: str) -> dt.tzinfo:

@@ -33,7 +33,7 @@ _log = logging.getLogger("mamimon.logs")
 _GROUP_ROWS = 4096
 
 
-class _Head(msgspec.Struct):
+class _Head(msgspec.Struct, gc=False):
     """The few keys that decide where a line belongs; the rest is only checked to be JSON."""
 
     at: Any = msgspec.field(name="@timestamp", default=None)

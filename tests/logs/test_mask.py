@@ -41,6 +41,31 @@ def test_values_of_secret_keys_are_masked_whatever_they_are() -> None:
 
 
 @pytest.mark.feature("S3")
+def test_a_secret_in_a_body_is_masked_however_it_is_spelled(server: Any) -> None:
+    """Escapes, line ends and broken neighbours in a `_bulk` body hide no secret."""
+    action = b'{"create":{"_index":"logs-spelled"}}\n'
+    documents = [
+        b'{"n":1,"\\u0070assword":"hunter2hunter2"}',
+        b'{"n":2,"password"\r:\r"hunter2hunter2"}\r',
+        b'{"n":3,"password":"never closed',
+        b'{"n":4,"password":"hunter2hunter2"}',
+        b'{"n":5,"message":"password=hunter2hunter2 \\/"}',
+        b'{"n":6,"message":"' + b"\\\\" * 3_000 + b'","\\u0070assword":"hunter2hunter2"}',
+        '{"n":7,"şifre":"açık","token":"hunter2hunter2"}'.encode(),
+    ]
+    for body in (
+        b"".join(action + one + b"\n" for one in documents),
+        *(action + d + b"\n" for d in documents),
+    ):
+        answer = server.client.post("/es/_bulk", content=body).json()
+        assert sum("error" in item["create"] for item in answer["items"]) == (b'"n":3' in body)
+    found = server.client.get("/es/logs-spelled/_search", params={"size": 50}).json()["hits"]["hits"]
+
+    assert sorted(hit["_source"]["n"] for hit in found) == sorted([1, 2, 4, 5, 6, 7] * 2)
+    assert SECRET not in json.dumps(found)
+
+
+@pytest.mark.feature("S3")
 def test_random_documents_stay_documents() -> None:
     """Valid JSON stays valid JSON with the same keys, whatever the keys and values are."""
     dice = random.Random(11)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from mamimon.logs.store.blocks import Line
 from mamimon.logs.store.labels import SLOT_US
@@ -14,18 +15,21 @@ TABLES = ("rollup", "pattern_minute", "pattern_hour", "labelled")
 
 def count(raw: sqlite3.Connection, lines: Sequence[Line], numbers: Sequence[int]) -> None:
     """Add lines, of which the numbers of their labels are given, to the roll-ups."""
-    tables: dict[str, Counter[tuple[int, ...]]] = {name: Counter() for name in TABLES}
-    counted = Counter(
-        [
-            (line.time_us // 60_000_000, line.dataset, line.level, line.pattern, label)
-            for line, label in zip(lines, numbers, strict=True)
-        ]
-    )
-    for (minute, dataset, level, pattern, label), n in counted.items():
-        tables["rollup"][minute, dataset, level] += n
-        tables["pattern_minute"][minute, dataset, pattern] += n
-        tables["pattern_hour"][minute // 60, dataset, pattern] += n
-        tables["labelled"][minute * 60_000_000 // SLOT_US, dataset, level, label] += n
+    # By columns, because what adds up tuples that `zip` makes is C.
+    minutes = [line.time_us // 60_000_000 for line in lines]
+    datasets = [line.dataset for line in lines]
+    levels = [line.level for line in lines]
+    by_pattern = Counter(zip(minutes, datasets, [line.pattern for line in lines], strict=True))
+    hours: Counter[tuple[int, int, int]] = Counter()
+    for (minute, dataset, pattern), n in by_pattern.items():
+        hours[minute // 60, dataset, pattern] += n
+    slots = [line.time_us // SLOT_US for line in lines]
+    tables: dict[str, Counter[Any]] = {
+        "rollup": Counter(zip(minutes, datasets, levels, strict=True)),
+        "pattern_minute": by_pattern,
+        "pattern_hour": hours,
+        "labelled": Counter(zip(slots, datasets, levels, numbers, strict=True)),
+    }
     for name, counts in tables.items():
         marks = "?, ?, ?, ?, ?" if name == "labelled" else "?, ?, ?, ?"
         raw.executemany(
