@@ -68,16 +68,30 @@ async def _directly(method: str, path: str, body: dict[str, str] | None, folder:
 
 
 async def _apply(people: Any, method: str, path: str, body: dict[str, str] | None) -> Any:
-    kind, _, name = path.removeprefix("/api/mamimon/").partition("/")
+    kind, _, rest = path.removeprefix("/api/mamimon/").partition("/")
+    name, _, what = rest.partition("/")
     who = "local administrator"
     if kind == "users":
-        if method == "GET":
-            return await people.store.users()
-        if body is None:
-            return await people.remove_user(name, who)
-        return await people.add_user(body["name"], body["role"], body["password"], who)
+        return await _of_user(people, method, name, what, body, who)
     if method == "GET":
         return [token for _, token in await people.store.tokens()]
     if body is None:
         return await people.remove_token(int(name), who)
     return {"token": await people.add_token(body["name"], body["scope"], who)}
+
+
+async def _of_user(
+    people: Any, method: str, name: str, what: str, body: dict[str, str] | None, who: str
+) -> Any:
+    if what == "second-factor":
+        return await people.remove_factor(name, who)
+    if what == "role" and body is not None:
+        return await people.set_role(name, body["role"], who)
+    if what == "link" and body is not None:
+        made = people.invite(name, body["role"], who) if "role" in body else people.reset_link(name, who)
+        return {"path": f"/join/{await made}"}
+    if method == "GET":
+        return await people.store.users()
+    if body is None:
+        return await people.remove_user(name, who)
+    return await people.add_user(body["name"], body["role"], body["password"], who)

@@ -9,6 +9,8 @@ import click
 
 from mamimon.cli.accounts import change, rows, server_options
 
+ROLE = click.Choice(["viewer", "editor", "admin"])
+
 
 @click.group()
 def users() -> None:
@@ -17,7 +19,7 @@ def users() -> None:
 
 @users.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "editor", "admin"]), default="viewer", show_default=True)
+@click.option("--role", type=ROLE, default="viewer", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @server_options
 def add(name: str, role: str, password_stdin: bool, **where: Any) -> None:
@@ -46,3 +48,32 @@ def remove(name: str, **where: Any) -> None:
     """Remove a person and end the sessions."""
     change("DELETE", f"/api/mamimon/users/{name}", None, where)
     click.echo(f"removed {name}", err=True)
+
+
+@users.command()
+@click.argument("name")
+@click.argument("role", type=ROLE)
+@server_options
+def role(name: str, role: str, **where: Any) -> None:
+    """Give a person another role."""
+    change("POST", f"/api/mamimon/users/{name}/role", {"role": role}, where)
+    click.echo(f"{name} is {role} now", err=True)
+
+
+@users.command()
+@click.argument("name")
+@click.option("--role", type=ROLE, help="Invite a new person with this role; without it, a new password.")
+@server_options
+def link(name: str, role: str | None, **where: Any) -> None:
+    """Print a path by which a person sets a password, once."""
+    made = change("POST", f"/api/mamimon/users/{name}/link", {"role": role} if role else {}, where)
+    click.echo(made["path"])
+
+
+@users.command("drop-factor")
+@click.argument("name")
+@server_options
+def drop_factor(name: str, **where: Any) -> None:
+    """Take the second factor away from a person who lost it."""
+    change("DELETE", f"/api/mamimon/users/{name}/second-factor", None, where)
+    click.echo(f"{name} signs in by the password alone now", err=True)

@@ -7,6 +7,9 @@ import html
 import io
 import re
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -239,3 +242,27 @@ def test_the_audit_log_is_append_only_and_exported(closed: Any) -> None:
         for change in ("DELETE FROM audit", "UPDATE audit SET actor = 'somebody else'"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 raw.execute(change)
+
+
+@pytest.mark.feature("S1")
+def test_who_holds_the_data_directory_gets_back_in(tmp_path: Path) -> None:
+    """Roles, links and lost factors from the terminal, with no server running."""
+
+    def users(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mamimon", "users", *arguments, "--data-dir", str(tmp_path / "data")],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert users("add", "Ada", "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n").returncode == 0
+    invited = users("link", "Noor", "--role", "viewer")
+    assert re.fullmatch(r"/join/[\w-]{40,}\n", invited.stdout), invited.stderr
+    assert re.fullmatch(r"/join/[\w-]{40,}\n", users("link", "Ada").stdout)
+    last = users("role", "Ada", "viewer")
+    assert last.returncode == 1 and "last administrator" in last.stderr
+    none = users("drop-factor", "Ada")
+    assert none.returncode == 1 and "no second factor" in none.stderr
+    assert users("list").stdout.split() == ["Ada", "admin"]
