@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import MutableMapping
+from functools import cache, lru_cache
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +51,15 @@ def protect(app: AsgiApp, core: Core) -> AsgiApp:
         buckets=_BUCKETS,
     )
 
+    @cache
+    def counts(method: str, path: str, status: int) -> tuple[Counter, Histogram, Counter | None]:
+        # Paths are templates, so there are few; looking a child up by its labels costs more than counting.
+        return (
+            total.labels(method, path, str(status)),
+            duration.labels(method, path),
+            errors.labels(method, path) if status >= 500 else None,
+        )
+
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
@@ -82,10 +92,11 @@ def protect(app: AsgiApp, core: Core) -> AsgiApp:
         finally:
             path = str(scope.get("path_template") or "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            total.labels(method, path, str(status)).inc()
-            duration.labels(method, path).observe(time.perf_counter() - began)
-            if status >= 500:
-                errors.labels(method, path).inc()
+            answered, took, failed = counts(method, path, status)
+            answered.inc()
+            took.observe(time.perf_counter() - began)
+            if failed is not None:
+                failed.inc()
 
     return run
 
@@ -116,7 +127,8 @@ _METHODS = _SAFE | {"POST", "PUT", "DELETE", "PATCH"}
 def _refuse(scope: Scope, core: Core) -> str:
     """Why the request must not pass, or an empty string (DNS rebinding and cross-site posts)."""
     host = header(scope, "host")
-    if host and not _known_host(host, core):
+    settings = core.settings.server
+    if host and not _known_host(host, settings.host, settings.public_url, tuple(settings.allowed_hosts)):
         return "this Host is not ours; add it to server.allowed_hosts"
     if scope["method"] in _SAFE or _CROSS_SITE.match(scope["path"]):
         return ""
@@ -129,12 +141,12 @@ def _refuse(scope: Scope, core: Core) -> str:
     return ""
 
 
-def _known_host(host: str, core: Core) -> bool:
+@lru_cache(maxsize=256)
+def _known_host(host: str, own: str, public_url: str, allowed: tuple[str, ...]) -> bool:
     name = (urlsplit(f"//{host}").hostname or "").lower()
-    settings = core.settings.server
-    public = urlsplit(settings.public_url).hostname or ""
-    known = {"localhost", "127.0.0.1", "::1", settings.host.lower(), public.lower(), *settings.allowed_hosts}
-    return name in known or name.endswith(".localhost") or settings.host in {"0.0.0.0", "::"}  # noqa: S104 - compared
+    public = urlsplit(public_url).hostname or ""
+    known = {"localhost", "127.0.0.1", "::1", own.lower(), public.lower(), *allowed}
+    return name in known or name.endswith(".localhost") or own in {"0.0.0.0", "::"}  # noqa: S104 - compared
 
 
 def _locale(scope: Scope, setting: str) -> str:

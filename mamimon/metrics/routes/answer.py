@@ -45,10 +45,11 @@ class Parameters:
 
     def __init__(self, items: Sequence[tuple[str, str]]) -> None:
         self._items = items
+        self._first = dict(reversed(items))
 
     def get(self, name: str, default: str = "") -> str:
         """One value."""
-        return next((value for key, value in self._items if key == name), default)
+        return self._first.get(name, default)
 
     def all(self, name: str) -> list[str]:
         """Every value."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 13
 """Samples written at once."""
+_FEW = 16
 _json = msgspec.json.Encoder().encode
 
 
@@ -56,8 +57,8 @@ def numbers(values: Floats) -> list[bytes]:
     """Each number of a vector as Prometheus writes it."""
     import numpy as np
 
-    if not len(values):
-        return []
+    if len(values) <= _FEW:
+        return [number(value).encode() for value in values.tolist()]
     with np.errstate(invalid="ignore"):
         size = np.abs(values)
     if (size < 1e15).all() and (values == np.trunc(values)).all() and not np.signbit(values).any():
