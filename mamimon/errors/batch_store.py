@@ -31,6 +31,8 @@ class Prepared(msgspec.Struct, kw_only=True):
     """What stands for the user's id, email and name, to be searched for."""
     files: list[bytes] = []
     """Contents of the event's attachments, zstd; empty for one that is not kept."""
+    fresh: bool = False
+    """Whether it was written: its id was not there before."""
 
 
 class Delta(msgspec.Struct, kw_only=True):
@@ -66,7 +68,8 @@ def append_batch(raw: sqlite3.Connection, rows: Sequence[Prepared]) -> tuple[int
     months: dict[int, list[int]] = {}
     for one in rows:
         event, issue = one.event, one.issue
-        if raw.execute("SELECT 1 FROM event WHERE event_id = ?", (event.id,)).fetchone():
+        one.fresh = not raw.execute("SELECT 1 FROM event WHERE event_id = ?", (event.id,)).fetchone()
+        if not one.fresh:
             continue
         _add_event(raw, one, months)
         hours[issue, int(event.time // 3600)] += 1

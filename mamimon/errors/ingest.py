@@ -144,7 +144,7 @@ class Ingest:
             number, deltas = await self._events.append(month, part)
             if not deltas:
                 continue
-            levels = Counter((row.event.level, str(row.event.project)) for row in part)
+            levels = Counter((row.event.level, str(row.event.project)) for row in part if row.fresh)
             for (level, project), count in levels.items():
                 self._totals.add(level, project, count=count)
             self._behind = True

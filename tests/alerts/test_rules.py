@@ -216,7 +216,11 @@ def test_the_missions_file_and_the_built_in_rules_load() -> None:
         "system_memory_usage_percent > 90",
     ):
         assert part in text
-    assert [rule.for_s for rule in built_in.rules if rule.name == "EndpointDown"] == [300.0, 300.0]
+    assert {rule.name: rule.for_s for rule in built_in.rules}.items() >= {
+        "EndpointDown": 300.0,
+        "CheckDown": 300.0,
+    }.items()
+    assert len({rule.name for rule in built_in.rules}) == len(built_in.rules)
 
 
 @pytest.mark.feature("A1")

@@ -18,6 +18,8 @@ import brotli
 import pytest
 import zstandard
 
+from mamimon.clock import ManualClock
+
 ENCODINGS = {
     "": lambda body: body,
     "gzip": gzip.compress,
@@ -199,13 +201,16 @@ def test_a_key_over_its_limit_is_told_to_wait(start: Callable[..., Any], clock: 
 
 
 @pytest.mark.feature("E1")
-def test_a_repeated_event_counts_once(server: Any) -> None:
-    """A client that sends an event again after a lost answer does not count it twice."""
-    body = envelope(item(event()))
-    post(server, body)
-    post(server, body)
+def test_a_repeated_event_counts_once(server: Any, clock: ManualClock) -> None:
+    """A client that sends an event again after a lost answer counts it once, also beside a new one."""
+    first = item(event())
+    post(server, envelope(first))
+    post(server, envelope(first))
+    post(server, envelope(first, item(event())))
 
-    assert issues(server)[0]["count"] == 1
+    assert issues(server)[0]["count"] == 2
+    clock.advance(60)
+    assert 'mamimon_errors_events_total{level="error",project="1"} 2.0' in server.client.get("/metrics").text
 
 
 @pytest.mark.feature("E1")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import HttpMethod, Request, Response, route
 
-from mamimon.metrics.routes.answer import failure, parameters, selector, success
+from mamimon.metrics.routes.answer import Disabled, failure, parameters, selector, success
 from mamimon.metrics.routes.expressions import END_OF_TIME
-from mamimon.problems import Kind, Problem, bad_input
+from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -28,7 +28,7 @@ def admin_handlers(core: Core, store: SeriesStore) -> list[ControllerRouterHandl
 
     def check() -> None:
         if not core.settings.metrics.admin_api:
-            raise Problem(Kind.UNAVAILABLE, "admin APIs disabled")
+            raise Disabled("admin APIs")
 
     @route(
         "/api/v1/admin/tsdb/snapshot",

@@ -31,6 +31,7 @@ _ERROR_TYPES = {
     Kind.TOO_MANY: "unavailable",
     Kind.INTERNAL: "internal",
 }
+_BUSY = ("timeout", "unavailable")
 _encode = msgspec.json.Encoder().encode
 MAX_FORM_BYTES = 10 * 1024 * 1024
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -184,11 +185,18 @@ def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     return Response(body, media_type="application/json", status_code=status, headers=headers)
 
 
+class Disabled(Problem):
+    """Asked of an API that is off; Prometheus says "unavailable" with a 500."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Kind.UNAVAILABLE, f"{what} disabled")
+
+
 def refused(error: Exception) -> tuple[int, bytes, dict[str, str]]:
     """Status, body and headers of `failure`."""
     assert isinstance(error, Problem)
     kind = _ERROR_TYPES.get(error.kind, "internal")
-    status = {"timeout": 503, "unavailable": 503}.get(kind, error.status)
+    status = 500 if isinstance(error, Disabled) else 503 if kind in _BUSY else error.status
     body = {"status": "error", "errorType": kind, "error": error.detail}
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return status, _encode(body), headers

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from litestar import HttpMethod, Request, Response, get, route
 
 from mamimon.metrics.regexes import compile_regex
-from mamimon.metrics.routes.answer import failure, parameters, success
+from mamimon.metrics.routes.answer import Disabled, failure, parameters, success
 from mamimon.metrics.routes.status import rfc3339
-from mamimon.problems import Kind, Problem, bad_input
+from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -81,7 +81,7 @@ def inside_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
     )
     async def search() -> Response[bytes]:
         """Declared gap: an experimental endpoint that Prometheus itself has off by default."""
-        raise Problem(Kind.UNAVAILABLE, "search API disabled")
+        raise Disabled("search API")
 
     return [notifications, live_notifications, features, walreplay, blocks, self_metrics, search]
 
