@@ -7,7 +7,7 @@ export interface Options {
   sampleRate?: number;
   /** Which answers of requests are errors; those from 400 on by default. */
   isApiError?: (status: number, url: string) => boolean;
-  /** Whether requests to the page's own origin carry an X-Request-ID; true by default. */
+  /** Whether requests to the page's own origin carry an X-Request-ID and a traceparent; true by default. */
   propagate?: boolean;
   /** Changes an event before it is sent; null drops it. */
   beforeSend?: (event: Record<string, any>) => Record<string, any> | null;

@@ -10,8 +10,8 @@
 /** `<key>/<project>` of the server that gave the file out. */
 const SERVED = /** @type {string} */ ("");
 const HERE = import.meta.url;
-/** @type {Record<string, string>} */
-const ENV = /** @type {any} */ (import.meta).env || {};
+// @ts-ignore Vite and its like put the build's variables there, and look for exactly these words.
+const ENV = import.meta.env || {};
 
 const win = /** @type {any} */ (typeof window === "undefined" ? globalThis : window);
 const doc = win.document;
@@ -135,7 +135,7 @@ function watchFetch() {
     const call = begin((init && init.method) || (request && request.method) || "GET", url);
     if (sameOrigin(url)) {
       const headers = new Headers((init && init.headers) || (request && request.headers) || {});
-      if (!headers.has("x-request-id")) headers.set("x-request-id", call.id);
+      carry(call, (name, value) => headers.has(name) || headers.set(name, value));
       call.id = headers.get("x-request-id") || "";
       init = { ...init, headers };
     }
@@ -166,7 +166,7 @@ function watchXhr() {
     const xhr = this, [method, url] = xhr.mamimon || [];
     if (url && !own(url)) {
       const call = begin(method, url);
-      if (sameOrigin(url)) tried(() => xhr.setRequestHeader("x-request-id", call.id));
+      if (sameOrigin(url)) tried(() => carry(call, (name, value) => xhr.setRequestHeader(name, value)));
       let aborted = false, why = "";
       xhr.addEventListener("abort", () => { aborted = true; });
       xhr.addEventListener("timeout", () => { why = "timed out"; });
@@ -177,7 +177,15 @@ function watchXhr() {
 }
 
 /** @param {string} method @param {string} url */
-const begin = (method, url) => ({ method: String(method).toUpperCase(), url, at: now(), id: hex(), error: new Error() });
+const begin = (method, url) => {
+  const id = hex();
+  return { method: String(method).toUpperCase(), url, at: now(), id, trace: id, error: new Error() };
+};
+/** Sends the ids on, as headers of a request. @param {any} call @param {(name: string, value: string) => void} set */
+function carry(call, set) {
+  set("x-request-id", call.id);
+  set("traceparent", `00-${call.trace}-${hex(16)}-01`);
+}
 
 /**
  * Notes a finished request and reports a failed one; status 0 is a network failure, -1 an abort.
@@ -200,7 +208,7 @@ function finish(call, status, id, why) {
     }] },
     fingerprint: [type, call.method, place.replace(/\d+|[0-9a-f-]{16,}/gi, "*"), String(status)],
     tags: { "http.status": String(status), request_id: id || call.id },
-    contexts: { request: { method: call.method, url: call.url, status, reason: why } },
+    contexts: { request: { method: call.method, url: call.url, status, reason: why }, trace: { trace_id: call.trace } },
   });
 }
 
@@ -257,7 +265,7 @@ function captureMessage(message, level) {
 
 /** @param {any} event */
 function send(event) {
-  if (!started || Math.random() >= (options.sampleRate === undefined ? 1 : options.sampleRate)) return "";
+  if (!started || Math.random() >= /** @type {number} */ (options.sampleRate)) return "";
   // A page in a loop of errors must not become a flood.
   if (now() - minute > 60) { minute = now(); sent = 0; }
   if (++sent > 60) return "";

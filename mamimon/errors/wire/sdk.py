@@ -32,7 +32,7 @@ _TOKEN = re.compile(
     r"|/(?![*/ ])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\]|\\.)*\])+/[a-z]*|\s+",
     re.DOTALL,
 )
-_ENV = "const ENV = /** @type {any} */ (import.meta).env || {};"
+_ENV = "const ENV = import.meta.env || {};"
 
 
 @cache
