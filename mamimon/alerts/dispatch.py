@@ -286,8 +286,15 @@ class Dispatcher:
         )
         if repeat and incident.state == "acknowledged":
             return incident.id
-        for target in self._targets(routing, group.receiver):
+        targets = self._targets(routing, group.receiver)
+        willing = [one for one in targets if routing.willing(one, incident.severity)]
+        for target in willing:
             notification_store.add(raw, target.ref, target.to, message, now)
+        if opened and len(willing) < len(targets):
+            incidents.spare(raw, incident, [one for one in targets if one not in willing], now)
+            if not willing and incident.due_at is not None:
+                incident.due_at = now
+                store.save_incident(raw, incident)
         return incident.id
 
     def _targets(self, routing: Routing, receiver: str) -> list[Target]:

@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 
 from mamimon.alerts import notification_store, store
-from mamimon.alerts.model import Alert, Incident, Labels, Message, Policy
-from mamimon.alerts.routing import Routing
+from mamimon.alerts.model import Alert, Incident, Labels, Message, Policy, severity_rank
+from mamimon.alerts.routing import Routing, Target
 from mamimon.alerts.wording import common
 from mamimon.problems import Kind, Problem, bad_input, not_found
 
 _SUBJECT = ("path", "endpoint", "route", "name", "service", "mountpoint", "instance", "job")
-_RANK = {"critical": 0, "page": 0, "error": 1, "warning": 2, "info": 3}
 
 
 def headline(alerts: Sequence[Alert], group_labels: Labels) -> tuple[str, str]:
@@ -44,7 +43,7 @@ def severity(alerts: Sequence[Alert]) -> str:
 
 def rank(severity: str) -> int:
     """The order of severities, the worst first."""
-    return _RANK.get(severity, 2)
+    return severity_rank(severity)
 
 
 def key_of(labels: Labels) -> str:
@@ -60,7 +59,7 @@ def ensure(
     found = store.open_by_key(raw, key)
     if found is not None:
         worse = severity(message.alerts)
-        if _RANK.get(worse, 2) < _RANK.get(found.severity, 2):
+        if rank(worse) < rank(found.severity):
             found.severity = worse
         found.title, found.summary = message.title, message.summary
         store.save_incident(raw, found)
@@ -87,8 +86,16 @@ def ensure(
     )
     store.add_event(raw, fresh.id, started, "firing", message.summary)
     if not policy.steps:
-        store.add_event(raw, fresh.id, now, "untold", "nobody is configured to be told; see /settings/alerts")
+        nobody = "nobody is configured to be told; see /settings/alerts"
+        store.add_event(raw, fresh.id, now, "untold", nobody, facts={"who": "nobody"})
     return fresh, True
+
+
+def spare(raw: sqlite3.Connection, one: Incident, targets: Sequence[Target], now: float) -> None:
+    """Say in the timeline who is not told because they asked for worse alerts only."""
+    names = ", ".join(target.to for target in targets)
+    facts = {"to": names, "severity": one.severity}
+    store.add_event(raw, one.id, now, "spared", f"{names}: not told of {one.severity}", facts=facts)
 
 
 def get(raw: sqlite3.Connection, incident_id: int) -> Incident:
@@ -112,7 +119,8 @@ def acknowledge(
         if not one.assigned_to:
             one.assigned_to = person
         store.save_incident(raw, one)
-    store.add_event(raw, one.id, now, "acknowledged", f"acknowledged by {how}{said}", person)
+    facts = {"how": how, "note": note[:500]}
+    store.add_event(raw, one.id, now, "acknowledged", f"acknowledged by {how}{said}", person, facts)
     return one
 
 
@@ -121,7 +129,8 @@ def assign(raw: sqlite3.Connection, incident_id: int, person: str, by: str, now:
     one = get(raw, incident_id)
     one.assigned_to = person[:200]
     store.save_incident(raw, one)
-    store.add_event(raw, one.id, now, "assigned", f"assigned to {one.assigned_to}", by)
+    facts = {"to": one.assigned_to}
+    store.add_event(raw, one.id, now, "assigned", f"assigned to {one.assigned_to}", by, facts)
     return one
 
 
@@ -139,7 +148,7 @@ def resolve(raw: sqlite3.Connection, one: Incident, now: float, person: str) -> 
     one.state, one.resolved_at, one.due_at = "resolved", now, None
     store.save_incident(raw, one)
     how = "closed by hand" if person else "all alerts are resolved"
-    store.add_event(raw, one.id, now, "resolved", how, person)
+    store.add_event(raw, one.id, now, "resolved", how, person, {"by": "hand" if person else "itself"})
 
 
 def escalate(raw: sqlite3.Connection, one: Incident, routing: Routing, now: float, by: str = "") -> list[str]:
@@ -152,10 +161,17 @@ def escalate(raw: sqlite3.Connection, one: Incident, routing: Routing, now: floa
     if one.step >= len(steps) * rounds:
         one.due_at = None
         store.save_incident(raw, one)
-        store.add_event(raw, one.id, now, "exhausted", f"everybody was told {rounds} times; nobody answered")
+        text = f"everybody was told {rounds} times; nobody answered"
+        store.add_event(raw, one.id, now, "exhausted", text, facts={"rounds": str(rounds)})
         return []
     step = steps[one.step % len(steps)]
-    targets = [found for ref in step.targets if (found := routing.target(ref)) is not None]
+    known = [found for ref in step.targets if (found := routing.target(ref)) is not None]
+    targets = [target for target in known if routing.willing(target, one.severity)]
+    if known and not targets:
+        # Whoever wants to hear of worse things only is passed over; the next one need not wait for it.
+        spare(raw, one, known, now)
+        one.step += 1
+        return escalate(raw, one, routing, now, by)
     names = [target.to for target in targets]
     minutes = max(1, round((now - one.started_at) / 60))
     message = Message(
@@ -176,5 +192,6 @@ def escalate(raw: sqlite3.Connection, one: Incident, routing: Routing, now: floa
     store.save_incident(raw, one)
     why = f"{by} escalated to" if by else "no answer: escalated to"
     late = f" ({round(late_s / 60)} min late)" if late_s >= 60 else ""
-    store.add_event(raw, one.id, now, "escalated", f"{why} {', '.join(names) or 'nobody'}{late}", by)
+    facts = {"to": ", ".join(names), "late_min": str(round(late_s / 60)), "asked": "yes" if by else ""}
+    store.add_event(raw, one.id, now, "escalated", f"{why} {facts['to'] or 'nobody'}{late}", by, facts)
     return names

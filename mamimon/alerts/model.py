@@ -225,13 +225,22 @@ class Incident(msgspec.Struct, kw_only=True):
         )
 
 
+_RANK = {"critical": 0, "page": 0, "error": 1, "warning": 2, "info": 3}
+
+
+def severity_rank(severity: str) -> int:
+    """The order of severities, the worst first."""
+    return _RANK.get(severity, 2)
+
+
 class Event(msgspec.Struct):
-    """One entry of an incident's timeline."""
+    """One entry of an incident's timeline; `sentences` says it in the reader's language."""
 
     at: float
     kind: str
     text: str
     actor: str = ""
+    facts: dict[str, str] = {}
 
 
 class Message(msgspec.Struct, kw_only=True):

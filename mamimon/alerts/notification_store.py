@@ -80,7 +80,7 @@ def postpone(raw: Raw, one: Notification, until: float, at: float) -> None:
     """Hold a notification back until then; the incident's timeline says so."""
     raw.execute("UPDATE notification SET next_at = ? WHERE id = ?", (until, one.id))
     if one.incident is not None:
-        add_event(raw, one.incident, at, "held", f"{one.to} has quiet hours")
+        add_event(raw, one.incident, at, "held", f"{one.to} has quiet hours", facts={"to": one.to})
 
 
 def withdraw(raw: Raw, incident_id: int) -> None:
@@ -173,4 +173,5 @@ def gather(
             (f"told with others in message {into}", one.id),
         )
         if one.incident is not None:
-            add_event(raw, one.incident, at, "sent", f"{one.to} is told in one message with others")
+            text = f"{one.to} is told in one message with others"
+            add_event(raw, one.incident, at, "sent", text, facts={"to": one.to, "what": "gathered"})

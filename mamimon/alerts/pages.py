@@ -21,6 +21,7 @@ from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
 from mamimon.alerts.receiver_pages import receiver_handlers
 from mamimon.alerts.routes import AROUND_S, Who, changes_of, perform, person
+from mamimon.alerts.sentences import deployed, sentence
 from mamimon.alerts.silences import Silence
 from mamimon.metrics.changes import Change
 from mamimon.problems import Problem
@@ -255,12 +256,12 @@ async def incident_context(
     start, end = incident.started_at - 1800, min(now + 1, (incident.resolved_at or now) + 600)
     lines, issues = await asyncio.gather(_lines(logs, incident, end), _issues(errors, incident))
     timeline = [
-        *({"at": e.at, "dot": _DOTS.get(e.kind, ""), "text": e.text, "actor": e.actor} for e in events),
+        *({"at": e.at, "dot": _DOTS.get(e.kind, ""), "text": sentence(e), "actor": e.actor} for e in events),
         *(
             {
                 "at": d["at"],
                 "dot": "accent",
-                "text": f"deploy {d['version']} {d['service']}".strip(),
+                "text": deployed(d["version"], d["service"]),
                 "actor": d["actor"],
             }
             for d in deploys

@@ -9,7 +9,7 @@ import msgspec
 
 from mamimon.alerts.intervals import Interval
 from mamimon.alerts.matchers import Matcher, all_match
-from mamimon.alerts.model import Labels, Policy, Step
+from mamimon.alerts.model import Labels, Policy, Step, severity_rank
 from mamimon.alerts.silences import Inhibition
 from mamimon.config import AlertSettings
 
@@ -89,6 +89,13 @@ class Routing(msgspec.Struct, kw_only=True):
     templates: dict[str, Any] = {}
     people: dict[str, Target] = {}
     """Targets by reference that only escalation uses."""
+    least: dict[str, str] = {}
+    """By address, the mildest severity that its owner wants to hear of."""
+
+    def willing(self, target: Target, severity: str) -> bool:
+        """Whether whoever is behind a target wants to hear of something of that severity."""
+        least = self.least.get(target.to)
+        return least is None or severity_rank(severity) <= severity_rank(least)
 
     def target(self, ref: str) -> Target | None:
         """The target of a reference, or None where it is no longer configured."""

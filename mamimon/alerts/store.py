@@ -241,21 +241,33 @@ def shift_timers(raw: Raw, seconds: float) -> None:
     raw.execute("UPDATE notification SET next_at = next_at + ? WHERE status = 'pending'", (seconds,))
 
 
-def add_event(raw: Raw, incident_id: int, at: float, kind: str, text: str, actor: str = "") -> None:
-    """Add to an incident's timeline."""
+def add_event(
+    raw: Raw,
+    incident_id: int,
+    at: float,
+    kind: str,
+    text: str,
+    actor: str = "",
+    facts: dict[str, str] | None = None,
+) -> None:
+    """Add to an incident's timeline; `facts` are what `sentences` puts into words."""
     raw.execute(
-        "INSERT INTO incident_event (incident, at, kind, text, actor) VALUES (?, ?, ?, ?, ?)",
-        (incident_id, at, kind, text[:4000], actor[:200]),
+        "INSERT INTO incident_event (incident, at, kind, text, actor, facts_json) VALUES (?, ?, ?, ?, ?, ?)",
+        (incident_id, at, kind, text[:4000], actor[:200], _json(facts or {})),
     )
 
 
 def events(raw: Raw, incident_id: int) -> list[Event]:
     """An incident's timeline, oldest first."""
     rows = raw.execute(
-        "SELECT at, kind, text, actor FROM incident_event WHERE incident = ? ORDER BY at, id LIMIT 1000",
+        "SELECT at, kind, text, actor, facts_json FROM incident_event WHERE incident = ?"
+        " ORDER BY at, id LIMIT 1000",
         (incident_id,),
     )
-    return [Event(*row) for row in rows]
+    return [
+        Event(at, kind, text, actor, msgspec.json.decode(facts, type=dict[str, str]))
+        for at, kind, text, actor, facts in rows
+    ]
 
 
 def add_deploy(raw: Raw, at: float, version: str, service: str, actor: str, note: str) -> int:

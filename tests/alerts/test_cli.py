@@ -42,7 +42,7 @@ def test_list_acknowledge_silence_and_deploy(server: Any, clock: Any) -> None:
     run("alerts", "silence", "x", "--for", "soon", *url, code=2)
     run("deploy", "4.2.1", "--service", "chat", *url)
     assert server.client.get("/api/mamimon/deploys").json()[0]["version"] == "4.2.1"
-    assert "deploy 4.2.1 chat" in server.client.get("/incidents/1").text
+    assert "deploy of chat: 4.2.1" in server.client.get("/incidents/1").text
 
 
 @pytest.mark.feature("A1")

@@ -173,7 +173,7 @@ def test_an_incident_is_written_down_for_its_post_mortem(
     text = answer.text
     assert text.startswith("# Loaded")
     assert r"load \| is \<b\>9\</b\>" in text
-    for part in ("deploy 1.4.2", "| Ada | rolled back |", "load \\> 5", "| Severity | page |"):
+    for part in ("deploy: 1.4.2", "| Ada | rolled back |", "load \\> 5", "| Severity | page |"):
         assert part in text, part
     drawn = base64.b64decode(text.split("base64,")[1].split(")")[0])
     root = ElementTree.fromstring(drawn)

@@ -16,7 +16,7 @@ from mamimon.clock import ManualClock
 from mamimon.problems import Problem
 from tests.alerts.conftest import Mailbox, step
 from tests.alerts.test_life import forever, send
-from tests.conftest import wait_until
+from tests.conftest import settled, wait_until
 
 ADA, EFE = "ada@example.com", "efe@example.com"
 
@@ -194,3 +194,77 @@ def test_a_rota_that_cannot_be_is_refused(server: Any) -> None:
     assert server.client.post("/api/mamimon/oncall/overrides", json=body).status_code == 400
     with pytest.raises(Problem):
         turns.schedule(Rota(**good), [], 0, 500 * 86_400)  # type: ignore[arg-type]
+
+
+@pytest.mark.feature("A3", "A4")
+@pytest.mark.browser
+def test_who_wants_to_hear_of_critical_alerts_only(
+    start: Callable[..., Any], clock: ManualClock, browser: Any, mailbox: Mailbox
+) -> None:
+    """Set beside the quiet hours: a warning goes to the next person at once, a critical one does not."""
+    server = start(alerts={**mailbox.settings, "email_to": f"{ADA}, {EFE}", "builtin_rules": False})
+    rota = {"people": [ADA, EFE], "first_day": f"{dt.datetime.fromtimestamp(clock.now(), dt.UTC):%Y-%m-%d}"}
+    clock.jump(86_400)
+    assert server.client.put("/api/mamimon/oncall", json=rota).status_code == 200
+    page = browser.new_page()
+    page.goto(f"{server.url}/settings/oncall")
+    page.select_option(f'[aria-label="Hears of: {ADA}"]', "critical")
+    page.locator("form.quiet", has_text=ADA).locator("button").click()
+    page.wait_for_load_state()
+    assert page.input_value(f'[aria-label="Hears of: {ADA}"]') == "critical"
+    page.close()
+    settled(clock)
+    send(server, {"alertname": "Warm", "severity": "warning"}, endsAt=forever(clock))
+    step(clock, 20)
+    wait_until(lambda: mailbox.to(EFE), what="the warning at the next person")
+    assert not mailbox.to(ADA)
+    incident = server.client.get("/api/mamimon/incidents").json()[0]["id"]
+    events = server.client.get(f"/api/mamimon/incidents/{incident}").json()["events"]
+    assert f"{ADA}: not told of warning" in [one["text"] for one in events]
+    send(server, {"alertname": "Burning", "severity": "critical"}, endsAt=forever(clock))
+    step(clock, 20)
+    wait_until(lambda: mailbox.to(ADA), what="the critical mail")
+    assert "Burning" in mailbox.to(ADA)[0]["Subject"]
+    bad = server.client.post("/settings/oncall/quiet", data={"person": ADA, "least": "bad"})
+    assert bad.status_code == 400
+
+
+@pytest.mark.feature("A7", "D6")
+def test_a_timeline_speaks_the_readers_language(
+    start: Callable[..., Any], clock: ManualClock, mailbox: Mailbox
+) -> None:
+    """What was stored while nobody read it is Turkish on a Turkish page, and English for programs."""
+    server = start(alerts={**mailbox.settings, "email_to": f"{ADA}, {EFE}", "builtin_rules": False})
+    settled(clock)
+    send(server, {"alertname": "Burning", "severity": "critical"}, endsAt=forever(clock))
+    step(clock, 10)
+    wait_until(lambda: mailbox.to(ADA), what="the first mail")
+    step(clock, 320)
+    wait_until(lambda: mailbox.to(EFE), what="the second mail")
+    url = "/api/mamimon/incidents/1"
+    for action, body in (
+        ("acknowledge", {"by": "Ada", "note": "bakıyorum"}),
+        ("assign", {"by": "Ada", "to": "Efe"}),
+        ("resolve", {"by": "Efe"}),
+    ):
+        assert server.client.post(f"{url}/{action}", json=body).status_code == 200
+    step(clock, 10)
+    wait_until(lambda: len(mailbox.to(EFE)) == 2, what="the end by mail")
+    over = f"{EFE} bittiğinden haberdar edildi"
+
+    def page() -> str:
+        text = server.client.get("/incidents/1", headers={"Accept-Language": "tr"}).text
+        return text if over in text else ""
+
+    turkish = wait_until(page, what="the last entry")
+    for said in (
+        f"{ADA} haberdar edildi",
+        f"yanıt yok: {EFE} haberdar ediliyor",
+        "API ile üstlendi: “bakıyorum”",
+        "şuna verdi: Efe",
+        "elle kapattı",
+    ):
+        assert said in turkish, said
+    texts = [one["text"] for one in server.client.get(url).json()["events"]]
+    assert "assigned to Efe" in texts
+    assert f"no answer: escalated to {EFE}" in texts

@@ -32,7 +32,7 @@ def test_acknowledge_and_silence_by_hand(
     page.get_by_role("button", name="Acknowledge").click()
     page.wait_for_url("**/incidents/1")
     assert "acknowledged by" in page.inner_text("header.bar")
-    assert "Slack told" in page.inner_text(".tl")
+    assert "Slack was told" in page.inner_text(".tl")
     page.get_by_role("link", name="Silence").click()
     assert "This hides now: QueueFull" in page.inner_text(".silence-preview")
     page.fill("#by", "Ada")

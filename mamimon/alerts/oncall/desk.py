@@ -93,7 +93,8 @@ class Desk:
         settings = self._core.settings.alerts
         ordered = {one.ref: one for one in (routes.person_target(settings, address) for address in people)}
         ordered = (ordered | base.people) if settings.smtp_server else base.people
-        applied = msgspec.structs.replace(base, people=ordered)
+        least: dict[str, str] = dict(self.rota.least)
+        applied = msgspec.structs.replace(base, people=ordered, least=least)
         if not base.original and ordered:
             receiver = base.receivers[routes.BUILTIN_RECEIVER]
             others: list[Target] = [one for one in receiver.targets if one.kind != "email"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -30,6 +30,8 @@ class Rota(msgspec.Struct, frozen=True, kw_only=True):
     period_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 7
     quiet: dict[str, Quiet] = {}
     """By address."""
+    least: dict[str, Literal["warning", "critical"]] = {}
+    """By address, the mildest severity that is told at all; all of them where there is none."""
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -128,6 +128,7 @@ def _pages(service: Alerting) -> list[ControllerRouterHandler]:
             await service.oncall.set(None)
             return back()
         quiet = {one: hours for one, hours in (old.quiet if old else {}).items() if one in names}
+        least = {one: level for one, level in (old.least if old else {}).items() if one in names}
         await service.oncall.set(
             _read(
                 {
@@ -137,6 +138,7 @@ def _pages(service: Alerting) -> list[ControllerRouterHandler]:
                     "handover": data.get("handover", ""),
                     "period_days": int(days) if (days := data.get("period_days", "")).isdecimal() else 0,
                     "quiet": {name: {"start": h.start, "end": h.end} for name, h in quiet.items()},
+                    "least": least,
                 }
             )
         )
@@ -155,7 +157,13 @@ def _pages(service: Alerting) -> list[ControllerRouterHandler]:
                 hours[data["person"]] = msgspec.convert(given, Quiet)
             except msgspec.ValidationError:
                 raise bad_input("quiet hours are two times of day such as 22:00") from None
-        await service.oncall.set(msgspec.structs.replace(rota, quiet=hours))
+        least = dict(rota.least)
+        least.pop(data["person"], None)
+        if wanted := data.get("least"):
+            if wanted not in {"warning", "critical"}:
+                raise bad_input("the mildest severity is warning or critical")
+            least[data["person"]] = cast("Literal['warning', 'critical']", wanted)
+        await service.oncall.set(msgspec.structs.replace(rota, quiet=hours, least=least))
         return back()
 
     @post("/settings/oncall/stand-in", include_in_schema=False, status_code=303)
