@@ -49,6 +49,11 @@ def gettext(message: str) -> str:
     return _catalogue(current_locale.get()).gettext(message)
 
 
+def N_(message: str) -> str:  # noqa: N802 - gettext's own name for it
+    """`message` itself: marks a text for the catalogues that is translated later."""
+    return message
+
+
 def ngettext(singular: str, plural: str, number: int) -> str:
     """The singular or plural form for `number` in the language of the current request."""
     return _catalogue(current_locale.get()).ngettext(singular, plural, number)

@@ -165,7 +165,7 @@ def _checks(sources: Sources) -> list[Need]:
             _("down") if one.state == "down" else _("degraded"),
             "crit" if one.state == "down" else "warn",
             one.name,
-            one.message,
+            one.words,
             one.since,
             "/checks",
         )

@@ -11,6 +11,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 import mamimon
+from mamimon.alerts.translated import translated
 from mamimon.dashboards.builtin import builtin
 from mamimon.i18n import current_locale, gettext, ngettext, web_dir
 
@@ -65,6 +66,7 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         moment=moment,
         bytes=size,
         span=span,
+        rule_text=translated,
     )
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
 
