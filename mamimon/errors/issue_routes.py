@@ -49,6 +49,13 @@ class SplitRequest(msgspec.Struct, forbid_unknown_fields=True):
     parts: Annotated[list[int], msgspec.Meta(min_length=1, max_length=500)]
 
 
+class EventPlace(msgspec.Struct, kw_only=True):
+    """The issue of an event, and its page."""
+
+    issue: int
+    url: str
+
+
 def actor_name() -> str:
     """Who makes this request; empty while the server is open to everybody."""
     actor = current_actor.get()
@@ -109,4 +116,19 @@ def issue_change_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
         """What happened to an issue, newest first."""
         return await room.issues.activity((await existing(room, issue_id)).id)
 
-    return [change, merge, split, assign, comment, activity]
+    @get("/api/mamimon/errors/events/{event_id:str}")
+    async def find(event_id: FromPath[str]) -> EventPlace:
+        """Where an event is, by the id that its client printed."""
+        return await place_of(room, event_id)
+
+    return [change, merge, split, assign, comment, activity, find]
+
+
+async def place_of(room: ErrorRoom, event_id: str) -> EventPlace:
+    """The issue and the page of an event; raises `NOT_FOUND`."""
+    found = await room.events.find(event_id.replace("-", "").lower())
+    if found is None:
+        raise not_found(f"there is no event {event_id[:40]}", "of noisy issues only some events are kept")
+    place, part = found
+    issue = await existing(room, part)
+    return EventPlace(issue=issue.id, url=f"/errors/{issue.id}/events/{place.id}")

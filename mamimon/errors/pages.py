@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
@@ -11,8 +12,9 @@ from litestar.response import Redirect, Template
 
 from mamimon.errors.issue_changes import form_handlers
 from mamimon.errors.issue_page import issue_page
+from mamimon.errors.issue_routes import place_of
 from mamimon.errors.present import markdown, spark
-from mamimon.problems import Problem, not_found
+from mamimon.problems import Kind, Problem, not_found
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mamimon.errors.room import ErrorRoom
 
 PAGE = 50
+_EVENT_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def page_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
@@ -35,8 +38,14 @@ def _reading(room: ErrorRoom) -> list[ControllerRouterHandler]:
         sort: FromQuery[str] = "last_seen",
         project: FromQuery[int] = 0,
         page: Annotated[int, QueryParameter(ge=1, le=2000)] = 1,
-    ) -> Template:
-        """The list of issues."""
+    ) -> Template | Redirect:
+        """The list of issues; an event's id leads to its page."""
+        if _EVENT_ID.fullmatch(search.strip()):
+            try:
+                return Redirect((await place_of(room, search.strip())).url, status_code=303)
+            except Problem as error:
+                if error.kind is not Kind.NOT_FOUND:
+                    raise
         now = room.core.clock.now()
         problem = ""
         found = None

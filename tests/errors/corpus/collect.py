@@ -92,7 +92,7 @@ class Collector:
             def do_POST(self) -> None:
                 try:
                     body = decompress(_body(self), self.headers.get("content-encoding", ""), 1 << 24)
-                    for item in parse_envelope(body).items:
+                    for item in parse_envelope([body], lambda _: 1 << 24).items:
                         if item.type == "event":
                             collector.take(json.loads(bytes(item.payload)))
                 except Exception as error:
