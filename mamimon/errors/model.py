@@ -7,6 +7,7 @@ every text is bounded, and an absent value is empty, so pages never meet a surpr
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -180,7 +181,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
             own = [frame for frame in frames if frame.in_app] or frames
             if own:
                 last = own[-1]
-                place = last.module or last.file
+                place = last.module or re.sub(r"^[a-z+\-]+://[^/]*", "", last.file)
                 if last.function and place:
                     return f"{last.function} in {place}"[:200]
                 if last.function or place:

@@ -21,6 +21,12 @@
   form.querySelector("[data-all]").addEventListener("change", (event) => {
     for (const row of rows) box(row).checked = event.target.checked;
   });
+  // Enter in a form presses its first button, which resolves.
+  form.querySelector("input[name=assignee]").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    form.querySelector("button[value=assign]").click();
+  });
   function move(to) {
     if (at >= 0) rows[at].classList.remove("at");
     at = Math.max(0, Math.min(rows.length - 1, to));
