@@ -27,9 +27,25 @@ API_KEY = re.compile(
     r"|lin_api_[A-Za-z0-9]{32,64}|sntry[su]_[A-Za-z0-9_=+/-]{20,512}"
     r"|(?:glc|glsa)_[A-Za-z0-9_=+/-]{30,512}|ph[cx]_[A-Za-z0-9]{32,64}|age-secret-key-1[a-z0-9]{58}"
     r"|AGE-SECRET-KEY-1[A-Z0-9]{58}|mmt_[A-Za-z0-9_-]{20,128}"
+    # Databricks, Twilio, Atlassian
+    r"|dapi[0-9a-f]{32}|SK[0-9a-f]{32}(?![0-9a-z])|ATATT3[A-Za-z0-9_=-]{20,512}"
+    r"|figd_[A-Za-z0-9_-]{30,64}|NRAK-[A-Z0-9]{27}|dckr_pat_[A-Za-z0-9_-]{20,64}"
+    r"|hv[sbr]\.[A-Za-z0-9_-]{24,512}|(?:secret|ntn)_[A-Za-z0-9]{40,64}"  # Vault, Notion
+    r"|gsk_[A-Za-z0-9]{40,64}|xai-[A-Za-z0-9]{60,96}|r8_[A-Za-z0-9]{37,40}"  # Groq, xAI, Replicate
     r")"
 )
-SLACK_HOOK = re.compile(r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9/_-]{10,128}")
+HOOK = re.compile(
+    r"(?:(?<=hooks\.slack\.com/services/)|(?<=/api/webhooks/))[A-Za-z0-9/_-]{10,128}"  # Slack, Discord
+)
+TELEGRAM = re.compile(r"(?<![0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{33}")
+SIGNED = re.compile(r"(?<=[?&]sig=)[A-Za-z0-9%+/=_-]{20,512}")  # Azure's signed addresses
+OPTION = re.compile(
+    r"(--(?:password|passwd|passphrase|token|secret|api-?key|access-?key|auth-?token|client-?secret) )"
+    r"([^\s-][^\s]{0,1023})"
+)
+SHORT_CODE = re.compile(
+    r"(?i)((?<![a-z])(?:otp|pin)(?:[ _-]?code)?['\"]?[ ]?[:=][ ]?['\"]?)([0-9]{4,8})(?![0-9.])"
+)
 JWT = re.compile(
     r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{0,2048}){0,3}"
 )
@@ -37,12 +53,12 @@ JWT = re.compile(
 BEARER = re.compile(
     r"(?i)(?<![A-Za-z0-9])(bearer|authorization: ?(?:basic|token|apikey|digest)"
     r"|authorization['\"]?: ?['\"](?:basic|token|apikey)|basic)"
-    r"([ ]{1,3})(?=[A-Za-z._~+/=-]{0,200}[0-9]|[A-Za-z._~+/=-]{24})([A-Za-z0-9._~+/=-]{8,4096})"
+    r"([ ]{1,3})(?=[A-Za-z._~+/=-]{0,200}[0-9]|[A-Za-z._~+/=-]{24})([A-Za-z0-9._~+/-]{8,4096}={0,2})(?![\w=])"
 )
 URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:?#]{0,128}):([^\s/@]{1,256})(?=@)")
 NAMED_VALUE = re.compile(
     r"(?i)((?:pass(?:word|wd|phrase|code)|(?<![a-z])p(?:ass|wd|arola)|şifre|sifre|secret(?:[_-]?(?:access)?[_-]?key)?"
-    r"|client[_-]?secret|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key"
+    r"|client[_-]?secret|api[_-]?key|(?:access|account)[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key"
     r"|(?:access|auth|refresh|id|session|csrf|bot|api)?[_-]?token|(?<![a-z])cvv2?|(?<![a-z])cvc2?"
     r"|credentials?|sessionid|phpsessid|jsessionid|(?:set-)?cookie)(?![a-z_-])"
     r"['\"]?[ ]?(?:=>|[:=])[ ]{0,3})(?:\"((?:[^\"\\]|\\.){1,1024})\""
@@ -54,10 +70,13 @@ NOT_A_VALUE = frozenset(
     "no field expired empty reset changed updated ok yes undefined unset set failed failure error "
     "rejected accepted mismatch str string int optional redacted hidden masked removed filtered "
     "denied should cannot has and or for from the a an bearer basic count limit refresh refreshed "
-    "revoked issued valid verified disabled enabled unknown".split()
+    "revoked issued valid verified disabled enabled unknown next previous new old current same default "
+    "auto here there value name type id used given found".split()
 )
-EMAIL = re.compile(
-    r"(?<![\w.%+-])([\w.%+-]{1,64})@([A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24})(?![\w@-])"
+EMAIL = re.compile(r"(?<![\w.%+-])([\w.%+-]{1,64})@([^\W_](?:[\w-]{0,62}\.){1,8}[^\W\d_]{2,24})(?![\w@-])")
+# As it stands in addresses of pages; a file there is no mailbox.
+EMAIL_QUOTED = re.compile(
+    r"(?<![\w.%+-])([\w.+-]{1,64})%40([A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24})(?![\w@-])"
 )
 FILE_SUFFIXES = frozenset(
     "png jpg jpeg gif svg webp avif ico js mjs css ts tsx jsx py json yaml yml toml md txt html "

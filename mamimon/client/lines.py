@@ -86,8 +86,7 @@ class Lines:
             kind = type(value)
             if kind is str:
                 text += name + encode_basestring(value)
-                # No detector matches four characters, nor lower-case letters and digits alone.
-                if len(value) > 4 and not (value.isalnum() and value.islower()):
+                if len(value) > 4 and not mask.is_word(value):  # no detector matches four characters
                     texts.append(value)
             elif kind is int and value < CARD_FROM:
                 text += f"{name}{value}"

@@ -40,11 +40,12 @@ _KEY_ENDS = (
 # API_KEY: the last letters of a vendor's prefix, before six characters of a key.
 _KEY_HINT = re.compile(
     r"[_.-](?=[a-z0-9_-]{6})(?<=(?:h[opusrcx]_|[cps]a_|[veus][ceatst]_|[artsp][tp]-|x[abcdeoprs]-|29\.|sg\.|px-|sk-|ey-"
-    r"|[ph][imf]_|at_|v1_|ss_|y[su]_|lc_|mt_))"
+    r"|[ph][imf]_|at_|v1_|ss_|y[su]_|lc_|mt_|gd_|et_|sk_|tn_|r8_|[pa]i-|ak-|v[sbr]\.))"
 )
-_CAPITAL_HINT = re.compile(r"A(?:KIA|SIA|ROA|IDA|BIA|Iza)")
+_CAPITAL_HINT = re.compile(r"A(?:KIA|SIA|ROA|IDA|BIA|Iza|TATT)")
+_TWILIO_HINT = re.compile(r"SK[0-9a-f]{32}")
 # NAMED_VALUE: the last letters of its names, before a separator.
-_ENDS = "ord|swd|ase|ode|ass|pwd|ola|fre|ret|key|ken|cvv|vv2|cvc|vc2|als|ial|nid|kie"
+_ENDS = "ord|swd|ase|ode|ass|pwd|ola|fre|ret|key|ken|cvv|vv2|cvc|vc2|als|ial|nid|kie|otp|pin"
 _NAME_HINT = re.compile(
     rf"[:=](?:(?<=(?:{_ENDS})[:=])|(?<=(?:{_ENDS})[\"' ][:=])|(?<=(?:{_ENDS})[\"'] [:=]))"
 )
@@ -124,23 +125,35 @@ def mask_text(text: str) -> str:
     low = text.lower()
     if "@" in text:
         text = _address(text)
+    if "%40" in text:
+        text = _apply("email", d.EMAIL_QUOTED, _email, text)
     if "-----" in text:
         text = _private_keys(text)
     if "eyj" in low:
         text = _replace("jwt", d.JWT, text)
     if "bearer" in low or "basic" in low or "authoriz" in low:
         text = _apply("authorization", d.BEARER, _bearer, text)
-    if _KEY_HINT.search(low) or _CAPITAL_HINT.search(text):
+    if _KEY_HINT.search(low) or _CAPITAL_HINT.search(text) or _TWILIO_HINT.search(text) or "dapi" in low:
         text = _replace("api_key", d.API_KEY, text)
-    if "hooks.slack" in low:
-        text = _replace("api_key", d.SLACK_HOOK, text)
+    if "hooks" in low:
+        text = _replace("api_key", d.HOOK, text)
+    if "sig=" in low:
+        text = _replace("value", d.SIGNED, text)
+    if "--" in low:
+        text = _apply("value", d.OPTION, lambda found: f"{found[1]}[masked:value]", text)
     if ("=" in low or ":" in low) and _NAME_HINT.search(low):
         text = _apply("value", d.NAMED_VALUE, _named, text)
+        text = _apply("value", d.SHORT_CODE, lambda found: f"{found[1]}[masked:value]", text)
     if d.LONG_NUMBER.search(text) and d.NINE_DIGITS.search(text):
         text = _numbers(text)
     for kind, pattern in _extra_patterns:
         text = pattern.sub(f"[masked:{kind}]", text)
     return text
+
+
+def is_word(text: str) -> bool:
+    """Whether a text is lower-case letters and digits alone (an id, a word), which no detector matches."""
+    return text.isalnum() and text.islower() and text[:4] != "dapi"
 
 
 def is_clean(texts: list[str]) -> bool:
@@ -184,7 +197,8 @@ def _named(found: re.Match[str]) -> str:
     value = found[2] or found[3] or found[4]
     if value.startswith("[masked") or value.lower().rstrip(".!?:") in d.NOT_A_VALUE:
         return found[0]
-    if value.isdigit() and len(value) < 4 and "token" in found[1].lower():
+    name = found[1].lower()
+    if value.isdigit() and len(value) < 4 and ("token" in name or name.rstrip(" :=>'\"") == "pass"):
         return found[0]
     quote = '"' if found[2] else "'" if found[3] else ""
     return f"{found[1]}{quote}[masked:value]{quote}"
@@ -212,6 +226,7 @@ def _private_keys(text: str) -> str:
 
 
 def _numbers(text: str) -> str:
+    text = _replace("api_key", d.TELEGRAM, text)
     text = _apply("iban", d.IBAN, _iban, text)
     if not d.BOUNDED_NUMBER.search(text):
         return text

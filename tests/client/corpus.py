@@ -31,6 +31,55 @@ _HEX = "0123456789abcdef"
 _ALNUM = string.ascii_letters + string.digits
 
 
+# How secrets stand in other people's logs; {} is the secret.
+WILD = [
+    "aws_secret_access_key = {}",
+    "AWS_SECRET_ACCESS_KEY={}",
+    "AccountName=x;AccountKey={}==;EndpointSuffix=core.windows.net",
+    "X-Api-Key: {}",
+    "x-api-key={} from 10.0.0.1",
+    "Authorization: Basic {}",
+    "Set-Cookie: sessionid={}; HttpOnly; Path=/",
+    "postgresql://app:{}@db:5432/app",
+    "mongodb+srv://user:{}@cluster0.mongodb.net",
+    "amqp://guest:{}@rabbit:5672//",
+    "connecting with passwd='{}'",
+    "PGPASSWORD={} psql",
+    "ran deploy --password {} --force",
+    "--token={} given",
+    "{{'password': '{}'}}",
+    "password => {}",
+    'DB_PASSWORD="{}"',
+    "POST /hook?token={}&x=1 200",
+    "redirect to /cb?access_token={}",
+    '{{"apiKey":"{}"}}',
+    "refresh_token: {}",
+    "https://hooks.slack.com/services/T000/B000/{}",
+    "https://discord.com/api/webhooks/123456789012345678/{}",
+    "PUT /c/blob?sv=2024&sig={}abcdefgh%3D 201",
+]
+REAL = [
+    ("one-time OTP: 483921 sent", "483921"),
+    ("pin=4832 wrong", "4832"),
+    ("card 3530 1113 3330 0000 refused", "3530 1113 3330 0000"),
+    ("card 378282246310005", "378282246310005"),
+    ("card 3782 822463 10005", "3782 822463 10005"),
+    ("card 4111-1111-1111-1111", "4111-1111-1111-1111"),
+    ("IBAN GB29 NWBK 6016 1331 9268 19", "GB29 NWBK 6016 1331 9268 19"),
+    ("to FR1420041010050500013M02606", "FR1420041010050500013M02606"),
+    ("to CH93 0076 2011 6238 5295 7 now", "CH93 0076 2011 6238 5295 7"),
+    ("call +1 415 555 2671", "415 555 2671"),
+    ("call (415) 555-2671", "555-2671"),
+    ("call +44 20 7946 0958", "7946 0958"),
+    ("ara: 0532 123 45 67", "123 45 67"),
+    ("ara: 0(532) 123 45 67", "123 45 67"),
+    ("tel: 0212 555 44 33", "555 44 33"),
+    ("+33 6 12 34 56 78", "12 34 56 78"),
+    ("mail ayşe@örnek.com.tr", "ayşe@örnek.com.tr"),
+    ("GET /find?user=ada%40example.com", "ada%40example.com"),
+]
+
+
 def _luhn(prefix: str, length: int, pick: random.Random) -> str:
     body = prefix + "".join(pick.choice(string.digits) for _ in range(length - len(prefix) - 1))
     total = sum(int(c) for c in body[-2::-2]) + sum(sum(divmod(2 * int(c), 10)) for c in body[-1::-2])
@@ -74,6 +123,19 @@ def positives() -> list[tuple[str, str]]:
         lambda: "hf_" + text(_ALNUM, 34),
         lambda: "dop_v1_" + text(_HEX, 64),
         lambda: "shpat_" + text(_HEX, 32),
+        lambda: "pypi-" + text(_ALNUM + "-_", 60),
+        lambda: "dapi" + text(_HEX, 32),
+        lambda: "SK" + text(_HEX, 32),
+        lambda: "ATATT3" + text(_ALNUM + "_-", 40),
+        lambda: "figd_" + text(_ALNUM, 40),
+        lambda: "NRAK-" + text(string.ascii_uppercase + string.digits, 27),
+        lambda: "dckr_pat_" + text(_ALNUM, 27),
+        lambda: "hvs." + text(_ALNUM, 30),
+        lambda: "ntn_" + text(_ALNUM, 43),
+        lambda: "gsk_" + text(_ALNUM, 52),
+        lambda: "xai-" + text(_ALNUM, 80),
+        lambda: "r8_" + text(_ALNUM, 37),
+        lambda: text(string.digits[1:], 9) + ":AA" + text(_ALNUM + "-_", 33),
         jwt,
     ]
     around = [
@@ -127,6 +189,8 @@ def positives() -> list[tuple[str, str]]:
         found.append((f"call {phone} now", phone))
         phone = f"05{text(string.digits, 9)}"
         found.append((f"ara: {phone}", phone))
+    found += [(line.format(secret), secret) for line in WILD for secret in [text(_ALNUM, 12) + "4"]]
+    found += REAL
     body = "\n".join(text(_ALNUM + "+/", 64) for _ in range(3))
     for kind in ("RSA ", "EC ", "OPENSSH ", ""):
         found.append(
@@ -162,6 +226,31 @@ def negatives() -> list[str]:
             f"tokens: {pick.randint(10, 999)} in, {pick.randint(10, 999)} out",
         ]
     found += [
+        "pass: 12 fail: 3",
+        "passed=3 failed=0",
+        "token_type=bearer expires_in=3600",
+        "grant_type=password",
+        "token: next",
+        "max_tokens=4096 of total_tokens: 12345",
+        "pin: on the wall",
+        "spin=12345 opinion: 45678",
+        "cache key=user:123:profile",
+        "sorted by key: name",
+        "scikit sk-learn installed, locale sk-SK",
+        "cli --tokenizer fast --secrets-from vault",
+        "task SKIPPED on DISK",
+        "integrity sha384-oqVuAfXRKap7fdgcCY5uykM6+R9GqQ8K/uxy9rx7HNQlGYl1kPzQho1wx4JwY8wC",
+        "node_modules/@babel/core@7.23.0",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+        "2026-11-12T10:00:00.123456+03:00",
+        "date 2026 11 12 10 20 30",
+        "order 4111111111111112 of 1234 5678 9012 3456",
+        "isbn 9780306406157 id=12345678901234567890",
+        "git@github.com:team/repo.git and a@2x.png",
+        "http://user@host/ and http://host:8080/a@b",
+        "webhooks/list of 12 hooks",
+        "password_hash updated, csrf token: missing",
+        "GET /static/logo%402x.png",
         "password must have at least twelve characters",
         "invalid password for user ada",
         "password: required",

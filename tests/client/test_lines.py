@@ -79,6 +79,15 @@ def test_a_look_at_many_texts_finds_what_one_look_each_finds() -> None:
 
 
 @pytest.mark.feature("C2")
+def test_a_secret_alone_in_a_field_is_masked_too() -> None:
+    """Whatever masking finds in a text by itself reaches no line as a field's value."""
+    lines = Lines(Settings())
+    for _, secret in positives():
+        if mask_text(secret) != secret:
+            assert json.dumps(secret)[1:-1] not in lines.write(line("x", {"note": secret})).decode()
+
+
+@pytest.mark.feature("C2")
 def test_masking_configured_later_reaches_known_lines(extended: None) -> None:
     """A key name or pattern added while the program runs is masked from then on."""
     lines = Lines(Settings())

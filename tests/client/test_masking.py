@@ -27,14 +27,17 @@ def test_the_missions_key_is_masked() -> None:
 
 @pytest.mark.feature("C2")
 def test_recall_and_precision_on_the_labelled_set() -> None:
-    """At least 98 % of 300 secrets are masked and 98 % of 300 look-alikes untouched."""
+    """At least 98 % of 600 secrets are masked, and 98 % of what is touched among 300 look-alikes was one."""
     secrets, lookalikes = positives(), negatives()
     assert len(secrets) >= 300 and len(lookalikes) >= 300
     missed = [line for line, secret in secrets if secret in mask_text(line)]
     touched = [line for line in lookalikes if mask_text(line) != line]
     found = len(secrets) - len(missed)
-    assert found / len(secrets) >= 0.98, missed
-    assert found / (found + len(touched)) >= 0.98, touched
+    recall, precision = found / len(secrets), found / (found + len(touched))
+    print(f"masking: {len(secrets)} secrets, recall {recall:.4f}; {len(lookalikes)} look-alikes,", end=" ")
+    print(f"{len(touched)} touched, precision {precision:.4f}")
+    assert recall >= 0.98, missed
+    assert precision >= 0.98, touched
 
 
 @pytest.mark.feature("C2")
@@ -77,6 +80,24 @@ def test_masking_can_be_extended_and_narrowed(plain_masking: None) -> None:
 
 
 @pytest.mark.feature("C2")
+def test_a_clean_message_costs_little() -> None:
+    """200 characters without a secret take microseconds: far below what a single search of all would."""
+    text = (
+        "The quick request of user 4711 for chat c1 was handled by worker 3 in 12.5 ms: model gpt-4, "
+        "cache hit ratio 0.93, queue depth 2, retries 0, region eu-west-1, build 2026.11.12, shelf b of 7, ok"
+    )
+    assert mask_text(text) == text and 185 < len(text) < 215
+    best = 1e9
+    for _ in range(60):
+        began = time.perf_counter()
+        for _ in range(100):
+            mask_text(text)
+        best = min(best, (time.perf_counter() - began) / 100)
+    print(f"masking: {best * 1e6:.1f} µs for {len(text)} characters without a secret")
+    assert best < 50e-6  # 5 µs on an idle machine; ten times that is a broken hint on any
+
+
+@pytest.mark.feature("C2")
 @pytest.mark.parametrize(
     "unit",
     [
@@ -91,6 +112,11 @@ def test_masking_can_be_extended_and_narrowed(plain_masking: None) -> None:
         "sk-",
         "TR12 ",
         "é=:",
+        "%40a.",
+        "--token ",
+        "otp:1",
+        "sig=a?",
+        "123456789:AA",
         '"token":"',
     ],
 )
