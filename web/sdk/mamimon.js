@@ -13,7 +13,7 @@ const HERE = import.meta.url;
 // @ts-ignore Vite and its like put the build's variables there, and look for exactly these words.
 const ENV = import.meta.env || {};
 
-const win = /** @type {any} */ (typeof window === "undefined" ? globalThis : window);
+const win = /** @type {any} */ (globalThis);
 const doc = win.document;
 const QUEUE = "mamimon.queue";
 const realFetch = win.fetch && win.fetch.bind(win);
@@ -72,7 +72,7 @@ function findDsn(given) {
 function initializeErrorTracking(given) {
   options = Object.assign(options, given);
   const dsn = tried(() => new URL(findDsn(options.dsn)));
-  if (!dsn || !dsn.username) { console.warn("mamimon: no usable DSN; nothing is sent"); return false; }
+  if (!dsn || !dsn.username) { console.warn("mamimon: no usable DSN"); return false; }
   const path = dsn.pathname.replace(/\/$/, "").split("/");
   key = dsn.username;
   project = /** @type {string} */ (path.pop());
@@ -167,10 +167,10 @@ function watchXhr() {
     if (url && !own(url)) {
       const call = begin(method, url);
       if (sameOrigin(url)) tried(() => carry(call, (name, value) => xhr.setRequestHeader(name, value)));
-      let aborted = false, why = "";
-      xhr.addEventListener("abort", () => { aborted = true; });
+      let state = 0, why = "";
+      xhr.addEventListener("abort", () => { state = -1; });
       xhr.addEventListener("timeout", () => { why = "timed out"; });
-      xhr.addEventListener("loadend", () => finish(call, aborted ? -1 : xhr.status, "", why));
+      xhr.addEventListener("loadend", () => finish(call, state || xhr.status, "", why));
     }
     return real.apply(xhr, args);
   });
@@ -193,7 +193,7 @@ function carry(call, set) {
  */
 function finish(call, status, id, why) {
   const failed = status === 0 || (status > 0 && (options.isApiError || ((code) => code >= 400))(status, call.url));
-  addBreadcrumb({ category: "fetch", type: "http", level: failed ? "error" : "info", data: { method: call.method, url: call.url, status_code: status, seconds: Math.round((now() - call.at) * 1e3) / 1e3 } });
+  addBreadcrumb({ category: "fetch", type: "http", level: failed ? "error" : "info", data: { method: call.method, url: call.url, status_code: status, seconds: +(now() - call.at).toFixed(3) } });
   if (!failed) return;
   const { host, pathname, origin } = new URL(call.url, doc.baseURI);
   const place = (origin === win.location.origin ? "" : host) + pathname;
