@@ -8,6 +8,7 @@ slept too; and after a time when we could not store their pings, because then th
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import uuid
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ from mamimon.health.monitor import JUMP_S
 from mamimon.health.said import Said, said
 from mamimon.health.schedule import check, following
 from mamimon.health.store import HealthStore
-from mamimon.problems import Kind, Problem, bad_input, not_found
+from mamimon.problems import Kind, Problem, bad_input, not_found, unavailable
 
 BODY_KEPT = 10_000
 _LOOK_S = 5.0
@@ -116,6 +117,10 @@ class Heartbeats:
         await self._store.remove_heartbeat(heartbeat)
         await self._ledger.forget(beat.name)
 
+    def get(self, heartbeat: str) -> Heartbeat:
+        """One heartbeat; raises `Problem` where there is none of that id."""
+        return self._of(heartbeat)[0]
+
     def _of(self, heartbeat: str) -> tuple[Heartbeat, CheckStatus]:
         found = self._beats.get(heartbeat)
         if found is None:
@@ -131,9 +136,9 @@ class Heartbeats:
         text = body[:BODY_KEPT].decode("utf-8", "replace")
         try:
             await self._store.save_heartbeat(beat, Ping(now, kind, exit_code, duration_s, source, text))
-        except Problem:
+        except (Problem, sqlite3.Error) as error:
             await self._blame_us(beat, status)
-            raise
+            raise unavailable(f"the ping could not be stored: {error}") from error
         if kind == "success":
             status.last_at, status.latency_s = now, duration_s
             await self._ledger.enter(status, "up", said("reported success"))

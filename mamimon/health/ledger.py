@@ -7,6 +7,7 @@ maintenance, and where the change could not be stored it is unknown, because the
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
 
 from mamimon.clock import Clock
@@ -63,8 +64,8 @@ class Ledger:
         _log.log(level, "check %s (%s) is %s, was %s: %s", status.name, status.kind, state, was, words)
         try:
             await self._store.add(status.name, [Change(at, state, words)])
-        except Problem as problem:
-            _log.warning("the change of check %s is kept in memory only: %s", status.name, problem)
+        except (Problem, sqlite3.Error) as problem:
+            _log.warning("the change of check %s could not be stored: %s", status.name, problem)
             self._recorded.discard(status.name)
             status.state = "unknown"
             status.tell(said("mamimon could not store what it found").also(quoted(str(problem))))

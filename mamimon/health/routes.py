@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import MediaType, Request, Response, delete, get, post, route
 from litestar.params import FromPath, JSONBody, URLEncodedBody
-from litestar.response import Redirect
+from litestar.response import Redirect, Template
 
 from mamimon.health.heartbeats import BODY_KEPT
 from mamimon.health.model import Ping
@@ -120,6 +120,19 @@ def heartbeat_routes(
         """The newest 100 pings of a heartbeat."""
         return await store.pings(heartbeat)
 
+    @get("/checks/heartbeats/{heartbeat:str}", include_in_schema=False)
+    async def pings_page(heartbeat: FromPath[str]) -> Template:
+        beat = heartbeats.get(heartbeat)
+        status = next(one for one in heartbeats.statuses() if one.name == beat.name)
+        context = {
+            "section": "/checks",
+            "beat": beat,
+            "status": status,
+            "pings": await store.pings(heartbeat),
+            "base_url": core.base_url,
+        }
+        return Template("health/heartbeat.html", context=context)
+
     @post("/checks/heartbeats", include_in_schema=False)
     async def add_by_form(data: URLEncodedBody[dict[str, str]]) -> Redirect:
         every = data.get("every", "")
@@ -151,6 +164,7 @@ def heartbeat_routes(
         add_heartbeat,
         remove_heartbeat,
         list_pings,
+        pings_page,
         add_by_form,
         remove_by_form,
     ]

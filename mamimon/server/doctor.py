@@ -46,8 +46,19 @@ class Patient(msgspec.Struct, frozen=True):
 def examine(patient: Patient) -> Iterator[Finding]:
     """Run every check in the order a person would; a check that itself fails is a finding."""
     reachable = False
-    for check in (_server, _data_dir, _logs, _targets, _dashboards, _dsn, _slack, _mail, _forward):
-        if check in (_logs, _targets, _dashboards) and not reachable:
+    for check in (
+        _server,
+        _data_dir,
+        _logs,
+        _targets,
+        _dashboards,
+        _dsn,
+        _slack,
+        _mail,
+        _forward,
+        _receivers,
+    ):
+        if check in (_logs, _targets, _dashboards, _receivers) and not reachable:
             continue
         name = check.__name__.lstrip("_")
         try:
@@ -248,6 +259,23 @@ def _forward(patient: Patient) -> Iterator[Finding]:
     itself = "mamimon" in answer.text
     what = "mamimon itself: nothing is forwarded" if itself else f"answers {answer.status_code}"
     yield Finding("ELASTICSEARCH_URL", "ok" if answer.status_code < 500 else "failing", f"{bare} is {what}")
+
+
+def _receivers(patient: Patient) -> Iterator[Finding]:
+    """Who samples are sent on to by remote write."""
+    for one in _json(patient, "/api/mamimon/forward")["metrics"]:
+        waiting = one["queue"]["samples"]
+        if one["state"] == "away":
+            yield Finding(
+                "remote_write",
+                "failing",
+                f"{one['target']} takes no samples ({one['message']}); {waiting} wait",
+                "start it, or mend its url and credentials in prometheus.yml or [forward]",
+            )
+        else:
+            yield Finding(
+                "remote_write", "ok", f"{one['target']}: {one['sent']} samples sent, {waiting} wait"
+            )
 
 
 def _json(patient: Patient, path: str, **parameters: str) -> Any:

@@ -20,6 +20,7 @@ def paths() -> list[str]:
         "/cardinality",
         "/changes",
         "/status",
+        "/maintenance",
         "/explore?q=up",
         "/settings/alerts",
         "/settings/oncall",

@@ -7,12 +7,16 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+
+from mamimon.clock import ManualClock
+from tests.conftest import wait_until
 
 
 def _doctor(folder: Path, *arguments: str, **variables: str) -> tuple[int, dict[str, dict[str, Any]], str]:
@@ -110,3 +114,22 @@ def test_a_running_server_is_examined(server: Any, tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "did you mean smtp_port?" in done.stderr
+
+
+@pytest.mark.feature("O4")
+@pytest.mark.feature("F2")
+def test_a_receiver_of_samples_that_is_away_is_found(
+    start: Callable[..., Any], clock: ManualClock, tmp_path: Path
+) -> None:
+    """A remote write receiver that takes nothing is named with its reason and what waits."""
+    server = start(forward={"remote_write_url": "http://127.0.0.1:9/api/v1/write"})
+
+    def away() -> bool:
+        clock.advance(1)
+        found = server.client.get("/api/mamimon/forward").json()["metrics"]
+        return bool(found and found[0]["state"] == "away")
+
+    wait_until(away, 60, "the receiver is missed")
+    _, found, _ = _doctor(tmp_path, "--url", server.url)
+    assert found["remote_write"]["state"] == "failing"
+    assert "takes no samples" in found["remote_write"]["detail"]

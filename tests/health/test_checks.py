@@ -224,6 +224,31 @@ def test_a_sleeping_machine_is_unknown_not_down(start: Start, clock: ManualClock
     assert ran_again(server, clock, "api")["state"] == "up"
 
 
+@pytest.mark.feature("H4")
+def test_what_could_not_be_stored_is_unknown(start: Start, clock: ManualClock, web: Web) -> None:
+    """While another process locks our database, what is found is unknown and a ping is put off; then down."""
+    check = CheckSettings(name="api", kind="http", target=web.url, retries=0)
+    server = start(health={"checks": [check], "host_checks": False}, storage={"busy_timeout_s": 0.2})
+    settled(server, "api", "up")
+    job = server.client.post("/api/mamimon/heartbeats", json={"name": "backup"}).json()
+    server.client.get(job["ping_url"])
+    lock = sqlite3.connect(server.data_dir / "mamimon.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    try:
+        web.status = 500
+        lost = ran_again(server, clock, "api")
+        assert (lost["state"], lost["found"]) == ("unknown", "down")
+        assert "could not store" in lost["message"]
+        assert 'mamimon_check_up{kind="http"' not in server.client.get("/metrics").text
+        assert server.client.get(job["ping_url"]).status_code == 503
+        assert status(server, "backup")["state"] == "unknown"
+    finally:
+        lock.close()
+    assert ran_again(server, clock, "api")["state"] == "down"
+    assert server.client.get(job["ping_url"]).status_code == 200
+    assert status(server, "backup")["state"] == "up"
+
+
 @pytest.mark.feature("H3")
 def test_state_and_history_survive_a_restart(start: Start, clock: ManualClock, web: Web) -> None:
     """`since` survives a restart; the time that mamimon was stopped is unknown in the history."""

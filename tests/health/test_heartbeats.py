@@ -86,6 +86,11 @@ def test_start_fail_exit_codes_and_bodies(start: Start, clock: ManualClock) -> N
     assert [ping["kind"] for ping in pings] == ["fail", "success", "log", "fail", "success", "start"]
     assert (pings[3]["exit_code"], len(pings[3]["body"])) == (3, 10_000)
     assert "curl" in pings[0]["source"]
+    page = server.client.get(f"/checks/heartbeats/{url.rsplit('/', 1)[1]}", headers={"Accept-Language": "en"})
+    assert page.text.count("<pre>disk full") == 1
+    assert "fail 3" in page.text
+    assert "42.00 s" in page.text
+    assert server.client.get("/checks/heartbeats/none").status_code == 404
 
 
 def test_what_is_not_there_is_told(start: Start) -> None:
