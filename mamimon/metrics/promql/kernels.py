@@ -3,7 +3,8 @@
 Sums are differences of prefix sums. A plain prefix sum over a day loses the small window in the large
 total, so each step's rounding error is recovered exactly (Knuth's TwoSum, over the whole array at once,
 because `np.add.accumulate` adds strictly from left to right) and summed beside it. That equals the
-compensated sums of Prometheus without a loop. Rows whose sums are not finite take the gathering path.
+compensated sums of Prometheus without a loop. Rows whose sums are not finite, or that hold numbers of
+widely different size, take the gathering path.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from mamimon.metrics.promql.values import Bools, Floats, Ints
 
 GATHER_CELLS = 1 << 21
 """How many samples the gathering path holds at once (16 MiB)."""
+_BLIND = 1e-11
 
 
 def two_sum_error(left: Floats, right: Floats, total: Floats) -> Floats:
@@ -41,6 +43,20 @@ class Prefix:
         if lost.any():  # whole numbers, the usual case of counters, lose nothing
             self._lost = np.zeros((count, length + 1))
             np.add.accumulate(lost, axis=1, out=self._lost[:, 1:])
+
+    def blind(self, rows: Floats, sums: Floats) -> Bools:
+        """Which rows have windows so small beside the row's total that their digits are lost.
+
+        Two numbers a prefix hold 30 digits: a window of ordinary numbers beside 1e32 is not among them.
+        """
+        if self._lost is None:
+            return np.zeros(len(rows), dtype=np.bool_)
+        reach = _BLIND * np.maximum(self._sums.max(axis=1), -self._sums.min(axis=1))
+        blind: Bools = (np.abs(sums) < reach[:, None]).any(axis=1)
+        for row in np.flatnonzero(blind).tolist():
+            sizes = np.abs(rows[row])
+            blind[row] = bool(((sizes > 0) & (sizes < reach[row])).any())
+        return blind
 
     def window(self, low: Ints, high: Ints) -> Floats:
         """Sums of [low, high) at each step; [k, steps]. `low` may differ by row."""
@@ -76,9 +92,10 @@ def mean_of(total: Floats, lost: Floats | None, count: Floats | Ints) -> Floats:
 
 def window_means(rows: Floats, low: Ints, high: Ints, count: Ints) -> Floats:
     """Mean of rows[:, low:high] at each step; not finite where the sum is not."""
-    total, lost = Prefix(rows).parts(low, high)
+    prefix = Prefix(rows)
+    total, lost = prefix.parts(low, high)
     means = mean_of(total, lost, count)
-    odd = ~np.isfinite(means).all(axis=1)
+    odd = ~np.isfinite(means).all(axis=1) | prefix.blind(rows, total)
     if odd.any():
         counts = np.broadcast_to(count, means.shape)
         means[odd] = window_sums(rows[odd], low if low.ndim == 1 else low[odd], high) / counts[odd]
@@ -87,8 +104,9 @@ def window_means(rows: Floats, low: Ints, high: Ints, count: Ints) -> Floats:
 
 def window_sums(rows: Floats, low: Ints, high: Ints) -> Floats:
     """Sum of rows[:, low:high] at each step; rows hold 0 where there is no sample."""
-    sums = Prefix(rows).window(low, high)
-    odd = ~np.isfinite(sums).all(axis=1)
+    prefix = Prefix(rows)
+    sums = prefix.window(low, high)
+    odd = ~np.isfinite(sums).all(axis=1) | prefix.blind(rows, sums)
     if odd.any():  # infinities and NaN poison every later prefix: sum those rows window by window
         if low.ndim == 1:
             sums[odd] = gathered_sums(rows[odd], low, high)

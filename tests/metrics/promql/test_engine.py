@@ -278,3 +278,21 @@ def test_labels_sort_as_people_count() -> None:
         memory.add({"__name__": "m", "name": name}, {0: 1.0})
     found = evaluate(memory, 'sort_by_label(m, "name")', 0, 0, 0)
     assert [one["name"] for one in found.labels] == ["-1", "9", "10", "a", "a9", "a10", "~a"]
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize("huge", [1e14, 1e20, 1e32, 1e300])
+@pytest.mark.parametrize("name", ["sum", "avg"])
+def test_a_huge_number_takes_no_digits_from_windows_without_it(name: str, huge: float) -> None:
+    """Windows before and behind it are exact, whatever the rest of the row holds."""
+    random = np.random.default_rng(5)
+    values = random.normal(0, 30, 200)
+    values[100], values[120] = huge, -huge / 3
+    memory = Memory(shared=True)
+    memory.add({"__name__": "m"}, {at * 15_000: float(value) for at, value in enumerate(values)})
+    found = evaluate(memory, f"{name}_over_time(m[5m])", 300_000, 199 * 15_000, 15_000)
+    for step, at in enumerate(range(20, 200)):
+        window = values[at - 19 : at + 1]
+        exact = math.fsum(window) / (20 if name == "avg" else 1)
+        if np.abs(window).max() < huge / 10:
+            assert float(found.values[0, step]) == pytest.approx(exact, rel=1e-12, abs=1e-13)
