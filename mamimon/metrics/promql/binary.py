@@ -151,7 +151,7 @@ def _result_labels(many: Labels, one: Labels, node: Binary, matching: Matching) 
 
 def _refuse_duplicates(vector: Vector, group_of: Ints, count: int, matching: Matching, side: str) -> None:
     """Each match group of the "one" side may have one series at a time."""
-    if len(np.unique(group_of)) == len(group_of):
+    if len(set(group_of.tolist())) == len(group_of):
         return
     seen = np.zeros((count, vector.steps), dtype=np.int64)
     np.add.at(seen, group_of, vector.mask())
