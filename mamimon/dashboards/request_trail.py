@@ -124,9 +124,15 @@ async def _tried(work: Awaitable[list[T]], name: str, missing: list[str]) -> lis
 
 def _line(hit: LogHit) -> Moment:
     return Moment(
-        kind="log", time=hit.time, level=hit.level, source=hit.logger or hit.dataset,
+        kind="log", time=hit.time, level=hit.level, source=_source(hit),
         text=hit.message, url=f"/logs/line/{hit.id}",
     )  # fmt: skip
+
+
+def _source(hit: LogHit) -> str:
+    """The service and its logger: a request goes through several, and their loggers are called alike."""
+    service = hit.document().get("service") or hit.document().get("service.name") or hit.dataset
+    return " · ".join(dict.fromkeys(str(one)[:100] for one in (service, hit.logger) if one))
 
 
 async def _errors(sources: Sources, ids: Sequence[str]) -> list[Moment]:

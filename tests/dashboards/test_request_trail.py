@@ -104,6 +104,18 @@ def test_a_request_is_told_in_order_from_every_side(server: Any) -> None:
         assert server.client.get(one["url"]).status_code == 200, one
 
 
+def test_each_line_says_which_service_it_is_of(server: Any) -> None:
+    """The service stands before the logger, once where both are the same, else the data set does."""
+    for number, more in enumerate(
+        [{"service": "shop", "logger": "app.pay"}, {"service": "bill", "logger": "bill"}, {"logger": "x"}, {}]
+    ):
+        line = {"message": str(number), "request_id": "many", **more}
+        server.client.post("/api/mamimon/logs?dataset=demo", json=line).raise_for_status()
+    found = server.client.get("/api/mamimon/requests/many").json()["moments"]
+    sources = {one["text"]: one["source"] for one in found}
+    assert sources == {"0": "shop · app.pay", "1": "bill", "2": "demo · x", "3": "demo"}
+
+
 def test_what_is_missing_is_said(server: Any) -> None:
     """An id that only a line carries names the other places; one that nothing carries says how to send it."""
     line = {"message": "alone", "request_id": "only-here"}
