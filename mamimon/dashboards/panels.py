@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,6 +43,7 @@ class View(msgspec.Struct):
     more: int = 0
     error: str = ""
     explore: str = ""
+    alert: str = ""
     values: dict[str, Value] = {}
 
     @property
@@ -63,6 +65,7 @@ def laid_out(dashboard: Dashboard, window: Window, picked: Chosen, *, spoken: bo
             title = _(panel.title) if spoken and panel.title else panel.title
             view = View(key, index, panel, expand_text(title, values), values=values)
             view.explore = _explore(panel, window, values)
+            view.alert = _alert(view, window)
             if view.chart:
                 view.src, view.kind = _src(panel, window, values), _drawn(panel)
             elif panel.kind == "text":
@@ -121,6 +124,21 @@ def _explore(panel: Panel, window: Window, values: Mapping[str, Value]) -> str:
         return ""
     pick = {"q": asked[0][0], "kind": "logs" if panel.kind in LOGS else "metrics"}
     return "/explore?" + urlencode(pick) + "&" + window.query()
+
+
+def _alert(view: View, window: Window) -> str:
+    """Where a rule on what the panel shows is written, with its query and threshold filled in."""
+    panel = view.panel
+    asked = questions(panel, window, view.values)
+    if not asked or panel.kind not in METRICS | LOGS:
+        return ""
+    name = "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", view.title))
+    if panel.kind in LOGS:
+        rule = {"kind": "logs", "query": asked[0][0] or "*", "window": "5m", "op": ">", "threshold": "0"}
+    else:
+        limit = next((one for one in (panel.crit, panel.warn) if one is not None), 0.0)
+        rule = {"kind": "metric", "expr": f"{asked[0][0]} {'<' if panel.below else '>'} {limit:g}"}
+    return "/alerts/rules/new?" + urlencode({"name": name[:60], "for": "5m", **rule})
 
 
 async def fill(sources: Sources, view: View, window: Window) -> None:

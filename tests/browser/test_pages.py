@@ -21,6 +21,7 @@ VARIANTS = [
     ("tr-TR", "light", PHONE),
 ]
 NAMES = ["desktop, light, English", "phone, dark, English", "desktop, dark, Turkish", "phone, light, Turkish"]
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 TURKISH = {"Accept-Language": "tr"}
 WRONG_WORDS = re.compile(r"\b(?:undefined|NaN|None(?! yet)|\[object \w+\])")
 PROMETHEUS = """\
@@ -36,6 +37,20 @@ groups:
         labels: {severity: critical}
         annotations: {summary: "{{ $value }} targets are watched by a-host-with-a-long-name.example.com"}
 """
+EVERY = [
+    {"title": "Head", "kind": "row"},
+    {"title": "A", "kind": "timeseries", "queries": [{"expr": "up"}], "log_scale": True, "crit": 2},
+    {"title": "B", "kind": "stat", "queries": [{"expr": "up"}], "crit": 1, "width": 3},
+    {"title": "C", "kind": "gauge", "queries": [{"expr": "vector(40)"}], "unit": "percent", "width": 3},
+    {"title": "D", "kind": "bar", "queries": [{"expr": "up"}], "warn": 1},
+    {"title": "E", "kind": "table", "queries": [{"expr": "up"}]},
+    {"title": "F", "kind": "status", "queries": [{"expr": "up"}]},
+    {"title": "G", "kind": "heatmap", "queries": [{"expr": "http_request_duration_seconds_bucket"}]},
+    {"title": "H", "kind": "log_chart", "queries": [{"expr": "*"}]},
+    {"title": "I", "kind": "text", "text": "# A\n[b](https://c.d)"},
+    *({"title": kind, "kind": kind} for kind in ("logs", "log_top", "errors", "events", "checks", "alerts")),
+    {"title": "Wrong", "kind": "stat", "queries": [{"expr": "sum(("}]},
+]
 ROUTES = """\
 route: {receiver: nobody, group_by: [alertname], group_wait: 0s}
 receivers: [{name: nobody}]
@@ -92,6 +107,7 @@ def seed(one: Process) -> list[str]:
         client.post("/alertmanager/api/v2/alerts", json=outside).raise_for_status()
         client.post("/checks/heartbeats", data={"name": "backup", "period": "60", "grace": "5"})
         client.post("/dashboards", data={"title": "A board", "copy": "error-rate"}, headers=TURKISH)
+        client.put("/api/mamimon/dashboards/every", json={"title": "E", "panels": EVERY}).raise_for_status()
         wait_until(lambda: "/errors/1" in client.get("/errors").text, what="the issue")
         wait_until(lambda: "TargetsWatched" in client.get("/incidents").text, 30, "the incident")
         wait_until(lambda: "FromOutside" in client.get("/incidents").text, 30, "the other incident")
@@ -108,6 +124,10 @@ def seed(one: Process) -> list[str]:
         "/events?type=login",
         "/dashboards/a-board",
         "/dashboards/a-board/edit",
+        "/dashboards/a-board/history",
+        "/dashboards/a-board/share",
+        "/dashboards/every",
+        "/dashboards/every/edit",
         "/explore?q=level:ERROR",
         "/explore?q=rate(",
         "/graph?q=up&q=sum(rate(mamimon_series[1m]))",
@@ -148,6 +168,28 @@ def test_pages_open_without_an_error(
     wrong = look(browser, running.url, pages, locale, theme, size)
 
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("locale", "theme", "size"), VARIANTS[:2], ids=NAMES[:2])
+def test_pages_are_accessible(
+    running: Process, browser: Any, locale: str, theme: str, size: dict[str, int]
+) -> None:
+    """axe-core finds no violation of WCAG 2.2 AA on any page, in either theme, on a desk and a phone."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport=size, color_scheme=theme, locale=locale, reduced_motion="reduce")
+    page = context.new_page()
+    found: list[str] = []
+    for path in running.pages:  # type: ignore[attr-defined]
+        page.goto(running.url + path, wait_until="load")
+        page.wait_for_timeout(50)
+        page.wait_for_selector(".chart.loading", state="detached")
+        for one in Axe().run(page, options={"runOnly": WCAG}).response["violations"]:
+            node = one["nodes"][0]
+            told = f"{one['id']} ×{len(one['nodes'])}: {node['html'][:200]} {node['failureSummary'][:200]}"
+            found.append(f"{path}: {told}")
+    context.close()
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(("locale", "theme", "size"), VARIANTS[3:], ids=NAMES[3:])

@@ -39,7 +39,7 @@
     }
     const body = box.querySelector(".body");
     // A panel that somebody works in is not taken away from under them.
-    if (!body || body.contains(document.activeElement)) return;
+    if (!body || (body !== document.activeElement && body.contains(document.activeElement))) return;
     const place = body.scrollTop;
     body.innerHTML = panel.html;
     body.scrollTop = place;
