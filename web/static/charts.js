@@ -304,6 +304,8 @@
         this.figure.after(box);
       }
       box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = LEVELS[name] && this.figure.dataset.kind !== "line" ? "lv-" + name : bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); item.textContent = name; return item; }));
+      // What scrolls must be reached by keyboard.
+      if (box.scrollHeight > box.clientHeight) box.tabIndex = 0; else box.removeAttribute("tabindex");
       if (names.length > 40) { const more = document.createElement("span"); more.textContent = "+" + (names.length - 40); box.append(more); }
     }
     alternative(data, unit) {
