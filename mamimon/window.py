@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -12,6 +13,7 @@ from mamimon.problems import bad_input
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_NOW = re.compile(r"now(?:-(\d{1,7}[smhdw]))?(?:/([hdwMy]))?")
 _LONGEST_S = 3700 * 86_400.0
 _OFFERED = ("5m", "15m", "1h", "6h", "24h", "7d")
 
@@ -36,8 +38,9 @@ class Window(msgspec.Struct, frozen=True):
 def read_window(query: Mapping[str, str], now: float, default: str = "1h") -> Window:
     """The window of a query string; a value that cannot be read raises `BAD_INPUT` naming it."""
     if query.get("start") or query.get("end"):
-        end = instant(query.get("end", ""), now) if query.get("end") else now
-        start = instant(query["start"], now) if query.get("start") else end - seconds(default)
+        zone = _zone(query.get("tz", ""))
+        end = instant(query.get("end", ""), now, zone, last=True) if query.get("end") else now
+        start = instant(query["start"], now, zone) if query.get("start") else end - seconds(default)
         if not 0 < end - start <= _LONGEST_S:
             raise bad_input("start must lie before end, by ten years at most")
         return Window(start, end)
@@ -66,11 +69,19 @@ def seconds(text: str) -> float:
     return float(value)
 
 
-def instant(text: str, now: float) -> float:
-    """An instant in epoch seconds from `now`, `now-1h`, epoch seconds or ISO 8601 (UTC if it has no zone)."""
+def instant(text: str, now: float, zone: dt.tzinfo = dt.UTC, *, last: bool = False) -> float:
+    """An instant in epoch seconds from `now`, `now-1h`, `now-1d/d`, epoch seconds or ISO 8601.
+
+    `/d` is the beginning of that day in `zone`, or its end where `last` is set; so with `/h`, `/w`, `/M` and
+    `/y`. A time without a zone of its own is in `zone`.
+    """
     text = text.strip()
     if text.startswith("now"):
-        return now - seconds(text[4:]) if text[3:4] == "-" else now
+        found = _NOW.fullmatch(text)
+        if found is None:
+            raise bad_input(f"{text[:40]!r} is not a time", "write now, now-1h or now-1d/d")
+        at = now - seconds(found[1]) if found[1] else now
+        return _rounded(at, found[2], zone, last) if found[2] else at
     try:
         value = float(text)
     except ValueError:
@@ -78,7 +89,36 @@ def instant(text: str, now: float) -> float:
             moment = dt.datetime.fromisoformat(text)
         except ValueError:
             raise bad_input(f"{text[:40]!r} is not a time", "write epoch seconds or ISO 8601") from None
-        value = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+        value = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
     if not 0 <= value <= 32_503_680_000:
         raise bad_input(f"{text[:40]!r} is not a time between 1970 and 3000")
     return value
+
+
+def _zone(name: str) -> dt.tzinfo:
+    if not name:
+        return dt.UTC
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise bad_input(f"{name[:60]!r} is not a time zone", "write it as Europe/Istanbul or UTC") from None
+
+
+def _rounded(at: float, unit: str, zone: dt.tzinfo, last: bool) -> float:
+    """The beginning of the unit that `at` lies in, or of the next one."""
+    moment = dt.datetime.fromtimestamp(at, zone).replace(minute=0, second=0, microsecond=0, tzinfo=None)
+    if unit != "h":
+        moment = moment.replace(hour=0)
+    match unit:
+        case "w":
+            moment -= dt.timedelta(days=moment.weekday())
+        case "M":
+            moment = moment.replace(day=1)
+        case "y":
+            moment = moment.replace(month=1, day=1)
+    if last:
+        # Far enough to be in the next one, whatever the month or a clock change makes of it.
+        step = {"h": 1, "d": 24, "w": 7 * 24, "M": 31 * 24, "y": 366 * 24}[unit]
+        moment += dt.timedelta(hours=step)
+        moment = {"M": moment.replace(day=1), "y": moment.replace(month=1, day=1)}.get(unit, moment)
+    return moment.replace(tzinfo=zone).timestamp()

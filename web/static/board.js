@@ -99,6 +99,7 @@
     for (const menu of document.querySelectorAll("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
   });
 
+  for (const one of document.querySelectorAll("[data-zone]")) one.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const late = [...document.querySelectorAll(".board .body[data-pending]")].map((body) => body.closest("section").dataset.key);
   if (late.length) ask(late);
   next();

@@ -150,7 +150,8 @@
           if (i == null || u.cursor.left < 0) { box.hidden = true; return; }
           const when = new Date(u.data[0][i] * 1000).toLocaleTimeString(lang);
           const rows = this.extra.series.map((one) => [one.name, one.values[i]]).filter((row) => row[1] != null).sort((a, b) => b[1] - a[1]).slice(0, 8);
-          box.textContent = [when, ...rows.map((row) => row[0] + "  " + show(row[1], unit))].join("\n");
+          const near = (this.extra.marks || []).filter((one) => Math.abs(u.valToPos(one.time, "x") - u.cursor.left) < 6).map((one) => "◆ " + one.label);
+          box.textContent = [when, ...near, ...rows.map((row) => row[0] + "  " + show(row[1], unit))].join("\n");
           box.hidden = false;
           const right = u.cursor.left > u.over.clientWidth / 2;
           box.style.left = right ? "" : u.cursor.left + 12 + "px";
@@ -244,7 +245,8 @@
       ctx.font = 11 * ratio + "px system-ui";
       ctx.lineWidth = ratio;
       ctx.textBaseline = "alphabetic";
-      for (const mark of this.extra.marks || []) {
+      let free = -Infinity;  // a name that would stand on another is left to the tip
+      for (const mark of [...(this.extra.marks || [])].sort((a, b) => a.time - b.time)) {
         const x = u.valToPos(mark.time, "x", true);
         if (x < box.left || x > box.left + box.width) continue;
         ctx.strokeStyle = ctx.fillStyle = css(mark.kind === "alert" ? "--crit" : "--accent");
@@ -252,7 +254,10 @@
         ctx.beginPath(); ctx.moveTo(x, box.top); ctx.lineTo(x, box.top + box.height); ctx.stroke();
         const right = x > box.left + box.width * 0.75;
         ctx.textAlign = right ? "right" : "left";
-        ctx.fillText(mark.label, x + (right ? -4 : 4) * ratio, box.top + 10 * ratio);
+        const name = mark.label.length > 24 ? mark.label.slice(0, 23) + "…" : mark.label, room = ctx.measureText(name).width + 8 * ratio;
+        if ((right ? x - room : x) < free) continue;
+        ctx.fillText(name, x + (right ? -4 : 4) * ratio, box.top + 10 * ratio);
+        free = right ? x : x + room;
       }
       const warn = this.figure.dataset.warn;
       for (const limit of [warn && { value: Number(warn), label: "", colour: "--warn" }, this.extra.threshold]) {
