@@ -14,6 +14,7 @@ from mamimon.http import AsgiApp, Receive, Scope, Send, answer, header
 from mamimon.problems import Kind, Problem
 from mamimon.storage import Core
 
+FORBIDDEN = "/forbidden"
 current_actor: ContextVar[Actor] = ContextVar("mamimon_actor", default=ANYBODY)
 
 
@@ -43,6 +44,10 @@ def gate(app: AsgiApp, core: Core, people: People) -> AsgiApp:
         if needed is None or (actor is not None and needed in actor.allowed):
             current_actor.set(actor or Actor("anybody", frozenset()))
             await app(scope, receive, send)
+        elif actor is not None and _is_navigation(scope):
+            # A person is told on a page; the app has one at this address.
+            current_actor.set(actor)
+            await app({**scope, "path": FORBIDDEN, "raw_path": FORBIDDEN.encode()}, receive, send)
         elif actor is not None:
             await _refuse(scope, send, 403, f"{actor.name} may not do this; it needs the scope {needed}")
         elif _is_navigation(scope):

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import jinja2
 from jinja2.ext import InternationalizationExtension
+from litestar import get
 from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
 from litestar.template import TemplateConfig
 
 import mamimon
+from mamimon.accounts.gate import FORBIDDEN
 from mamimon.alerts.translated import translated
 from mamimon.dashboards.builtin import builtin
 from mamimon.i18n import current_locale, gettext, ngettext, web_dir
@@ -73,7 +76,18 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
 
 def page_handlers(house: House, core: Core) -> list[ControllerRouterHandler]:
     """Pages that belong to no room."""
-    return []
+
+    @get(FORBIDDEN, include_in_schema=False, sync_to_thread=False, status_code=403)
+    def forbidden() -> Template:
+        context = {
+            "title": "403",
+            "status": 403,
+            "detail": gettext("Your account may not open this page."),
+            "hint": gettext("An administrator can give you another role under Settings."),
+        }
+        return Template("error.html", context=context, status_code=403)
+
+    return [forbidden]
 
 
 def number(value: float | None, digits: int = 0) -> str:
