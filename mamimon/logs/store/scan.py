@@ -97,6 +97,22 @@ class View:
         while heap:
             yield heapq.heappop(heap)[2]
 
+    def oldest(self) -> Iterator[Row]:
+        """Matching rows, oldest first (of equal times the earlier arrived)."""
+        heap: list[tuple[int, int, Row]] = []
+        for limit, block, positions in self._blocks(descending=False, by_time=True):
+            while heap and heap[0][0] < limit:
+                yield heapq.heappop(heap)[2]
+            for row in self._rows(block, *self._held(block, positions)):
+                heapq.heappush(heap, (row.time_us, row.seq, row))
+        while heap:
+            yield heapq.heappop(heap)[2]
+
+    def since(self, low_us: int) -> View:
+        """The same without what is older than a time."""
+        plan = msgspec.structs.replace(self.plan, low_us=max(self.plan.low_us, low_us))
+        return View(self.raw, self.file, plan, self)
+
     def until(self, high_us: int) -> View:
         """The same without what is newer than a time."""
         plan = msgspec.structs.replace(self.plan, high_us=min(self.plan.high_us, high_us + 1))
@@ -164,10 +180,12 @@ class View:
                 if count >= limit:
                     return
 
-    def _blocks(self, *, descending: bool, bodies: bool = True) -> Iterator[tuple[int, Block, Sequence[int]]]:
-        """Candidate blocks: the newest time, and rows that are right but for what their bodies say.
+    def _blocks(
+        self, *, descending: bool, bodies: bool = True, by_time: bool = False
+    ) -> Iterator[tuple[int, Block, Sequence[int]]]:
+        """Candidate blocks: their newest time, and rows that are right but for what their bodies say.
 
-        The tail comes first and counts as newest.
+        `by_time` and not `descending`, it is their oldest time. The tail comes first, as if it went before.
         """
         if self._low > self._high or not self.wanted:
             return
@@ -175,7 +193,8 @@ class View:
             "SELECT first_seq, head, data FROM tail ORDER BY first_seq"
         ):
             block = Block(first, head, data)
-            yield 1 << 62, block, self._plain_positions(block, min(block.times), max(block.times))
+            first_us = -(1 << 62) if by_time else 1 << 62
+            yield first_us, block, self._plain_positions(block, min(block.times), max(block.times))
         words = self.plan.clause.index()
         where = "max_us >= ? AND min_us <= ? AND levels & ?"
         values: list[object] = [self._low, self._high, self._levels]
@@ -188,13 +207,14 @@ class View:
         if words is not None:
             where += " AND id IN (SELECT rowid FROM text WHERE text MATCH ?)"
             values.append(words)
-        order = "max_us DESC, id DESC" if descending else "id"
+        order = "max_us DESC, id DESC" if descending else "min_us, id" if by_time else "id"
         found = self.raw.execute(
             f"SELECT id, first_seq, min_us, max_us FROM block WHERE {where} ORDER BY {order}",  # noqa: S608 - fixed texts
             values,
         ).fetchall()
         if bodies:
-            yield from self._opened(found)
+            for limit, block, positions in self._opened(found):
+                yield min(block.times) if by_time else limit, block, positions
             return
         for number, first, min_us, max_us in found:
             if self._late():

@@ -229,23 +229,23 @@ def _enough(request: Request, found: _Found) -> bool:
 
 def _gather(view: View, request: Request, found: _Found) -> None:
     wanted = request.start + request.size
-    if request.aggs and (wanted == 0 or request.sort.by_time == "desc"):
+    if request.aggs and (wanted == 0 or request.sort.by_time):
         grain = aggregations.grain_of(request.aggs)
         rows = None if grain is None else tallies(view, grain)
         if rows is not None:
             _add_up(rows, request, found)
-            _newest(view, request, found, wanted)
+            _first(view, request, found, wanted)
             return
-    if not request.aggs and request.sort.by_time == "desc":
+    if not request.aggs and request.sort.by_time:
         if request.track == 0:
-            _newest(view, request, found, wanted)
+            _first(view, request, found, wanted)
             return
         if (rows := tallies(view, Grain())) is not None:
             _add_up(rows, request, found)
-            _newest(view, request, found, wanted)
+            _first(view, request, found, wanted)
             return
         found.total += view.count(request.track)
-        _newest(view, request, found, wanted)
+        _first(view, request, found, wanted)
         return
     for row in view.any_order():
         found.total += 1
@@ -276,15 +276,16 @@ def _cut(found: _Found, wanted: int) -> None:
     found.last = found.hits[-1][0] if len(found.hits) >= wanted and wanted else None
 
 
-def _newest(view: View, request: Request, found: _Found, wanted: int) -> None:
+def _first(view: View, request: Request, found: _Found, wanted: int) -> None:
     """Hits come in the right order, so reading stops once there are enough of them."""
     if len(found.hits) >= wanted:
         return
     if request.after is not None and (edge := request.sort.edge_us(request.after)) is not None:
-        # What comes behind the page before is not newer than its last line.
-        view = view.until(edge)
-    rows = view.newest()
-    for row in _first_come_first(rows) if request.sort.first_come_first else rows:
+        # What comes behind the page before is not before its last line.
+        view = view.until(edge) if request.sort.by_time == "desc" else view.since(edge)
+    rows = view.newest() if request.sort.by_time == "desc" else view.oldest()
+    turned = request.sort.first_come_first == (request.sort.by_time == "desc")
+    for row in _turned(rows) if turned else rows:
         if request.after is not None and not request.sort.behind(request.after, row):
             continue
         found.hits.append((None, request.sources.hit(row, request.sort)))
@@ -292,8 +293,8 @@ def _newest(view: View, request: Request, found: _Found, wanted: int) -> None:
             break
 
 
-def _first_come_first(rows: Iterator[Row]) -> Iterator[Row]:
-    """Rows of one millisecond, which a date cannot tell apart, in the order of their arrival."""
+def _turned(rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows of one millisecond, which a date cannot tell apart, the other way round."""
     for _, together in groupby(rows, key=lambda row: row.time_us // 1000):
         yield from reversed(list(together))
 

@@ -118,12 +118,14 @@ class Sort(msgspec.Struct, frozen=True):
         return tuple(parts)
 
     def edge_us(self, after: tuple[Any, ...]) -> int | None:
-        """The newest time that a row behind `after` can have, newest first; None where it does not say."""
+        """The first time that a row behind `after` can have; None where it does not say."""
         key, part = self.keys[0], after[0]
-        if key.field != "@timestamp" or not key.descending or isinstance(part, _Either):
+        if key.field != "@timestamp" or isinstance(part, _Either) or part[0] != 1:
             return None
-        typed = part[1].value if part[0] == 1 else None
-        return int(typed[1]) * 1000 + 999 if typed and typed[0] == 0 else None
+        typed = part[1].value if key.descending else part[1]
+        if typed[0] != 0:
+            return None
+        return int(typed[1]) * 1000 + (999 if key.descending else 0)
 
     def behind(self, after: tuple[Any, ...], row: Row) -> bool:
         """Whether a row comes behind the key that `after` made."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -83,10 +82,8 @@ class Answers:
     def _entries(
         self, selected: Selected, limit: int, forward: bool, view: View
     ) -> list[tuple[dict[str, str], list[Any]]]:
-        rows: Iterator[Row] | list[Row] = islice(view.newest(), limit)
-        if forward:
-            rows = heapq.nsmallest(limit, view.any_order(), key=lambda row: (row.time_us, row.seq))
-        return [self._entry(selected, row) for row in rows]
+        rows = view.oldest() if forward else view.newest()
+        return [self._entry(selected, row) for row in islice(rows, limit)]
 
     def _entry(self, selected: Selected, row: Row) -> tuple[dict[str, str], list[Any]]:
         extracted = selected.extracted(row) or {}
