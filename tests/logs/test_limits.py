@@ -128,6 +128,12 @@ def test_whole_numbers_beyond_2_to_53_are_told_apart(server: Any) -> None:
     assert found({"range": {"n": {"gt": base, "lt": base + 2}}}) == [base + 1] * 2
     assert found({"query_string": {"query": f"n:[{base + 1} TO *]"}}) == sorted([base + 1, *numbers[2:]])
     assert found({"terms": {"n": [2**63 - 1, 2**64 - 1]}}) == numbers[-2:]
+    for text in ("1e22", "1e+22", "1E22"):
+        one = f'{{"create":{{"_index":"big"}}}}\n{{"huge":{text}}}\n'
+        assert not server.client.post("/es/_bulk", content=one).json()["errors"]
+    for pattern in ("1e+2*", "1e+?2", "1e*"):
+        answer = server.client.post("/es/big/_search", json={"query": {"wildcard": {"huge": pattern}}}).json()
+        assert answer["hits"]["total"]["value"] == 3, pattern
     ordered = server.client.post(
         "/es/big/_search", json={"size": 2, "sort": [{"n": "asc"}], "search_after": [base]}
     ).json()

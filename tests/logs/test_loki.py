@@ -198,6 +198,38 @@ def test_grafanas_label_browser_is_answered(filled: Any, now: int) -> None:
     assert asked.json()["status"] == "success"
 
 
+@pytest.mark.feature("L5")
+def test_volumes_are_told_by_label_as_the_logs_drilldown_asks(filled: Any, now: int) -> None:
+    """Bytes by service, by level and by any label, in one sum or by steps, the biggest first."""
+    span = {"start": now - 10**11, "end": now + 1}
+
+    def volumes(query: str, **more: Any) -> list[tuple[dict[str, str], int]]:
+        found = ask(filled, "index/volume", query=query, **span, **more)
+        assert found["resultType"] == "vector"
+        return [(one["metric"], int(one["value"][1])) for one in found["result"]]
+
+    by_service = volumes('{service_name=~".+"}', targetLabels="service_name")
+    assert [metric for metric, _ in by_service] == [{"service_name": "web"}, {"service_name": "db"}]
+    assert by_service[0][1] > 20 * by_service[1][1] > 0
+    by_job = volumes('{job=~".+"}')
+    assert [metric for metric, _ in by_job] == [{"job": "web"}, {"job": "db"}]
+    # A roll-up's lines are of the mean size, which is near where sizes are.
+    assert by_job[0][1] == pytest.approx(by_service[0][1], rel=0.3)
+    levels = volumes('{dataset="web"}', targetLabels="level")
+    by_level = {metric["level"]: size for metric, size in levels}
+    assert by_level["info"] == pytest.approx(9 * by_level["error"], rel=0.1)
+    assert volumes('{job="web"}', limit=1, targetLabels="job,level")[0][0] == {"job": "web", "level": "info"}
+    assert volumes('{job="web"} |= "failed"')[0][1] < by_job[0][1] / 5
+    names = volumes('{job="web"}', aggregateBy="labels", targetLabels="job,level,none")
+    assert [metric for metric, _ in names] == [{"job": ""}, {"level": ""}]
+    steps = ask(filled, "index/volume_range", query='{job="web"}', step="20s", **span)
+    assert steps["resultType"] == "matrix"
+    assert sum(int(size) for _, size in steps["result"][0]["values"]) == by_job[0][1]
+    assert 3 <= len(steps["result"][0]["values"]) <= 4
+    assert ask(filled, "index/volume", 400, query='{job="web"}', aggregateBy="moon", **span)
+    assert ask(filled, "index/volume", 400, query='rate({a="b"}[1m])', **span)
+
+
 QUERIES = [
     ('{job="web"}', 60),
     ('{job=~"w.+"}', 60),

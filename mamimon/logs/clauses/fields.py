@@ -12,6 +12,8 @@ from mamimon.logs.clauses.patterns import edits, plain_number, word_index
 from mamimon.logs.model import level_number, pattern_number
 from mamimon.logs.text import fold, leaves, shown, tokens
 
+# What a fraction or a large number is shown as (1e+22) may be spelled otherwise in a line (1e22).
+_FRACTION = re.compile(r"[+-]?\d+[.e][0-9.e+-]*")
 _OWN = ("@timestamp", "_index", "_id", "dataset")
 # A pattern's id is in the index of its block, but not in the line.
 _BESIDE = ("pattern", *_OWN)
@@ -180,7 +182,7 @@ class Pattern(Plain):
     def index(self) -> str | None:
         """See `Clause.index`."""
         words = tokens(self.starts)
-        if not words or self.field in {"level", *_OWN}:
+        if not words or self.field in {"level", *_OWN} or _FRACTION.fullmatch(self.starts):
             return None
         return word_index(words, prefix=self.starts[-1:].isalnum() or self.starts.endswith("_"))
 

@@ -7,6 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
@@ -19,6 +20,7 @@ from mamimon.logs.wire.loki import push
 from mamimon.logs.wire.loki.answers import Answers, Window
 from mamimon.logs.wire.loki.logql import parse
 from mamimon.logs.wire.loki.syntax import Log, LogQLError, seconds
+from mamimon.logs.wire.loki.volume import Asked, volume
 from mamimon.problems import Kind, Problem, bad_input, unavailable
 
 if TYPE_CHECKING:
@@ -208,6 +210,30 @@ async def _stats(call: _Call) -> dict[str, Any]:
     return dict(await call.answers().volume(_log_query(call.text("query")), call.window()))
 
 
+async def _volume(call: _Call, *, ranged: bool = False) -> dict[str, Any]:
+    window = call.window()
+    kind = call.text("aggregateBy") or "series"
+    if kind not in {"series", "labels"}:
+        raise bad_input("invalid aggregation option")
+    text = call.text("step")
+    span = (window.end_us - window.start_us) / 1e6
+    step = _duration(text, "step") if text else max(1.0, math.floor(span / 250))
+    if ranged and step <= 0:
+        raise bad_input(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer"
+        )
+    asked = Asked(
+        log=_log_query(call.text("query")),
+        start_us=window.start_us,
+        end_us=window.end_us,
+        step_us=max(1000, round(step * 1e6)) if ranged else 0,
+        labels=tuple(filter(None, call.text("targetLabels").split(",")))[:20],
+        by_name=kind == "labels",
+        limit=_limit(call),
+    )
+    return await volume(call.room, asked)
+
+
 _ROUTES: list[tuple[re.Pattern[str], Callable[..., Awaitable[dict[str, Any]]]]] = [
     (re.compile("/api/v1/" + pattern), work)
     for pattern, work in (
@@ -217,6 +243,8 @@ _ROUTES: list[tuple[re.Pattern[str], Callable[..., Awaitable[dict[str, Any]]]]] 
         ("label/([^/]+)/values", _label_values),
         ("series", _series),
         ("index/stats", _stats),
+        ("index/volume", _volume),
+        ("index/volume_range", partial(_volume, ranged=True)),
     )
 ]
 
