@@ -34,7 +34,7 @@ from mamimon.logs.clauses import (
 )
 from mamimon.logs.dates import parse_bound
 from mamimon.logs.model import pattern_number
-from mamimon.logs.regexes import lucene_regex
+from mamimon.logs.regexes import lucene_regex, outline
 from mamimon.logs.text import fold
 from mamimon.problems import Problem, bad_input
 
@@ -244,8 +244,9 @@ class _Parser:
     def regex(self, fields: Sequence[str], end: int) -> Clause:
         text = self.text[self.at + 1 : end].replace("\\/", "/")
         self.at = end + 1
-        pattern = lucene_regex(text)
-        return _each(fields, lambda f: Pattern(f, pattern, fold_case=False))
+        pattern, wildcard = lucene_regex(text), outline(text)
+        start = literal_start(wildcard)
+        return _each(fields, lambda f: Pattern(f, pattern, starts=start, fold_case=False, wildcard=wildcard))
 
     def term(self, fields: Sequence[str]) -> Clause:
         raw = self.word()

@@ -67,3 +67,71 @@ def _translated(text: str) -> str:
         else:
             parts.append({"^": "\\^", "$": "\\$", "@": ".*"}.get(char, char))
     return "".join(parts)
+
+
+def outline(text: str) -> str:
+    """A wildcard pattern that fits whatever a Lucene regular expression fits; `*` where none is known."""
+    parts: list[str] = []
+    at = 0
+    while at < len(text):
+        char = text[at]
+        end = at + 1
+        if char in "|)":
+            return "*"
+        if char == "\\":
+            end = at + 2
+            atom = "?" if text[at + 1 : end] in _CLASSES else _plainly(text[at + 1 : end])
+        elif char == "[":
+            end = _class_end(text, at)
+            atom = "?"
+        elif char == "(":
+            end = _group_end(text, at)
+            atom = "*"
+        elif char == '"':
+            end = text.find('"', at + 1) + 1
+            atom = _plainly(text[at + 1 : end - 1])
+        else:
+            atom = {".": "?", "@": "*"}.get(char) or _plainly(char)
+        if end <= at:
+            return "*"
+        while (sign := text[end : end + 1]) and sign in "*+?{":
+            atom = atom + "*" if sign == "+" else "*"
+            closed = text.find("}", end)
+            if sign == "{" and closed < 0:
+                return "*"
+            end = closed + 1 if sign == "{" else end + 1
+        parts.append(atom)
+        at = end
+    return "".join(parts)
+
+
+def _plainly(text: str) -> str:
+    return "".join("\\" + char if char in "*?\\" else char for char in text)
+
+
+def _class_end(text: str, at: int) -> int:
+    """Behind the `]` of a class; 0 where there is none."""
+    at += 1 + (text[at + 1 : at + 2] == "^")
+    while at < len(text):
+        if text[at] == "]":
+            return at + 1
+        at += 2 if text[at] == "\\" else 1
+    return 0
+
+
+def _group_end(text: str, at: int) -> int:
+    """Behind the bracket that closes a group; 0 where there is none."""
+    depth = 0
+    while at < len(text):
+        char = text[at]
+        if char == "[":
+            at = _class_end(text, at) or len(text)
+            continue
+        if char == '"':
+            at = text.find('"', at + 1) + 1 or len(text)
+            continue
+        depth += (char == "(") - (char == ")")
+        at += 2 if char == "\\" else 1
+        if not depth:
+            return at
+    return 0

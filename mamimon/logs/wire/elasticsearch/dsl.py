@@ -11,7 +11,7 @@ from mamimon.logs import clauses as c
 from mamimon.logs.dateformat import read_date
 from mamimon.logs.dates import parse_bound, zone
 from mamimon.logs.lucene import Style, bound, parse
-from mamimon.logs.regexes import lucene_regex
+from mamimon.logs.regexes import lucene_regex, outline
 from mamimon.logs.text import fold, shown, tokens
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
 from mamimon.logs.wire.elasticsearch.options import (
@@ -327,7 +327,9 @@ class Dsl:
         field, options = fielded("regexp", body, "value")
         text = shown(options.get("value", ""))
         folded = bool(options.get("case_insensitive"))
-        return c.Pattern(field, lucene_regex(text, fold_case=folded), fold_case=folded)
+        compiled, wildcard = lucene_regex(text, fold_case=folded), outline(text)
+        start = c.literal_start(wildcard)
+        return c.Pattern(field, compiled, starts=start, fold_case=folded, wildcard=wildcard)
 
     def fuzzy(self, body: Any) -> c.Clause:
         """`fuzzy`."""
