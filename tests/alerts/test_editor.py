@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import html
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -186,6 +188,20 @@ def test_rules_of_files_are_copied_not_changed(server: Any) -> None:
     assert 'value="HighErrorRate"' in editor
     assert "http_requests_errors_total" in editor
     assert 'value="critical"' in editor
+
+
+@pytest.mark.feature("A5", "A8")
+def test_every_start_is_a_rule(server: Any) -> None:
+    """What the page offers to start from can be saved as it is."""
+    page = html.unescape(server.client.get("/alerts/rules/new").text)
+    links = re.findall(r'href="(/alerts/rules/new\?[^"]+)"', page)
+    assert len(links) >= 8
+    for link in links:
+        assert server.client.get(link).status_code == 200
+        form = dict(httpx.URL(link).params)
+        assert server.client.post("/alerts/rules/new", data=form).status_code == 303, form
+    rules = server.client.get("/api/v1/rules", params={"file[]": "own rules"}).json()["data"]["groups"]
+    assert len(rules[0]["rules"]) == len(links)
 
 
 @pytest.mark.feature("A6")

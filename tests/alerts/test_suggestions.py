@@ -41,6 +41,20 @@ def test_a_planted_fault_is_named(name: str, server: Any, clock: ManualClock) ->
 
 
 @pytest.mark.feature("A7")
+def test_who_is_hit(server: Any, clock: ManualClock) -> None:
+    """Endpoints and users that the error lines name, with their counts and links to their lines."""
+    plant(server, clock, "expired-certificate")
+    found = server.client.get("/api/mamimon/incidents/1/hit").json()
+    assert found["fields"] == {"endpoints": "route", "users": "user"}
+    assert found["endpoints"][0]["value"] == "/api/login"
+    assert sum(one["count"] for one in found["users"]) > 10
+    page = html.unescape(server.client.get("/incidents/1/hit").text)
+    assert found["users"][0]["value"] in page
+    link = page.split('title="/api/login" href="')[1].split('"')[0]
+    assert "/api/login" in server.client.get(link).text
+
+
+@pytest.mark.feature("A7")
 def test_an_incident_without_figures(server: Any, clock: ManualClock) -> None:
     """Without a rule and without a sample the list says that nothing differs; an unknown incident is 404."""
     send(server, {"alertname": "FromOutside"}, endsAt=forever(clock))

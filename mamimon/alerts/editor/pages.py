@@ -14,6 +14,7 @@ from mamimon.accounts.gate import current_actor
 from mamimon.alerts.editor.drafts import SEVERITIES, Draft, form_of, read
 from mamimon.alerts.editor.model import OPERATORS, OwnRule
 from mamimon.alerts.editor.routes import MONTH_S, rule_handlers
+from mamimon.alerts.editor.starts import starts
 from mamimon.alerts.model import show_duration
 from mamimon.alerts.noise import Noise, noise
 from mamimon.alerts.routes import person
@@ -57,6 +58,7 @@ def _context(number: int, form: dict[str, str], errors: dict[str, str]) -> dict[
         "severities": SEVERITIES,
         "operators": OPERATORS,
         "ranges": RANGES,
+        "starts": [(title, urlencode({"kind": "metric"} | start)) for title, start in starts()],
         "may": "write" in current_actor.get().allowed,
     }
 
