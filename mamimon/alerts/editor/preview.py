@@ -62,12 +62,11 @@ class Preview:
     async def chart(self, rule: OwnRule, length_s: float) -> dict[str, Any]:
         """What `charts.js` draws: the rule's left side, its threshold, and where it would have fired."""
         end = self._now()
-        start = end - length_s
-        step = max(15.0, round(length_s / POINTS))
+        start = max(end - length_s, await self._first(rule) or 0.0)
+        step = max(15.0, round((end - start) / POINTS))
         answer: dict[str, Any] = {"times": [], "series": [], "marks": [], "error": ""}
         try:
             if rule.kind == "logs":
-                start = max(start, await self._logs.oldest() or start)
                 times, counts = await self._counted(rule, start, end, step)
                 answer |= {"times": times.tolist()}
                 answer["series"] = [{"name": rule.query, "values": counts.tolist()}]
@@ -91,11 +90,10 @@ class Preview:
         """How often it would have fired in the time before now, as far back as there is something stored."""
         end = self._now()
         start = end - length_s
-        metric = rule.kind == "metric"
-        oldest = self._metrics.oldest() if metric else await self._logs.oldest()
+        oldest = await self._first(rule)
         if oldest is not None:
             start = min(max(start, oldest), end)
-        if metric:
+        if rule.kind == "metric":
             interval_s = self._service.core.settings.metrics.evaluation_interval_s
             return await backtest(self._service.backend(), rule.expr, rule.for_s, start, end, interval_s)
         step = min(rule.window_s, 15.0 if length_s <= 2 * DAY_S else 60.0)
@@ -103,6 +101,10 @@ class Preview:
         true = _COMPARE[rule.op](counts, rule.threshold)
         first = float(times[0]) if len(times) else start
         return summarised(episodes({}, true, first, step), rule.for_s, step, start, end)
+
+    async def _first(self, rule: OwnRule) -> float | None:
+        """When what the rule is about was first stored."""
+        return self._metrics.oldest() if rule.kind == "metric" else await self._logs.oldest()
 
     async def _counted(self, rule: OwnRule, start: float, end: float, step_s: float) -> Any:
         assert rule.lines is not None
