@@ -23,6 +23,7 @@ from mamimon.alerts.receiver_pages import receiver_handlers
 from mamimon.alerts.routes import AROUND_S, Who, changes_of, perform, person
 from mamimon.alerts.sentences import deployed, sentence
 from mamimon.alerts.silences import Silence
+from mamimon.alerts.suggest.rank import suggestions
 from mamimon.metrics.changes import Change
 from mamimon.problems import Problem
 
@@ -217,12 +218,13 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
     async def written(incident_id: FromPath[int]) -> Response[str]:
         page = await incident_context(service, logs, errors, incident_id)
         drawn = await incident_chart(service, incident_id)
+        found = await suggestions(service, logs, errors, incident_id)
         moved: list[Change] = []
         with contextlib.suppress(Problem):  # the section says "nothing": the page has the reason
             moved = (await changes_of(service, incident_id)).rows
         url = f"{service.core.base_url}/incidents/{incident_id}"
         return Response(
-            postmortem.markdown(page, drawn, moved, url),
+            postmortem.markdown(page, drawn, moved, found.clues, url),
             media_type="text/markdown; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="incident-{incident_id}.md"'},
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mamimon.alerts.model import show_duration
+from mamimon.alerts.suggest.model import WORDS, Clue
 from mamimon.i18n import gettext
 from mamimon.metrics.changes import Change
 
@@ -19,9 +20,16 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 30
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
 _MARKS = {"alert": "#b83227", "deploy": "#666666"}
 MOST_LINES = 20
+MOST_CLUES = 5
 
 
-def markdown(page: dict[str, Any], chart: dict[str, Any], moved: Sequence[Change], title_url: str) -> str:
+def markdown(
+    page: dict[str, Any],
+    chart: dict[str, Any],
+    moved: Sequence[Change],
+    clues: Sequence[Clue],
+    title_url: str,
+) -> str:
     """The file; `page` is what the incident's page shows, `chart` what its chart draws."""
     one = page["incident"]
     until = one.resolved_at
@@ -47,6 +55,14 @@ def markdown(page: dict[str, Any], chart: dict[str, Any], moved: Sequence[Change
         _table(
             (gettext("Time"), gettext("Who"), gettext("What")),
             [(_utc(e["at"]), e["actor"], e["text"]) for e in page["timeline"]],
+        ),
+        f"## {gettext('What differs most from the hour before')}",
+        _table(
+            ("", gettext("What"), gettext("before"), gettext("in it"), gettext("Since")),
+            [
+                (gettext(WORDS[c.kind]), c.name, _number(c.before), _number(c.now), _at(c.since))
+                for c in clues[:MOST_CLUES]
+            ],
         ),
         f"## {gettext('What changed most')}",
         _table(
@@ -130,6 +146,10 @@ def _image(title: str, chart: dict[str, Any]) -> str:
 
 def _utc(at: float) -> str:
     return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _at(at: float | None) -> str:
+    return _utc(at) if at is not None else "–"
 
 
 def _number(value: float | None) -> str:

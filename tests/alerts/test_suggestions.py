@@ -50,6 +50,8 @@ def test_who_is_hit(server: Any, clock: ManualClock) -> None:
     assert sum(one["count"] for one in found["users"]) > 10
     page = html.unescape(server.client.get("/incidents/1/hit").text)
     assert found["users"][0]["value"] in page
+    written = server.client.get("/incidents/1/postmortem.md").text
+    assert "| Endpoint | /api/login | 0 | 1 |" in written
     link = page.split('title="/api/login" href="')[1].split('"')[0]
     assert "/api/login" in server.client.get(link).text
 

@@ -9,6 +9,14 @@ import msgspec
 from mamimon.alerts.model import Labels
 
 Kind = Literal["endpoint", "pattern", "deploy", "error", "series"]
+WORDS: dict[Kind, str] = {
+    "endpoint": "Endpoint",
+    "pattern": "Log pattern",
+    "deploy": "Deploy",
+    "error": "Error",
+    "series": "Metric",
+}
+"""What people call them."""
 HEADS = 3
 """How many suggestions stand out."""
 
