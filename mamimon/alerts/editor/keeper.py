@@ -36,9 +36,19 @@ class OwnRules:
         self.all = await self._core.state.read(store.load)
 
     def groups(self, interval_s: float) -> list[RuleGroup]:
-        """The enabled ones, as one group beside those of the files."""
-        rules = [one.rule() for one in self.all if one.enabled]
-        return [RuleGroup(name=GROUP, file=FILE, rules=rules, interval_s=interval_s)] if rules else []
+        """The enabled ones, beside those of the files: a group of all on metrics, and one a rule on logs.
+
+        Counting lines may take seconds, which no other rule shall wait for.
+        """
+        metric = [one.rule() for one in self.all if one.enabled and one.kind == "metric"]
+        parts = {GROUP: metric} if metric else {}
+        parts |= {
+            f"{GROUP}: {one.name}": [one.rule()] for one in self.all if one.enabled and one.kind == "logs"
+        }
+        return [
+            RuleGroup(name=name, file=FILE, rules=rules, interval_s=interval_s)
+            for name, rules in parts.items()
+        ]
 
     def get(self, number: int) -> OwnRule:
         """One by its number; raises `Problem(NOT_FOUND)`."""
