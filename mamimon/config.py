@@ -185,7 +185,10 @@ class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = ""
     alertmanager_urls: Annotated[
         list[str],
-        _text("Other Alertmanagers that get the alerts of our rules too, beside those of prometheus.yml."),
+        _text(
+            "Other Alertmanagers that get the alerts of our rules too, beside those of prometheus.yml.",
+            secret=True,
+        ),
     ] = []
     deadman_interval_s: Annotated[float, _number("Seconds between asking it.", 5)] = 60.0
 
