@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from mamimon.errors.model import Event, EventRow, EventSummary
 from mamimon.storage import Database, migrate
 from mamimon.storage.days import remove_database
 
+_local = threading.local()
 _MONTH = re.compile(r"^\d{4}-\d{2}$")
 
 
@@ -32,7 +34,11 @@ def month_of(seconds: float) -> str:
 
 def pack(event: Event) -> bytes:
     """An event as it is stored."""
-    return zstandard.compress(msgspec.json.encode(event), 3)
+    # A context a call costs more than a small event's compression; one may not serve two threads at once.
+    compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
+    if compressor is None:
+        compressor = _local.compressor = zstandard.ZstdCompressor(3)
+    return compressor.compress(msgspec.json.encode(event))
 
 
 def unpack(body: bytes) -> Event:
