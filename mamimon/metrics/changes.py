@@ -47,6 +47,7 @@ _POINTS = 240
 _CELLS = 6_000_000
 """Steps × series at most; with more series the steps are longer."""
 _LEAST_HISTORY = 8
+_LEAST_STEP_S = 10.0
 _TREND = 60
 _COUNTERS = ("_total", "_count", "_sum")
 # Our own bookkeeping, timestamps and buckets say nothing that the rest does not say better. Counters are
@@ -112,16 +113,24 @@ async def changes(
 async def _compare(
     backend: SeriesBackend, start: float, end: float, usual: float, limit: int, timeout_s: float
 ) -> Changes:
+    import numpy as np
+
     found = Changes(start=start, end=end, before=start - usual)
     counted = await backend.instant(f"count({_ASKED})", end, timeout_s=timeout_s)
     series = int(counted.values[0, 0]) if len(counted.labels) else 1
     points = max(min(_POINTS, _CELLS // max(series, 1)), 40)
-    # The window gets its share of the steps and three at least; it ends on the last one.
-    step = max(min((end - found.before) / points, (end - start) / 3), 1.0)
-    first = end - step * int((end - found.before) / step)
-    result = await backend.range(_ASKED, first, end, step, timeout_s=timeout_s)
-    if result.labels:
-        await asyncio.to_thread(_rank, found, result, limit)
+    while True:
+        # The window gets its share of the steps and three at least; it ends on the last one.
+        step = max(min((end - found.before) / points, (end - start) / 3), _LEAST_STEP_S)
+        first = end - step * int((end - found.before) / step)
+        result = await backend.range(_ASKED, first, end, step, timeout_s=timeout_s)
+        if not result.labels:
+            return found
+        begins = float(result.times[int(np.argmax(result.present.any(axis=0)))]) / 1000
+        if begins >= start or begins - found.before < (start - found.before) / 2:
+            break
+        found.before = begins  # a young server: the same number of steps over what there is
+    await asyncio.to_thread(_rank, found, result, limit)
     return found
 
 

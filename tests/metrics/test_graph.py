@@ -280,3 +280,42 @@ def test_targets_are_grouped_by_job(busy: Scraped) -> None:
     assert "1 of 1 UP" in text
     only = busy.server.client.get("/targets", params={"pool": "app"}).text
     assert '<h2 class="mono">mamimon</h2>' not in only
+
+
+@pytest.mark.browser
+@pytest.mark.feature("D6")
+def test_the_metrics_pages_are_accessible(busy: Scraped, browser: Any) -> None:
+    """axe-core finds nothing on any page of the room, light on a desktop and dark on a phone."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    paths = (
+        link(
+            ("up", "table"),
+            (REQUESTS, "line"),
+            ("{__name__=~'h.+'}", "stack"),
+            (LATENCY, "heat"),
+            explain="1",
+        ),
+        link(("rate(", "line")),
+        "/graph",
+        "/graph/metrics",
+        "/targets",
+        "/cardinality",
+        "/changes?since=2m",
+    )
+    found = []
+    for theme, width in (("light", 1360), ("dark", 360)):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
+        page = context.new_page()
+        for path in paths:
+            page.goto(busy.server.url + path)
+            page.evaluate("scrollTo(0, document.body.scrollHeight)")
+            page.wait_for_load_state("networkidle")
+            for one in Axe().run(page).response["violations"]:
+                node = one["nodes"][0]
+                found.append(
+                    f"{theme} {path}: {one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+                )
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        context.close()
+    assert not found, "\n".join(found)
