@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import peer, wait_until
 
+CLIENT = httpx.Client(timeout=30)
+"""One for all questions: making a client takes longer than most of them."""
 H = "prometheus_http_request_duration_seconds"
 QUERIES = (
     H,
@@ -49,7 +51,7 @@ def both(
     ours = process(env={"MAMIMON_METRICS__SCRAPE_SELF": "false"})
     config = tmp_path / "peer.yml"
     config.write_text(
-        "global: {scrape_interval: 1s, scrape_timeout: 1s, scrape_native_histograms: true}\n"
+        "global: {scrape_interval: 500ms, scrape_timeout: 500ms, scrape_native_histograms: true}\n"
         "scrape_configs: [{job_name: p, static_configs: [{targets: ['127.0.0.1:PORT']}]}]\n"
     )
     command = [peer("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'peer'}"]
@@ -70,7 +72,7 @@ def both(
             "    queue_config: {batch_send_deadline: 200ms}\n"
         )
         wait_until(lambda: _ok(f"{theirs}/-/ready"), what="the peer ready")
-        assert httpx.post(f"{theirs}/-/reload").status_code == 200
+        assert CLIENT.post(f"{theirs}/-/reload").status_code == 200
         yield theirs, ours.url
     finally:
         popen.terminate()
@@ -79,7 +81,7 @@ def both(
 
 def _ok(url: str) -> bool:
     try:
-        return httpx.get(url).status_code == 200
+        return CLIENT.get(url).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -87,7 +89,7 @@ def _ok(url: str) -> bool:
 def ask(url: str, query: str, **more: Any) -> Any:
     """What a query gives, series in one order."""
     path = "query_range" if "step" in more else "query"
-    answer = httpx.get(f"{url}/api/v1/{path}", params={"query": query, **more}, timeout=30).json()
+    answer = CLIENT.get(f"{url}/api/v1/{path}", params={"query": query, **more}).json()
     assert answer["status"] == "success", answer
     return sorted(answer["data"]["result"], key=lambda one: sorted(one["metric"].items()))
 
@@ -115,7 +117,7 @@ def test_native_histograms_are_answered_as_prometheus_answers(both: tuple[str, s
 
     def enough() -> bool:
         for path in ("/-/healthy", "/api/v1/query?query=up", "/metrics"):
-            httpx.get(f"{theirs}{path}")
+            CLIENT.get(f"{theirs}{path}")
         found = ask(ours, f'{H}{{handler="/-/healthy"}}[1m]')
         return bool(found) and len(found[0]["histograms"]) >= 12
 
