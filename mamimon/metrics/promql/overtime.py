@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -197,13 +197,21 @@ def mad_over_time(windows: Windows) -> Result:
     return _gathered(windows, compute), _shaped(windows, windows.count > 0)
 
 
+def _columns(windows: Windows, samples: Floats) -> Iterator[int]:
+    """The places in a window, one after another; a day of seconds has many, so time is looked at."""
+    for column in range(samples.shape[2]):
+        if not column % 256:
+            windows.check()
+        yield column
+
+
 def _variance(windows: Windows) -> Floats:
     """Welford's method with compensation, sample by sample over all windows at once."""
 
     def compute(samples: Floats, valid: Bools, steps: slice) -> Floats:
         shape = samples.shape[:2]
         count, mean, mean_lost, total, total_lost = (np.zeros(shape) for _ in range(5))
-        for column in range(samples.shape[2]):
+        for column in _columns(windows, samples):
             sample, inside = samples[:, :, column], valid[:, :, column]
             number = count + 1
             delta = sample - (mean + mean_lost)
@@ -235,7 +243,7 @@ def _ts_of_extremum(windows: Windows, better: np.ufunc) -> Result:
     def compute(samples: Floats, valid: Bools, steps: slice) -> Floats:
         best = np.full(samples.shape[:2], np.nan)
         column_of = np.zeros(samples.shape[:2], dtype=np.int64)
-        for column in range(samples.shape[2]):
+        for column in _columns(windows, samples):
             sample = samples[:, :, column]
             taken = valid[:, :, column] & (better(sample, best) | np.isnan(best))
             best = np.where(taken, sample, best)
@@ -266,7 +274,7 @@ def linear_regression(windows: Windows, origin: Ints) -> tuple[Floats, Floats]:
         stamps = windows.times[index][None] if windows.own_times is None else windows.own_times[:, index]
         x = (stamps - origin[:, steps, None]) / 1000
         sums = np.zeros((4, 2, *samples.shape[:2]))
-        for column in range(samples.shape[2]):
+        for column in _columns(windows, samples):
             here, value = x[:, :, column], samples[:, :, column]
             for number, term in enumerate((here, value, here * value, here * here)):
                 term = np.where(valid[:, :, column], term, 0.0)  # noqa: PLW2901
@@ -307,7 +315,7 @@ def double_exponential_smoothing(windows: Windows, smoothing: Floats, trend: Flo
         seen = np.zeros(shape, dtype=np.int64)
         old, new, slope = (np.zeros(shape) for _ in range(3))
         factor, trend_factor = smoothing[steps], trend[steps]
-        for column in range(samples.shape[2]):
+        for column in _columns(windows, samples):
             sample, inside = samples[:, :, column], valid[:, :, column]
             slope_now = np.where(
                 seen == 1, sample - new, trend_factor * (new - old) + (1 - trend_factor) * slope
