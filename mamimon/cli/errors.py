@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from mamimon.cli.ask import ask, server_options
+from mamimon.cli.ask import ask, server_options, server_url
+from mamimon.cli.issues import listed, shown
 
 
 @click.group()
@@ -43,41 +44,38 @@ def list_(query: str, sort: str, limit: int, as_json: bool, **where: Any) -> Non
     if as_json:
         click.echo(json.dumps(answer["issues"]))
         return
-    for one in answer["issues"]:
-        click.echo(
-            f"{one['id']:>6}  {one['count']:>7} ×  {one['users']:>5} users"
-            f"  {one['status']:<10}  {one['title']}"
-        )
-        click.echo(f"{'':>6}  {one['culprit']}")
+    for line in listed(answer["issues"]):
+        click.echo(line)
     click.echo(f"{answer['total']} issues match", err=True)
 
 
 @errors.command()
 @click.argument("issue", type=int)
+@click.option("--event", "event_id", default="", help="One of its events instead of the newest.")
+@click.option("--markdown", is_flag=True, help="Print the event as Markdown, for a bug tracker.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @server_options
-def show(issue: int, as_json: bool, **where: Any) -> None:
-    """Show an issue with its newest event: chain, stack, request, tags."""
+def show(issue: int, event_id: str, markdown: bool, as_json: bool, **where: Any) -> None:
+    """Show an issue with its newest event: chain, stack, variables, request, breadcrumbs, tags."""
     answer = ask("GET", f"/api/mamimon/errors/issues/{issue}", **where)
+    if event_id:
+        answer["event"] = ask("GET", f"/api/mamimon/errors/issues/{issue}/events/{event_id}", **where)
+    event = answer["event"]
     if as_json:
         click.echo(json.dumps(answer))
-        return
-    found, event = answer["issue"], answer["event"]
-    click.echo(f"#{found['id']} {found['title']}\n{found['culprit']}")
-    click.echo(f"{found['status']}, {found['level']}, {found['count']} events, {found['users']} users")
-    click.echo(f"grouped by {found['grouping']['reason']}")
-    if event is None:
-        return
-    for one in event.get("exceptions", []):
-        click.echo(f"\n{one.get('type', '')}: {one.get('value', '')}")
-        for frame in one.get("frames", []):
-            place = f"{frame.get('module') or frame.get('file', '')}:{frame.get('line', '')}"
-            click.echo(f"  {'>' if frame.get('in_app') else ' '} {frame.get('function', '?')} in {place}")
-            if frame.get("code"):
-                click.echo(f"      {frame['code'].strip()}")
-    if event.get("request"):
-        click.echo(f"\n{event['request'].get('method', '')} {event['request'].get('url', '')}".rstrip())
-    click.echo("\n" + "  ".join(f"{key}={value}" for key, value in event.get("tags", {}).items()))
+    elif markdown:
+        if event is None:
+            raise click.ClickException("the issue's events are older than what is kept")
+        import msgspec
+
+        from mamimon.errors import present
+        from mamimon.errors.model import Event
+
+        link = f"{server_url(where['url'], where['data_dir'])}/errors/{answer['issue']['id']}"
+        click.echo(present.markdown(msgspec.convert(event, Event), f"{link}/events/{event['id']}"), nl=False)
+    else:
+        for line in shown(answer, event):
+            click.echo(line)
 
 
 @errors.command()

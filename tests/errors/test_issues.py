@@ -194,3 +194,31 @@ def test_commands(server: Any) -> None:
     assert "ValueError: bad 17" in run("list")
     assert "pay in shop.pay:7" in run("show", "1")
     assert json.loads(run("list", "--json"))[0]["count"] == 1
+    assert run("show", "1", "--markdown").startswith("# ValueError: bad 17\n")
+    (kept,) = server.client.get("/api/mamimon/errors/issues/1/events").json()
+    assert f"Event {kept['id']}" in run("show", "1", "--event", kept["id"])
+
+
+@pytest.mark.feature("E5")
+def test_the_terminal_shows_a_chain_and_no_control_characters(server: Any) -> None:
+    """Chain, variables, breadcrumbs and tags; an escape sequence of a title is spelled out."""
+    cause = stack(("app", "read", "x[1]"), kind="KeyError", value="gone")["values"][0]
+    cause["stacktrace"]["frames"][0]["vars"] = {"x": "[0]"}
+    main = stack(("app", "pay", "raise"), kind="PayError", value="\x1b[2Jbad")["values"][0]
+    crumbs = {"values": [{"category": "query", "message": "SELECT 1"}]}
+    send(server, exception={"values": [cause, main]}, breadcrumbs=crumbs, tags={"plan": "pro"})
+    command = [sys.executable, "-m", "mamimon", "errors", "show", "1", "--url", server.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    words = (
+        "KeyError: gone",
+        "x = [0]",
+        "which led to",
+        "PayError",
+        "query  SELECT 1",
+        "plan=pro",
+        "> pay in app",
+    )
+    assert [word for word in words if word not in done.stdout] == []
