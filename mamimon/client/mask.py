@@ -35,20 +35,6 @@ _KEY_ENDS = (
     "passphrase",
 )
 
-# Hints tell whether a detector can match at all. Each is tried at separators only: one cheap pass over a
-# clean text instead of a search for every prefix. (Joined in one expression they are slower: measured.)
-# API_KEY: the last letters of a vendor's prefix, before six characters of a key.
-_KEY_HINT = re.compile(
-    r"[_.-](?=[a-z0-9_-]{6})(?<=(?:h[opusrcx]_|[cps]a_|[veus][ceatst]_|[artsp][tp]-|x[abcdeoprs]-|29\.|sg\.|px-|sk-|ey-"
-    r"|[ph][imf]_|at_|v1_|ss_|y[su]_|lc_|mt_|gd_|et_|sk_|tn_|r8_|[pa]i-|ak-|v[sbr]\.))"
-)
-_CAPITAL_HINT = re.compile(r"A(?:KIA|SIA|ROA|IDA|BIA|Iza|TATT)")
-_TWILIO_HINT = re.compile(r"SK[0-9a-f]{32}")
-# NAMED_VALUE: the last letters of its names, before a separator.
-_ENDS = "ord|swd|ase|ode|ass|pwd|ola|fre|ret|key|ken|cvv|vv2|cvc|vc2|als|ial|nid|kie|otp|pin"
-_NAME_HINT = re.compile(
-    rf"[:=](?:(?<=(?:{_ENDS})[:=])|(?<=(?:{_ENDS})[\"' ][:=])|(?<=(?:{_ENDS})[\"'] [:=]))"
-)
 _name_cache: dict[str, bool] = {}
 _extra_keys: frozenset[str] = frozenset()
 _extra_patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
@@ -133,7 +119,7 @@ def mask_text(text: str) -> str:
         text = _replace("jwt", d.JWT, text)
     if "bearer" in low or "basic" in low or "authoriz" in low:
         text = _apply("authorization", d.BEARER, _bearer, text)
-    if _KEY_HINT.search(low) or _CAPITAL_HINT.search(text) or _TWILIO_HINT.search(text) or "dapi" in low:
+    if d.KEY_HINT.search(low) or d.CAPITAL_HINT.search(text) or d.TWILIO_HINT.search(text) or "dapi" in low:
         text = _replace("api_key", d.API_KEY, text)
     if "hooks" in low:
         text = _replace("api_key", d.HOOK, text)
@@ -141,7 +127,7 @@ def mask_text(text: str) -> str:
         text = _replace("value", d.SIGNED, text)
     if "--" in low:
         text = _apply("value", d.OPTION, lambda found: f"{found[1]}[masked:value]", text)
-    if ("=" in low or ":" in low) and _NAME_HINT.search(low):
+    if ("=" in low or ":" in low) and d.NAME_HINT.search(low):
         text = _apply("value", d.NAMED_VALUE, _named, text)
         text = _apply("value", d.SHORT_CODE, lambda found: f"{found[1]}[masked:value]", text)
     if d.LONG_NUMBER.search(text) and d.NINE_DIGITS.search(text):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from mamimon.client import agent, errors, imports, logs, outgoing
+from mamimon.client.mask import mask_text
 from mamimon.client.settings import Settings, resolve, warn
 
 _handlers: list[logging.Handler] = []
@@ -60,6 +61,7 @@ def start(settings: Settings) -> None:
     from mamimon.client.shipper import Shipper
 
     shutdown()
+    mask_text("warm")  # compiles what every line needs, now and not at the first one
     shipper = Shipper(settings) if settings.bulk_url or settings.url or settings.dsn else None
     agent.configure(settings, shipper)
     if shipper is not None:
