@@ -104,7 +104,7 @@ def test_a_bad_server_neither_blocks_nor_breaks_the_application(mode: str, clien
         took.append(time.perf_counter() - began)
     # A call that waited for the request would take its 5 s; the machine's own hiccups stay far below.
     assert max(took) < 2.0
-    assert sorted(took)[1980] < 0.005
+    assert sorted(took)[1980] < 0.05
     assert not mamimon.flush(1.0)
     began = time.monotonic()
     shipper = agent.shipper()
