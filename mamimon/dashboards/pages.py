@@ -14,7 +14,8 @@ from mamimon.accounts.gate import current_actor
 from mamimon.dashboards.boards import Boards, Render, interval_of, may_change
 from mamimon.dashboards.builtin import builtin
 from mamimon.dashboards.export import as_csv
-from mamimon.dashboards.model import Dashboard, slug_of
+from mamimon.dashboards.fill import expand_text
+from mamimon.dashboards.model import Dashboard, Link, slug_of
 from mamimon.dashboards.panels import View, pairs_of
 from mamimon.i18n import current_locale
 from mamimon.problems import not_found
@@ -96,6 +97,13 @@ async def page_context(
         "picked": opened.picked,
         "query": opened.query(),
         "panels": opened.views,
+        "links": [
+            Link(
+                expand_text(one.title, opened.picked.values),
+                expand_text(one.url, opened.picked.values, in_url=True),
+            )
+            for one in dashboard.links
+        ],
         "bodies": await boards.bodies(opened, renderer(request)),
     }
 

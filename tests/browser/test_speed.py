@@ -112,7 +112,7 @@ def test_twenty_charts_of_a_thousand_points_are_redrawn_quickly(running: Process
 
 
 def test_an_open_page_does_not_grow(running: Process, browser: Any) -> None:
-    """Refreshes leave the page's memory where it was."""
+    """Fifty refreshes of twenty charts cost less than 20 MB in 24 hours at 15 s would allow."""
     page = browser.new_page(viewport=DESKTOP)
     page.goto(running.url + "/dashboards/twenty")
     wait_until(lambda: page.locator("figure.chart[data-points]").count() == 20, 30, "the charts")
@@ -122,11 +122,12 @@ def test_an_open_page_does_not_grow(running: Process, browser: Any) -> None:
         tools.send("HeapProfiler.collectGarbage")
         return float(tools.send("Runtime.getHeapUsage")["usedSize"])
 
-    page.evaluate(REDRAW, 0)
+    for i in range(20):  # what is compiled and pooled once
+        page.evaluate(REDRAW, i)
     before = used()
     for i in range(50):
         page.evaluate(REDRAW, i)
     grown = used() - before
     print(f"grown by {grown / 1000:.0f} kB in 50 refreshes of 20 panels")
-    assert grown < 2_000_000
+    assert grown < 20_000_000 * 50 * 15 / 86_400
     page.close()

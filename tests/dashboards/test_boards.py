@@ -136,6 +136,19 @@ async def test_a_shared_answer_survives_those_who_leave() -> None:
     assert await answers.get("b", 0, 10, make) == 4
 
 
+def test_links_and_titles_hold_what_is_picked(server: Any) -> None:
+    """`$name` in a link is the picked value, quoted for an address; in a title it is as it is."""
+    links = [{"title": "Run book of $app", "url": "https://wiki.example.com/?q=$app"}]
+    variables = [{"name": "app", "kind": "list", "values": ["a b", "c"], "all": False}]
+    panels = [{"title": "Of $app", "kind": "text", "text": "**$app**"}]
+    _put(server, "linked", links=links, variables=variables, panels=panels)
+    page = server.client.get("/dashboards/linked?var-app=a%20b", headers=HTML).text
+    assert '<a href="https://wiki.example.com/?q=a%20b" rel="noreferrer">Run book of a b</a>' in page
+    assert ">Of a b</h2>" in page
+    assert "<b>a b</b>" in page
+    assert ">Of c</h2>" in server.client.get("/dashboards/linked?var-app=c", headers=HTML).text
+
+
 def test_deploys_are_marked(server: Any) -> None:
     """A deploy of the window is in the answer of the panels, for the charts to draw."""
     _put(server, "marked", panels=[{"title": "A", "kind": "timeseries", "queries": [{"expr": "up"}]}])
