@@ -51,7 +51,7 @@ def _read(name: str, one: Mapping[str, Any], sources: DataSources) -> Variable:
     default = "" if every and not _current(one) else _current(one)
     given = {
         "name": name,
-        "label": str(one.get("label") or name)[:100],
+        "label": str(one.get("label") or name).rstrip(": ")[:100],
         "multi": bool(one.get("multi")),
         "all": every,
         "default": default[:500],
