@@ -41,6 +41,7 @@ class DashboardStore:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._known: dict[str, Dashboard | None] = {}
+        self._writes = 0
 
     async def listed(self) -> list[Dashboard]:
         """Every dashboard, by title."""
@@ -53,13 +54,20 @@ class DashboardStore:
         """One dashboard, or None."""
         if slug in self._known:
             return self._known[slug]
+        before = self._writes
         row = await self._core.state.read(
             lambda raw: raw.execute("SELECT body FROM dashboard WHERE slug=?", (slug,)).fetchone()
         )
+        found = None if row is None else read_dashboard(row[0].encode())
         if len(self._known) > 1000:
             self._known.clear()
-        found = self._known[slug] = None if row is None else read_dashboard(row[0].encode())
+        if self._writes == before:  # else what was read may be what was just replaced
+            self._known[slug] = found
         return found
+
+    def _forget(self, slug: str) -> None:
+        self._writes += 1
+        self._known.pop(slug, None)
 
     async def add(self, dashboard: Dashboard, by: str = "") -> None:
         """Store a new dashboard; a slug that is taken raises `CONFLICT`."""
@@ -76,7 +84,7 @@ class DashboardStore:
             return count
 
         done = await self._core.state.write(work)
-        self._known.pop(dashboard.slug, None)
+        self._forget(dashboard.slug)
         if not done:
             raise Problem(Kind.CONFLICT, f"there is a dashboard {dashboard.slug!r} already")
 
@@ -98,7 +106,7 @@ class DashboardStore:
             return _keep(raw, dashboard.slug, body, now, by) if count else 0
 
         version = await self._core.state.write(work)
-        self._known.pop(dashboard.slug, None)
+        self._forget(dashboard.slug)
         if version < 0:
             raise Problem(
                 Kind.CONFLICT,
@@ -118,7 +126,7 @@ class DashboardStore:
             return raw.execute("DELETE FROM dashboard WHERE slug=?", (slug,)).rowcount
 
         gone = await self._core.state.write(work)
-        self._known.pop(slug, None)
+        self._forget(slug)
         if not gone:
             raise Problem(Kind.NOT_FOUND, f"there is no dashboard {slug!r}")
 
