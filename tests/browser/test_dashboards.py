@@ -264,3 +264,34 @@ def test_a_lost_server_is_said_and_found_again(running: Process, client: httpx.C
     page.unroute("**/live?**")
     page.clock.fast_forward(11_000)
     wait_until(lambda: page.get_attribute("#live-state", "data-state") == "live", 20, "live again")
+
+
+def test_a_time_is_asked_for_in_words_and_by_brush(
+    running: Process, client: httpx.Client, browser: Any, page: Any
+) -> None:
+    """`now-1d/d` is a day of the browser's own zone; dragging over a chart shows that part of it."""
+    _board(client, "times", variables=[{"name": "job", "metric": "up", "value_of": "job"}])
+    context = browser.new_context(viewport=DESKTOP, timezone_id="Europe/Istanbul")
+    there = context.new_page()
+    there.goto(running.url + "/dashboards/times?var-job=mamimon")
+    there.locator("details.times summary").click()
+    there.fill("input[name=start]:visible", "now-1d/d")
+    there.fill("input[name=end]:visible", "now-1d/d")
+    there.click("details.times button")
+    there.wait_for_url("**tz=Europe%2FIstanbul**")
+    assert "var-job=mamimon" in there.url
+    live = there.get_attribute(".board", "data-live")
+    found = httpx.URL(live).params
+    assert float(found["end"]) - float(found["start"]) == 86_400
+    assert float(found["start"]) % 86_400 == 21 * 3600
+    context.close()
+
+    page.goto(running.url + "/dashboards/times?since=5m")
+    page.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    box = page.locator("figure.chart .u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 20, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**start=*")
+    assert page.locator(".choices a.btn").count() == 1
