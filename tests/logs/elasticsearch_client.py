@@ -10,7 +10,11 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
 from typing import Any
+
+# Lines without a time are of today, so that is the index that has them.
+INDEX = time.strftime("logs-shop-%Y.%m.%d", time.gmtime())
 
 
 def main(url: str, library: str) -> None:
@@ -24,7 +28,7 @@ def main(url: str, library: str) -> None:
         "ping": es.ping(),
     }
     lines = [
-        {"_op_type": "create", "_index": "logs-shop-2026.11.24", "_id": f"n{n}",
+        {"_op_type": "create", "_index": INDEX, "_id": f"n{n}",
          "_source": {"level": "ERROR" if n % 10 == 0 else "INFO", "message": f"ödeme {n}", "took": n}}
         for n in range(250)
     ]  # fmt: skip
@@ -47,11 +51,9 @@ def main(url: str, library: str) -> None:
     seen["count"] = es.count(index="logs-shop-*", body={"query": {"query_string": {"query": "level:ERROR"}}})[
         "count"
     ]
-    seen["get"] = es.get(index="logs-shop-2026.11.24", id="n7")["_source"]["took"]
-    seen["mget"] = [
-        d["found"] for d in es.mget(index="logs-shop-2026.11.24", body={"ids": ["n1", "none"]})["docs"]
-    ]
-    seen["exists"] = [bool(es.indices.exists(index=name)) for name in ("logs-shop-2026.11.24", "nothing")]
+    seen["get"] = es.get(index=INDEX, id="n7")["_source"]["took"]
+    seen["mget"] = [d["found"] for d in es.mget(index=INDEX, body={"ids": ["n1", "none"]})["docs"]]
+    seen["exists"] = [bool(es.indices.exists(index=name)) for name in (INDEX, "nothing")]
     seen["health"] = es.cluster.health()["status"]
     seen["fields"] = sorted(es.field_caps(index="logs-shop-*", fields="le*")["fields"])
     seen["deleted"] = es.delete_by_query(index="logs-shop-*", body={"query": {"match": {"level": "ERROR"}}})[

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from elasticsearch import Elasticsearch, helpers
 
 from mamimon.logs.store import scan
 from tests.conftest import Running
@@ -38,6 +39,19 @@ def _pages(server: Running, sort: Any, **body: Any) -> list[int]:
         body = {**body, "search_after": hits[-1]["sort"]}
 
 
+def _opened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The blocks that are opened from now on, by their first row."""
+    opened: list[int] = []
+    block = scan.Block
+
+    def counted(first: int, *rest: Any) -> Any:
+        opened.append(first)
+        return block(first, *rest)
+
+    monkeypatch.setattr(scan, "Block", counted)
+    return opened
+
+
 @pytest.mark.feature("L2")
 def test_pages_by_time_bring_each_line_once_in_its_order(start: Callable[..., Running]) -> None:
     """Ascending and descending, with arrival as the second key either way, with and without words."""
@@ -54,13 +68,16 @@ def test_pages_by_time_bring_each_line_once_in_its_order(start: Callable[..., Ru
         meant = [n for _, n in sorted(lines, key=order)]
         assert _pages(server, sort) == meant
         assert _pages(server, sort, query={"match": {"message": "line"}}, track_total_hits=False) == meant
+    meant = [n for _, n in sorted(lines)]
+    assert _pages(server, ["_doc"]) == meant
+    assert _pages(server, [{"_doc": "desc"}, {"_shard_doc": "asc"}]) == meant[::-1]
 
 
 @pytest.mark.feature("L2")
 def test_the_oldest_lines_are_found_without_reading_all(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten lines from the old end open a few blocks, as from the new end; the total is right all the same."""
+    """Ten lines from the old end open a few blocks, and elasticsearch-py's scan by `_doc` its page's."""
     server = start(logs={"block_rows": 64})
     now = round(server.server.clock.now() * 1000)
     filler = random.Random(4).randbytes
@@ -70,14 +87,7 @@ def test_the_oldest_lines_are_found_without_reading_all(
         for n in range(3_000)
     )
     assert not server.client.post("/es/_bulk", content=body).json()["errors"]
-    opened: list[int] = []
-    block = scan.Block
-
-    def counted(first: int, *rest: Any) -> Any:
-        opened.append(first)
-        return block(first, *rest)
-
-    monkeypatch.setattr(scan, "Block", counted)
+    opened = _opened(monkeypatch)
 
     answer = server.client.post(
         "/es/order/_search", json={"size": 10, "sort": [{"@timestamp": "asc"}]}
@@ -86,3 +96,9 @@ def test_the_oldest_lines_are_found_without_reading_all(
     assert [hit["_source"]["n"] for hit in answer["hits"]["hits"]] == list(range(10))
     assert answer["hits"]["total"] == {"value": 3_000, "relation": "eq"}
     assert 0 < len(opened) < 20
+    opened.clear()
+    with Elasticsearch(f"{server.url}/es", request_timeout=60) as es:
+        found = [hit["_source"]["n"] for hit in helpers.scan(es, index="order", size=500)]
+    assert found == list(range(3_000))
+    # 47 blocks in seven pages, with some that were opened ahead.
+    assert len(opened) < 5 * 47

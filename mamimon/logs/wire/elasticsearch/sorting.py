@@ -72,8 +72,13 @@ class Sort(msgspec.Struct, frozen=True):
     def by_time(self) -> str:
         """`desc` or `asc` where the order is that of time and arrival alone, else empty."""
         keys = [key for key in self.keys if key.field != "_score"]
-        if not keys or keys[0].field != "@timestamp":
-            return "desc" if not keys else ""
+        if not keys:
+            return "desc"
+        if keys[0].field in _ARRIVAL:
+            # It is unlike for any two lines, so nothing behind it counts.
+            return "desc" if keys[0].descending else "asc"
+        if keys[0].field != "@timestamp":
+            return ""
         rest = keys[1:]
         if all(key.field in _ARRIVAL for key in rest):
             return "desc" if keys[0].descending else "asc"
@@ -82,7 +87,8 @@ class Sort(msgspec.Struct, frozen=True):
     @property
     def first_come_first(self) -> bool:
         """Whether lines of one millisecond are wanted in the order of their arrival."""
-        return any(key.field in _ARRIVAL and not key.descending for key in self.keys[:2])
+        arrival = next((key for key in self.keys[:2] if key.field in _ARRIVAL), None)
+        return arrival is not None and not arrival.descending
 
     def key(self, row: Row) -> tuple[Any, ...]:
         """What rows are compared by."""
@@ -120,11 +126,13 @@ class Sort(msgspec.Struct, frozen=True):
     def edge_us(self, after: tuple[Any, ...]) -> int | None:
         """The first time that a row behind `after` can have; None where it does not say."""
         key, part = self.keys[0], after[0]
-        if key.field != "@timestamp" or isinstance(part, _Either) or part[0] != 1:
+        if isinstance(part, _Either) or part[0] != 1:
             return None
         typed = part[1].value if key.descending else part[1]
-        if typed[0] != 0:
+        if typed[0] != 0 or key.field not in {"@timestamp", *_ARRIVAL}:
             return None
+        if key.field != "@timestamp":
+            return int(typed[1]) >> 32
         return int(typed[1]) * 1000 + (999 if key.descending else 0)
 
     def behind(self, after: tuple[Any, ...], row: Row) -> bool:
