@@ -9,6 +9,8 @@ import httpx
 import pytest
 from elasticsearch import BadRequestError, Elasticsearch, ElasticsearchWarning, NotFoundError
 
+from mamimon.storage.days import day_of
+
 
 def client(server: Any) -> Elasticsearch:
     """elasticsearch-py as people make it."""
@@ -67,8 +69,9 @@ def test_a_pipeline_that_would_change_lines_is_refused(server: Any) -> None:
 @pytest.mark.feature("L2")
 def test_an_index_can_be_made_empty(server: Any) -> None:
     """PUT lists an index without lines; a second one, filtered aliases and days without lines are refused."""
+    today = day_of(server.server.clock.now()).replace("-", ".")
     with client(server) as es:
-        for name in ("logs-new-2026.11.24", "plain"):
+        for name in (f"logs-new-{today}", "plain"):
             assert not es.indices.exists(index=name)
             made = es.indices.create(index=name)
             assert made["acknowledged"] and made["index"] == name

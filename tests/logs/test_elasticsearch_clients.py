@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mamimon.logs.dates import iso
 from tests.conftest import absent, peer, wait_until
 
 HERE = Path(__file__).parent
@@ -169,9 +170,9 @@ def test_what_fluent_bit_and_filebeat_send(server: Any) -> None:
     """Their start-up and bulk requests, written from their sources, get the answers that they look for."""
     # Neither program is to be had from Debian or a registry.
     es = server.client
-    body = gzip.compress(
-        b'{"create":{"_index":"fluent-bit","_type":"_doc"}}\n{"log":"a","@timestamp":"2026-11-24T10:00:00Z"}\n'
-    )
+    now = iso(server.server.clock.now())
+    line = f'{{"log":"a","@timestamp":"{now}"}}'
+    body = gzip.compress(f'{{"create":{{"_index":"fluent-bit","_type":"_doc"}}}}\n{line}\n'.encode())
     sent = {"Content-Type": "application/x-ndjson", "User-Agent": "Fluent-Bit", "Content-Encoding": "gzip"}
     answer = es.post("/es/_bulk", content=body, headers=sent)
     assert answer.status_code == 200 and b'"errors":false' in answer.content
