@@ -20,7 +20,7 @@ import pytest
 from mamimon.clock import ManualClock
 from mamimon.config_checks import CheckSettings
 from tests.conftest import Running, absent, wait_until
-from tests.health.conftest import MariaDb, Web
+from tests.health.conftest import MariaDb, Web, free_port
 from tests.health.test_checks import ran_again, settled, status, watch
 
 Start = Callable[..., Running]
@@ -163,7 +163,8 @@ def test_tls_and_its_certificates(start: Start, tmp_path: Path) -> None:
         assert expiry is not None
         assert abs(expiry - time.time() - 90 * 86_400) < 3600
         settled(server, "soon", "degraded")
-        assert "expired" in settled(server, "old", "down")["message"]
+        words = "the certificate is not valid: certificate has expired"
+        assert settled(server, "old", "down")["message"] == words
         assert "127.0.0.1" in settled(server, "name", "down")["message"]
         assert "self-signed certificate" in settled(server, "foreign", "down")["message"]
     finally:
@@ -417,6 +418,19 @@ def test_what_a_check_said_is_translated_also_after_a_restart(start: Start, web:
         }
         assert "HTTP 200, but the body lacks &#39;full&#39;" in shown["en"]
         assert "HTTP 200, ama gövdede &#39;full&#39; yok" in shown["tr"]
+
+
+def test_why_nothing_answers_is_told(start: Start) -> None:
+    """A port that nobody listens on and a name that does not exist are told apart, in plain words."""
+    port = free_port()
+    server = watch(
+        start,
+        CheckSettings(name="port", kind="http", target=f"http://127.0.0.1:{port}/", retries=0),
+        CheckSettings(name="name", kind="http", target="http://no-such-host.invalid/", retries=0),
+    )
+    assert settled(server, "port", "down")["message"] == f"connection refused by 127.0.0.1:{port}"
+    row = settled(server, "name", "down")
+    assert "known" in row["message"] or "name resolution" in row["message"], row
 
 
 @pytest.mark.parametrize(

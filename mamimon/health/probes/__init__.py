@@ -68,12 +68,30 @@ async def probe(check: CheckSettings, timeout_s: float, look: Look) -> Finding:
 
 
 def _readable(error: Exception, check: CheckSettings) -> Said:
-    if isinstance(error, ConnectionRefusedError):
+    cause = _cause(error)
+    if isinstance(cause, ConnectionRefusedError):
         return said("connection refused by %(address)s", address=_address(check))
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return said("the certificate is not valid: %(reason)s", reason=cause.verify_message)
+    if isinstance(cause, ssl.SSLError):
+        return said("TLS failed: %(reason)s", reason=(cause.reason or str(cause)).lower().replace("_", " "))
     text = str(error)
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
-        text = error.strerror
+    if isinstance(cause, OSError) and cause.strerror:
+        text = cause.strerror
     return quoted(_without_secrets(text, check) or type(error).__name__)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the network said, under what libraries made of it; the error itself where that is not there."""
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None or (isinstance(seen, OSError) and seen.strerror):
+            break
+        if isinstance(seen, BaseExceptionGroup):
+            seen = seen.exceptions[0]
+        else:
+            seen = seen.__cause__ or seen.__context__
+    return seen if seen is not None else error
 
 
 def _clean(words: Said, check: CheckSettings) -> Said:
