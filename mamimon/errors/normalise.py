@@ -126,11 +126,11 @@ def instant(value: Any) -> float | None:
 
 def text(value: Any, limit: int = MAX_TEXT) -> str:
     """A bounded text of any scalar without NUL and lone surrogates; empty for none."""
+    if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
+        return value  # nearly all of them
     if value is None or isinstance(value, dict | list):
         return ""
-    words: str = value if isinstance(value, str) else str(value)
-    if "\x00" in words:
-        words = words.replace("\x00", "␀")
+    words: str = str(value).replace("\x00", "␀")
     if not words.isascii():
         words = words.encode("utf-8", "replace").decode("utf-8")
     return words if len(words) <= limit else words[: limit - 1] + "…"
@@ -138,12 +138,12 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
 
 def clean(value: Any, depth: int = MAX_DEPTH) -> Any:
     """Any JSON value with bounded depth, length and texts; non-finite numbers become texts."""
+    if type(value) is str:
+        return text(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
         return value if math.isfinite(value) and abs(value) < 2**63 else str(value)
-    if isinstance(value, str):
-        return text(value)
     if depth <= 0:
         return "…"
     if isinstance(value, list):

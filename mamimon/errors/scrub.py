@@ -147,8 +147,8 @@ def _assigned(value: str) -> tuple[str, ...]:
 
 def scrub_value(value: Any, echoes: re.Pattern[str] | None = None) -> Any:
     """Any JSON value without secrets, by names and by shapes."""
-    if isinstance(value, str):
-        return scrub_text(value, echoes)
+    if type(value) is str:
+        return scrub_text(value, echoes) if value else value
     if isinstance(value, dict):
         return {
             scrub_text(key, echoes): FILTERED
@@ -240,18 +240,21 @@ def _is_secret_header(name: str) -> bool:
 
 def _gather(value: Any, secrets: set[str]) -> Any:
     """Note what secret-looking names hold; gives `value` back unchanged."""
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is str:
+        # Nearly every text gives nothing to a name, and asking the cache costs more than looking.
+        if ("=" in value or ":" in value) and len(value) < 10_000:
+            for found in _assigned(value):
+                _keep(found, secrets)
+    elif kind is dict:
         for key, item in value.items():
             if is_secret_name(key):
                 _keep(item, secrets)
             else:
                 _gather(item, secrets)
-    elif isinstance(value, list):
+    elif kind is list:
         for item in value:
             _gather(item, secrets)
-    elif isinstance(value, str) and len(value) < 10_000:
-        for found in _assigned(value):
-            _keep(found, secrets)
     return value
 
 
