@@ -185,30 +185,6 @@ def test_samples_survive_a_restart(scraped: Start, app: App) -> None:
     assert again.query("http_requests_total{job='app'}[10m]") == before
 
 
-@pytest.mark.feature("M3")
-def test_kill_9_loses_no_scrape(process: Callable[..., Any], app: App, yml: Callable[..., str]) -> None:
-    """Every sample that was answered before a SIGKILL is answered after it."""
-    path = yml(app.address)
-    Path(path).write_text(Path(path).read_text().replace("15s", "200ms").replace("5s", "200ms"))
-    seen: list[tuple[float, str]] = []
-    for _ in range(3):
-        one = process("--prometheus-config", path)
-
-        def ask(url: str = one.url) -> list[Any]:
-            query = {"query": "http_requests_total{job='app'}[5m]"}
-            found = httpx.get(f"{url}/api/v1/query", params=query, timeout=10).json()["data"]["result"]
-            return [tuple(point) for point in found[0]["values"]] if found else []
-
-        app.requests.labels("GET", "200").inc()
-        known = ask()
-        assert known[: len(seen)] == seen
-        wanted = len(known) + 3
-        wait_until(lambda: len(ask()) >= wanted, what="three scrapes more")  # noqa: B023 - called here
-        seen = ask()
-        one.kill()
-    assert len(seen) >= 9
-
-
 @pytest.mark.feature("M1")
 def test_a_reload_follows_the_file(scraped: Start, app: App, body: Body, yml: Callable[..., str]) -> None:
     """A reload starts new targets and ends old ones; a broken file is refused and changes nothing."""

@@ -69,13 +69,14 @@ def values(url: str, query: str) -> list[str]:
 def test_kill_9_loses_no_scrape_older_than_a_second(
     process: Callable[..., Any], counter: Counter, tmp_path: Path
 ) -> None:
-    """Killed again and again between and during scrapes, each one of more than a second before is there."""
+    """Killed again and again, what is a second old is there after it, and so is all that was answered."""
     config = tmp_path / "prometheus.yml"
     config.write_text(
         "global: {scrape_interval: 250ms, scrape_timeout: 250ms}\n"
         f"scrape_configs: [{{job_name: c, static_configs: [{{targets: ['{counter.address}']}}]}}]\n"
     )
     must: set[int] = set()
+    shown: set[int] = set()
     for _ in range(KILLS):
         one = process("--prometheus-config", str(config))
         begun = len(counter.answered)
@@ -83,6 +84,7 @@ def test_kill_9_loses_no_scrape_older_than_a_second(
         while len(counter.answered) < begun + 7 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(random.random() * 0.25)
+        shown |= {int(value) for value in values(one.url, "scraped_total[1h]")}
         killed = time.time()
         one.kill()
         answered = dict(counter.answered)
@@ -92,6 +94,8 @@ def test_kill_9_loses_no_scrape_older_than_a_second(
     # A scrape that ran into its time-out was answered too late, and its failure is on record instead.
     failed = values(one.url, 'up{job="c"}[1h]').count("0")
     assert len(must) >= KILLS
+    assert len(shown) >= KILLS
+    assert shown <= kept, "what was answered once is answered after the kill"
     assert len(must - kept) <= failed
     assert failed < len(must) / 2
 
