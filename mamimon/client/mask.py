@@ -130,7 +130,8 @@ def mask_text(text: str) -> str:
     if ("=" in low or ":" in low) and d.NAME_HINT.search(low):
         text = _apply("value", d.NAMED_VALUE, _named, text)
         text = _apply("value", d.SHORT_CODE, lambda found: f"{found[1]}[masked:value]", text)
-    if d.LONG_NUMBER.search(text) and d.NINE_DIGITS.search(text):
+    long = d.LONG_NUMBER.search(text)
+    if long is not None and d.NINE_DIGITS.search(text, long.start()):  # nine digits begin like a long number
         text = _numbers(text)
     for kind, pattern in _extra_patterns:
         text = pattern.sub(f"[masked:{kind}]", text)
