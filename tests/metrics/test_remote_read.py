@@ -247,7 +247,16 @@ def test_a_real_prometheus_reads_us(
             )
             assert ours
             key = lambda series: sorted(series["metric"].items())  # noqa: E731
-            assert sorted(got, key=key) == sorted(ours, key=key), query
+            got, ours = sorted(got, key=key), sorted(ours, key=key)
+            assert [one["metric"] for one in got] == [one["metric"] for one in ours], query
+            for theirs_one, ours_one in zip(got, ours, strict=True):
+                times, values = zip(*theirs_one["values"], strict=True)
+                our_times, our_values = zip(*ours_one["values"], strict=True)
+                assert times == our_times, query
+                # The last digit depends on the order of the operations.
+                assert [float(one) for one in values] == pytest.approx(
+                    [float(one) for one in our_values], rel=1e-9, nan_ok=True
+                ), query
     finally:
         popen.terminate()
         popen.wait(20)
