@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -111,28 +113,30 @@ def tail(
     params = {"q": query, "dataset": dataset}
     seen = 0
     printed: set[str] | None = None
-    try:
-        for kind, data in _events(params, where):
-            if kind == "open" and printed is None:
-                # Watched first and searched then, so that no line falls between; some are in both.
-                printed = set()
-                asked = {**params, "since": "24h", "size": lines}
-                for hit in ask("GET", "/api/mamimon/logs/search", params=asked, mistake=2, **where)["hits"][
-                    ::-1
-                ]:
-                    printed.add(hit["id"])
-                    painter.line(hit)
-                painter.flush()
-            elif kind == "lost":
-                click.echo(f"{data.strip()} lines came too fast to be shown", err=True)
-            elif kind == "line" and (hit := json.loads(data))["id"] not in (printed or ()):
+    signal.signal(signal.SIGINT, _leave)
+    for kind, data in _events(params, where):
+        if kind == "open" and printed is None:
+            # Watched first and searched then, so that no line falls between; some are in both.
+            printed = set()
+            asked = {**params, "since": "24h", "size": lines}
+            found = ask("GET", "/api/mamimon/logs/search", params=asked, mistake=2, **where)["hits"]
+            for hit in found[::-1]:
+                printed.add(hit["id"])
                 painter.line(hit)
-                painter.flush()
-                seen += 1
-                if count and seen >= count:
-                    return
-    except KeyboardInterrupt:
-        return
+            painter.flush()
+        elif kind == "lost":
+            click.echo(f"{data.strip()} lines came too fast to be shown", err=True)
+        elif kind == "line" and (hit := json.loads(data))["id"] not in (printed or ()):
+            painter.line(hit)
+            painter.flush()
+            seen += 1
+            if count and seen >= count:
+                return
+
+
+def _leave(*_: Any) -> None:
+    # An exception that strikes inside a finalizer is lost, and the tail would go on.
+    os._exit(0)
 
 
 def _events(params: dict[str, Any], where: dict[str, Any]) -> Iterator[tuple[str, str]]:

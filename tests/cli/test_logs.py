@@ -129,13 +129,13 @@ def test_tail_follows_what_matches(mamimon: Command) -> None:
     words = mamimon.words("logs", "tail", "NOT debugging", "-n", "2", "--json")
     pipe = subprocess.PIPE
     with subprocess.Popen(words, env=CLEAN, cwd=mamimon.folder, stdout=pipe, stderr=pipe, text=True) as tail:
-        assert tail.stdout is not None
+        assert tail.stdout is not None and tail.stderr is not None
         assert [json.loads(tail.stdout.readline())["user"]["id"] for _ in range(2)] == ["u58", "u59"]
         for message in ("debugging", "news of today"):
             mamimon.server.client.post("/api/mamimon/logs?dataset=app", json={"message": message})
         assert json.loads(tail.stdout.readline())["message"] == "news of today"
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(20) == 0
+        assert tail.wait(20) == 0, tail.stderr.read()
     done = mamimon.run("logs", "tail", "(broken")
     assert done.returncode == 2
 
