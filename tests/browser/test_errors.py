@@ -52,7 +52,9 @@ def test_issues_by_keyboard(page: Any, site: Any) -> None:
     page.keyboard.press("x")
     page.keyboard.press("a")
     page.keyboard.type("ada")
-    page.keyboard.press("Enter")
+    # Each change sends the page anew, and its keys work once that has loaded.
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     page.wait_for_selector(".issue .pill:text('ada')")
     assert [one["id"] for one in issues(site, "assigned:ada")] == [3]
 
@@ -62,7 +64,8 @@ def test_issues_by_keyboard(page: Any, site: Any) -> None:
     assert len(issues(site)) == 2
     page.goto(f"{site.url}/errors")
     page.keyboard.press("j")
-    page.keyboard.press("e")
+    with page.expect_navigation():
+        page.keyboard.press("e")
     wait_until(lambda: len(issues(site, "is:unresolved")) == 1, what="the resolved issue")
     page.goto(f"{site.url}/errors")
     page.keyboard.press("j")
