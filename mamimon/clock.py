@@ -7,6 +7,7 @@ suspended laptop is noticed in one place.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import threading
@@ -28,6 +29,20 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Return when `seconds` of this clock have passed; a negative or zero value yields once."""
         ...
+
+
+async def rest(clock: Clock, seconds: float, wake: asyncio.Event) -> bool:
+    """Sleep until `seconds` are over or `wake` is set; whether it was set first."""
+    nap = asyncio.ensure_future(clock.sleep(seconds))
+    call = asyncio.ensure_future(wake.wait())
+    try:
+        await asyncio.wait({nap, call}, return_when=asyncio.FIRST_COMPLETED)
+        return not nap.done()
+    finally:
+        for task in (nap, call):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 class SystemClock:

@@ -23,6 +23,7 @@ from mamimon.config_checks import CheckSettings
 from mamimon.config_forward import ForwardSettings
 from mamimon.config_lines import line_of, place_in_table, read_env_file, table_lines
 from mamimon.config_listeners import GelfSettings, SyslogSettings
+from mamimon.config_meta import number, text
 
 MIB = 1024 * 1024
 
@@ -31,200 +32,186 @@ class ConfigError(Exception):
     """A setting cannot be used; `str()` names the file, line and what to do."""
 
 
-def _text(about: str, **extra: Any) -> Meta:
-    return Meta(description=about, extra=extra)
-
-
-def _number(about: str, ge: float | None = None, le: float | None = None, **extra: Any) -> Meta:
-    return Meta(description=about, ge=ge, le=le, extra=extra)
-
-
 class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Listeners and limits of the process."""
 
-    host: Annotated[str, _text("Address to listen on; anything but loopback needs an account.")] = "127.0.0.1"
-    port: Annotated[int, _number("Main port; 0 picks a free one.", 0, 65535)] = 7007
-    data_dir: Annotated[str, _text("Data directory; empty picks ./mamimon-data or the platform's.")] = ""
-    public_url: Annotated[str, _text("URL that people reach the pages by; used in links of messages.")] = ""
-    allowed_hosts: Annotated[list[str], _text("Extra Host header values to accept besides own names.")] = []
-    drop_in: Annotated[bool, _text("Also listen on the ports of Elasticsearch, Prometheus and friends.")] = (
+    host: Annotated[str, text("Address to listen on; anything but loopback needs an account.")] = "127.0.0.1"
+    port: Annotated[int, number("Main port; 0 picks a free one.", 0, 65535)] = 7007
+    data_dir: Annotated[str, text("Data directory; empty picks ./mamimon-data or the platform's.")] = ""
+    public_url: Annotated[str, text("URL that people reach the pages by; used in links of messages.")] = ""
+    allowed_hosts: Annotated[list[str], text("Extra Host header values to accept besides own names.")] = []
+    drop_in: Annotated[bool, text("Also listen on the ports of Elasticsearch, Prometheus and friends.")] = (
         False
     )
     drop_in_ports: Annotated[
         str,
-        _text("Ports of --drop-in: es=9200,prometheus=9090,alertmanager=9093,ui=3000,loki=3100,otlp=4318."),
+        text("Ports of --drop-in: es=9200,prometheus=9090,alertmanager=9093,ui=3000,loki=3100,otlp=4318."),
     ] = ""
-    max_body_bytes: Annotated[int, _number("Largest request body accepted, as sent.", 1024)] = 64 * MIB
-    max_decompressed_bytes: Annotated[int, _number("Largest request body after decompression.", 1024)] = (
+    max_body_bytes: Annotated[int, number("Largest request body accepted, as sent.", 1024)] = 64 * MIB
+    max_decompressed_bytes: Annotated[int, number("Largest request body after decompression.", 1024)] = (
         256 * MIB
     )
-    body_deadline_s: Annotated[float, _number("Seconds a client has to send a whole body.", 1)] = 60.0
-    stop_grace_s: Annotated[float, _number("Seconds given to open requests when stopping.", 0, 60)] = 5.0
-    self_log: Annotated[bool, _text("Store mamimon's own log lines in the log store.")] = True
-    locale: Annotated[str, _text("Language of pages: auto (by browser), en or tr.")] = "auto"
+    body_deadline_s: Annotated[float, number("Seconds a client has to send a whole body.", 1)] = 60.0
+    stop_grace_s: Annotated[float, number("Seconds given to open requests when stopping.", 0, 60)] = 5.0
+    self_log: Annotated[bool, text("Store mamimon's own log lines in the log store.")] = True
+    locale: Annotated[str, text("Language of pages: auto (by browser), en or tr.")] = "auto"
 
 
 class StorageSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """SQLite files and the disk they live on."""
 
-    readers: Annotated[int, _number("Reading connections a hot database file.", 1, 32)] = 3
-    busy_timeout_s: Annotated[float, _number("Seconds SQLite waits for a lock.", 0.1, 60)] = 5.0
-    min_free_bytes: Annotated[int, _number("Below this free disk space writes are refused.", 0)] = 128 * MIB
-    ballast_bytes: Annotated[int, _number("Reserve file removed when the disk is full.", 0)] = 16 * MIB
+    readers: Annotated[int, number("Reading connections a hot database file.", 1, 32)] = 3
+    busy_timeout_s: Annotated[float, number("Seconds SQLite waits for a lock.", 0.1, 60)] = 5.0
+    min_free_bytes: Annotated[int, number("Below this free disk space writes are refused.", 0)] = 128 * MIB
+    ballast_bytes: Annotated[int, number("Reserve file removed when the disk is full.", 0)] = 16 * MIB
 
 
 class LogSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The log store and its doors."""
 
-    retention_days: Annotated[int, _number("Days a log line is kept.", 1)] = 90
-    default_dataset: Annotated[str, _text("Dataset of lines that name none.")] = "default"
-    block_rows: Annotated[int, _number("Rows a compressed block.", 16, 8192)] = 256
-    queue_rows: Annotated[int, _number("Rows that may wait for the writer before 429.", 100)] = 200_000
-    max_line_bytes: Annotated[int, _number("Largest record; a larger one is refused alone.", 256)] = MIB
-    future_limit_s: Annotated[int, _number("Records further ahead than this are refused.", 60)] = 86_400
-    query_timeout_s: Annotated[float, _number("Seconds a search may take.", 0.1, 600)] = 10.0
-    query_max_rows: Annotated[int, _number("Most rows one search returns.", 1)] = 10_000
-    mask: Annotated[bool, _text("Mask secrets in records at the door.")] = True
+    retention_days: Annotated[int, number("Days a log line is kept.", 1)] = 90
+    default_dataset: Annotated[str, text("Dataset of lines that name none.")] = "default"
+    block_rows: Annotated[int, number("Rows a compressed block.", 16, 8192)] = 256
+    queue_rows: Annotated[int, number("Rows that may wait for the writer before 429.", 100)] = 200_000
+    max_line_bytes: Annotated[int, number("Largest record; a larger one is refused alone.", 256)] = MIB
+    future_limit_s: Annotated[int, number("Records further ahead than this are refused.", 60)] = 86_400
+    query_timeout_s: Annotated[float, number("Seconds a search may take.", 0.1, 600)] = 10.0
+    query_max_rows: Annotated[int, number("Most rows one search returns.", 1)] = 10_000
+    mask: Annotated[bool, text("Mask secrets in records at the door.")] = True
 
 
 class MetricSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Scraping, the series store and PromQL."""
 
-    prometheus_config: Annotated[str, _text("Path of a prometheus.yml to read targets and rules from.")] = ""
-    retention_days: Annotated[int, _number("Days full-resolution samples are kept.", 1)] = 30
+    prometheus_config: Annotated[str, text("Path of a prometheus.yml to read targets and rules from.")] = ""
+    retention_days: Annotated[int, number("Days full-resolution samples are kept.", 1)] = 30
     retention_5m_days: Annotated[
-        int, _number("Days samples are kept at 5 minutes; 0 makes no such history.", 0)
+        int, number("Days samples are kept at 5 minutes; 0 makes no such history.", 0)
     ] = 180
     retention_1h_days: Annotated[
-        int, _number("Days samples are kept at an hour; 0 makes no such history.", 0)
+        int, number("Days samples are kept at an hour; 0 makes no such history.", 0)
     ] = 1825
-    scrape_interval_s: Annotated[float, _number("Default seconds between scrapes.", 0.1)] = 15.0
-    scrape_timeout_s: Annotated[float, _number("Default seconds a scrape may take.", 0.1)] = 10.0
-    evaluation_interval_s: Annotated[float, _number("Default seconds between rule evaluations.", 0.1)] = 15.0
-    lookback_s: Annotated[float, _number("How old a sample may be to count as current.", 1)] = 300.0
-    max_series_per_target: Annotated[int, _number("A target with more is refused whole.", 1)] = 200_000
-    max_labels_per_series: Annotated[int, _number("A series with more labels is refused.", 1)] = 64
-    max_label_bytes: Annotated[int, _number("Longest label name or value.", 16)] = 4096
-    max_exposition_bytes: Annotated[int, _number("Largest exposition read from a target.", 1024)] = 50 * MIB
-    query_timeout_s: Annotated[float, _number("Seconds a query may take.", 0.1)] = 30.0
-    query_max_samples: Annotated[int, _number("Samples one query may load.", 1000)] = 50_000_000
+    scrape_interval_s: Annotated[float, number("Default seconds between scrapes.", 0.1)] = 15.0
+    scrape_timeout_s: Annotated[float, number("Default seconds a scrape may take.", 0.1)] = 10.0
+    evaluation_interval_s: Annotated[float, number("Default seconds between rule evaluations.", 0.1)] = 15.0
+    lookback_s: Annotated[float, number("How old a sample may be to count as current.", 1)] = 300.0
+    max_series_per_target: Annotated[int, number("A target with more is refused whole.", 1)] = 200_000
+    max_labels_per_series: Annotated[int, number("A series with more labels is refused.", 1)] = 64
+    max_label_bytes: Annotated[int, number("Longest label name or value.", 16)] = 4096
+    max_exposition_bytes: Annotated[int, number("Largest exposition read from a target.", 1024)] = 50 * MIB
+    query_timeout_s: Annotated[float, number("Seconds a query may take.", 0.1)] = 30.0
+    query_max_samples: Annotated[int, number("Samples one query may load.", 1000)] = 50_000_000
     query_max_concurrency: Annotated[
-        int, _number("Queries evaluated at once; more wait their turn.", 1, 1000)
+        int, number("Queries evaluated at once; more wait their turn.", 1, 1000)
     ] = 20
-    out_of_order_s: Annotated[float, _number("How late a pushed sample may be.", 0)] = 1800.0
+    out_of_order_s: Annotated[float, number("How late a pushed sample may be.", 0)] = 1800.0
     head_bytes: Annotated[
-        int, _number("Memory for open chunks; decoded older samples get half as much.", MIB)
+        int, number("Memory for open chunks; decoded older samples get half as much.", MIB)
     ] = 128 * MIB
-    scrape_self: Annotated[bool, _text("Scrape mamimon's own /metrics.")] = True
-    statsd: Annotated[str, _text("Port or address to take StatsD on by UDP (8125); empty is off.")] = ""
-    otlp_convert_deltas: Annotated[bool, _text("Sum up OTLP's delta points instead of refusing them.")] = (
-        False
-    )
-    admin_api: Annotated[bool, _text("Let admins delete series and take snapshots over HTTP.")] = False
+    scrape_self: Annotated[bool, text("Scrape mamimon's own /metrics.")] = True
+    statsd: Annotated[str, text("Port or address to take StatsD on by UDP (8125); empty is off.")] = ""
+    otlp_convert_deltas: Annotated[bool, text("Sum up OTLP's delta points instead of refusing them.")] = False
+    admin_api: Annotated[bool, text("Let admins delete series and take snapshots over HTTP.")] = False
     start_timestamps: Annotated[
-        bool, _text("Keep when counters began and let rate() use it, as Prometheus' use-start-timestamps.")
+        bool, text("Keep when counters began and let rate() use it, as Prometheus' use-start-timestamps.")
     ] = False
     strict_openmetrics: Annotated[
-        bool, _text("Refuse OpenMetrics bodies that break its rules although Prometheus reads them.")
+        bool, text("Refuse OpenMetrics bodies that break its rules although Prometheus reads them.")
     ] = False
-    reload_check_s: Annotated[float, _number("Seconds between looks at prometheus.yml for changes.", 0)] = 5.0
+    reload_check_s: Annotated[float, number("Seconds between looks at prometheus.yml for changes.", 0)] = 5.0
     dns_servers: Annotated[
-        list[str], _text("DNS servers (host or host:port) of dns_sd_configs; the system's if empty.")
+        list[str], text("DNS servers (host or host:port) of dns_sd_configs; the system's if empty.")
     ] = []
 
 
 class ErrorSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The Sentry-compatible door."""
 
-    retention_days: Annotated[int, _number("Days an error event is kept.", 1)] = 90
-    dsn: Annotated[str, _text("DSN that applications use; checked by doctor.", mission="VITE_SENTRY_DSN")] = (
-        ""
-    )
-    max_envelope_bytes: Annotated[int, _number("Largest envelope after decompression.", 1024)] = 50 * MIB
-    max_event_bytes: Annotated[int, _number("Largest event item.", 1024)] = MIB
+    retention_days: Annotated[int, number("Days an error event is kept.", 1)] = 90
+    dsn: Annotated[str, text("DSN that applications use; checked by doctor.", mission="VITE_SENTRY_DSN")] = ""
+    max_envelope_bytes: Annotated[int, number("Largest envelope after decompression.", 1024)] = 50 * MIB
+    max_event_bytes: Annotated[int, number("Largest event item.", 1024)] = MIB
     sourcemap_folder: Annotated[
-        str, _text("Folder of source maps, by <release>/<path>.map or <path>.map.")
+        str, text("Folder of source maps, by <release>/<path>.map or <path>.map.")
     ] = ""
-    sourcemap_bytes: Annotated[int, _number("Disk for uploaded source maps; the oldest go.", MIB)] = (
-        2048 * MIB
-    )
-    events_per_minute: Annotated[int, _number("Events a key may send a minute before 429.", 1)] = 60_000
+    sourcemap_bytes: Annotated[int, number("Disk for uploaded source maps; the oldest go.", MIB)] = 2048 * MIB
+    events_per_minute: Annotated[int, number("Events a key may send a minute before 429.", 1)] = 60_000
 
 
 class EventSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Product events."""
 
-    retention_days: Annotated[int, _number("Days an event is kept.", 1)] = 365
-    pseudonym_days: Annotated[int, _number("Days between pseudonym key rotations.", 1)] = 90
-    respect_dnt: Annotated[bool, _text("Drop browser events that carry Do-Not-Track or GPC.")] = True
+    retention_days: Annotated[int, number("Days an event is kept.", 1)] = 365
+    pseudonym_days: Annotated[int, number("Days between pseudonym key rotations.", 1)] = 90
+    respect_dnt: Annotated[bool, text("Drop browser events that carry Do-Not-Track or GPC.")] = True
 
 
 class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Rules, routing and delivery."""
 
-    alertmanager_config: Annotated[str, _text("Path of an alertmanager.yml.")] = ""
-    rule_files: Annotated[list[str], _text("Rule files besides those of prometheus.yml; globs allowed.")] = []
-    builtin_rules: Annotated[bool, _text("Evaluate the five built-in rules.")] = True
+    alertmanager_config: Annotated[str, text("Path of an alertmanager.yml.")] = ""
+    rule_files: Annotated[list[str], text("Rule files besides those of prometheus.yml; globs allowed.")] = []
+    builtin_rules: Annotated[bool, text("Evaluate the five built-in rules.")] = True
     unacknowledged_timeout_s: Annotated[
-        float, _number("Seconds without an acknowledgement before the next person is told.", 1)
+        float, number("Seconds without an acknowledgement before the next person is told.", 1)
     ] = 300.0
-    repeat_limit: Annotated[int, _number("How often an escalation policy starts over.", 0, 5)] = 2
+    repeat_limit: Annotated[int, number("How often an escalation policy starts over.", 0, 5)] = 2
     slack_webhook_url: Annotated[
-        str, _text("Slack incoming webhook.", secret=True, mission="SLACK_WEBHOOK_URL")
+        str, text("Slack incoming webhook.", secret=True, mission="SLACK_WEBHOOK_URL")
     ] = ""
-    smtp_server: Annotated[str, _text("SMTP server for mail.", mission="SMTP_SERVER")] = ""
-    smtp_port: Annotated[int, _number("SMTP port.", 1, 65535, mission="SMTP_PORT")] = 587
-    smtp_username: Annotated[str, _text("SMTP user.", mission="SMTP_USERNAME")] = ""
-    smtp_password: Annotated[str, _text("SMTP password.", secret=True, mission="SMTP_PASSWORD")] = ""
-    smtp_from: Annotated[str, _text("Sender address; empty takes the SMTP user.")] = ""
-    smtp_security: Annotated[str, _text("auto, starttls, ssl or none.")] = "auto"
-    email_to: Annotated[str, _text("Who gets mail; commas separate people.", mission="ALERT_EMAIL_TO")] = ""
-    escalate_email_to: Annotated[str, _text("Who gets mail when nobody acknowledged.")] = ""
+    smtp_server: Annotated[str, text("SMTP server for mail.", mission="SMTP_SERVER")] = ""
+    smtp_port: Annotated[int, number("SMTP port.", 1, 65535, mission="SMTP_PORT")] = 587
+    smtp_username: Annotated[str, text("SMTP user.", mission="SMTP_USERNAME")] = ""
+    smtp_password: Annotated[str, text("SMTP password.", secret=True, mission="SMTP_PASSWORD")] = ""
+    smtp_from: Annotated[str, text("Sender address; empty takes the SMTP user.")] = ""
+    smtp_security: Annotated[str, text("auto, starttls, ssl or none.")] = "auto"
+    email_to: Annotated[str, text("Who gets mail; commas separate people.", mission="ALERT_EMAIL_TO")] = ""
+    escalate_email_to: Annotated[str, text("Who gets mail when nobody acknowledged.")] = ""
     deadman_url: Annotated[
-        str, _text("Address asked while all is well here; whoever keeps it misses us.", secret=True)
+        str, text("Address asked while all is well here; whoever keeps it misses us.", secret=True)
     ] = ""
     alertmanager_urls: Annotated[
         list[str],
-        _text(
+        text(
             "Other Alertmanagers that get the alerts of our rules too, beside those of prometheus.yml.",
             secret=True,
         ),
     ] = []
-    deadman_interval_s: Annotated[float, _number("Seconds between asking it.", 5)] = 60.0
+    deadman_interval_s: Annotated[float, number("Seconds between asking it.", 5)] = 60.0
 
 
 class HealthSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Checks and heartbeats."""
 
-    checks: Annotated[list[CheckSettings], _text("Checks, as [[health.checks]] tables.")] = []
-    interval_s: Annotated[float, _number("Default seconds between checks.", 1)] = 30.0
-    timeout_s: Annotated[float, _number("Default seconds a check may take.", 0.1)] = 10.0
-    host_checks: Annotated[bool, _text("Watch this machine's disk and memory.")] = True
-    public_status_page: Annotated[bool, _text("Show /status without signing in.")] = False
+    checks: Annotated[list[CheckSettings], text("Checks, as [[health.checks]] tables.")] = []
+    interval_s: Annotated[float, number("Default seconds between checks.", 1)] = 30.0
+    timeout_s: Annotated[float, number("Default seconds a check may take.", 0.1)] = 10.0
+    host_checks: Annotated[bool, text("Watch this machine's disk and memory.")] = True
+    public_status_page: Annotated[bool, text("Show /status without signing in.")] = False
 
 
 class DashboardSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Dashboards and Grafana."""
 
-    folder: Annotated[str, _text("Folder of dashboard files, read again when they change.")] = ""
-    grafana_url: Annotated[str, _text("Grafana to provision.", mission="GRAFANA_URL")] = ""
-    grafana_user: Annotated[str, _text("Grafana user.", mission="GRAFANA_ADMIN_USER")] = ""
+    folder: Annotated[str, text("Folder of dashboard files, read again when they change.")] = ""
+    grafana_url: Annotated[str, text("Grafana to provision.", mission="GRAFANA_URL")] = ""
+    grafana_user: Annotated[str, text("Grafana user.", mission="GRAFANA_ADMIN_USER")] = ""
     grafana_password: Annotated[
-        str, _text("Grafana password.", secret=True, mission="GRAFANA_ADMIN_PASSWORD")
+        str, text("Grafana password.", secret=True, mission="GRAFANA_ADMIN_PASSWORD")
     ] = ""
     prometheus_url: Annotated[
-        str, _text("Prometheus address that Grafana is given.", mission="PROMETHEUS_URL")
+        str, text("Prometheus address that Grafana is given.", mission="PROMETHEUS_URL")
     ] = ""
 
 
 class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Nightly clean-up and backup."""
 
-    hour: Annotated[int, _number("Hour of the night (local time) of the clean-up.", 0, 23)] = 3
-    backup_before_delete: Annotated[bool, _text("Back a day up, and verify it, before deleting it.")] = True
-    backup_dir: Annotated[str, _text("Where backups go; empty is backups/ in the data directory.")] = ""
-    backup_recipients: Annotated[list[str], _text("age public keys; empty leaves backups unencrypted.")] = []
-    backup_keep_days: Annotated[int, _number("Days a backup is kept; 0 keeps all.", 0)] = 365
+    hour: Annotated[int, number("Hour of the night (local time) of the clean-up.", 0, 23)] = 3
+    backup_before_delete: Annotated[bool, text("Back a day up, and verify it, before deleting it.")] = True
+    backup_dir: Annotated[str, text("Where backups go; empty is backups/ in the data directory.")] = ""
+    backup_recipients: Annotated[list[str], text("age public keys; empty leaves backups unencrypted.")] = []
+    backup_keep_days: Annotated[int, number("Days a backup is kept; 0 keeps all.", 0)] = 365
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -102,7 +102,7 @@ def own_handlers(core: Core, people: People, passkeys: PasskeyStore) -> list[Con
 
 async def _begun(core: Core, people: People, user: User, seed: bytes) -> dict[str, Any]:
     secret = await people.factor.secret(seed)
-    host = (core.settings.server.public_url or core.base_url).partition("//")[2]
+    host = core.base_url.partition("//")[2]
     address = second_factor.address(secret, user.name, f"mamimon {host}")
     return {
         "seed": base64.urlsafe_b64encode(seed).decode(),

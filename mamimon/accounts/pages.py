@@ -89,7 +89,7 @@ def _settings_handlers(core: Core, people: People) -> list[ControllerRouterHandl
                     if what == "invite"
                     else await people.reset_link(data.get("name", ""), actor)
                 )
-                return await show(link=f"{_base(core)}/join/{secret}")
+                return await show(link=f"{core.base_url}/join/{secret}")
             await _change(people, what, data, actor)
         except Problem as problem:
             return await show(message=problem.detail, status=problem.status)
@@ -117,10 +117,6 @@ async def _change(people: People, what: FromPath[str], data: dict[str, str], act
 def _cell(text: str) -> str:
     """A spreadsheet must not take a name for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def _base(core: Core) -> str:
-    return (core.settings.server.public_url or core.base_url).rstrip("/")
 
 
 @get("/language/{locale:str}", include_in_schema=False, media_type=MediaType.TEXT)

@@ -307,19 +307,21 @@ class People:
         return found[0]
 
     def _throttle(self, name: str) -> None:
-        now = self._core.clock.monotonic()
-        failures = [t for t in self._failures.get(name.lower(), ()) if now - t < _THROTTLE_S]
+        failures = self._recent(name)
         if len(failures) >= self._core.settings.accounts.login_attempts:
             raise Problem(
                 Kind.TOO_MANY,
                 "too many failed sign-ins with this name",
-                retry_after_s=_THROTTLE_S - (now - failures[0]),
+                retry_after_s=_THROTTLE_S - (self._core.clock.monotonic() - failures[0]),
             )
 
     def _failed(self, name: str) -> None:
+        failures = [*self._recent(name), self._core.clock.monotonic()]
+        _remember(self._failures, name.lower(), failures)
+
+    def _recent(self, name: str) -> list[float]:
         now = self._core.clock.monotonic()
-        failures = [t for t in self._failures.get(name.lower(), ()) if now - t < _THROTTLE_S]
-        _remember(self._failures, name.lower(), [*failures, now])
+        return [t for t in self._failures.get(name.lower(), ()) if now - t < _THROTTLE_S]
 
 
 def _check_name(name: str) -> None:

@@ -105,9 +105,8 @@ def sign_on_handlers(core: Core, people: People) -> list[ControllerRouterHandler
     @get("/login/sso", include_in_schema=False)
     async def begin(next: FromQuery[str] = "/") -> Response[Any]:
         configured()
-        base = (core.settings.server.public_url or core.base_url).rstrip("/")
         try:
-            address, state = await provider.begin(local_path(next), f"{base}/login/sso/back")
+            address, state = await provider.begin(local_path(next), f"{core.base_url}/login/sso/back")
         except Problem as problem:
             return _login(core, next, problem.detail, problem.status)
         answer = Redirect(address, status_code=303)

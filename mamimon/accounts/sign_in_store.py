@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mamimon.accounts.audit_store import note
 from mamimon.accounts.model import Link, Session
+from mamimon.accounts.store import insert_user
 from mamimon.problems import Kind, Problem, not_found
 from mamimon.storage import Database
 
@@ -167,13 +168,7 @@ class SignInStore:
                 raise not_found("this link was used already or is over")
             name, role = str(row[0]), row[1]
             if role is not None:
-                try:
-                    raw.execute(
-                        "INSERT INTO user (name, role, password, created_at) VALUES (?, ?, ?, ?)",
-                        (name, role, password, now),
-                    )
-                except sqlite3.IntegrityError:
-                    raise Problem(Kind.CONFLICT, f"there is a user {name} already") from None
+                insert_user(raw, name, role, password, now)
                 note(raw, now, name, f"user.join {role}", name)
                 return name
             found = raw.execute("SELECT id FROM user WHERE name = ?", (name,)).fetchone()

@@ -18,6 +18,17 @@ def _user(row: Sequence[Any]) -> User:
     return User(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]))
 
 
+def insert_user(raw: sqlite3.Connection, name: str, role: str, password: str, now: float) -> None:
+    """Add who signs in by a password (its hash); a taken name raises CONFLICT."""
+    try:
+        raw.execute(
+            "INSERT INTO user (name, role, password, created_at) VALUES (?, ?, ?, ?)",
+            (name, role, password, now),
+        )
+    except sqlite3.IntegrityError:
+        raise Problem(Kind.CONFLICT, f"there is a user {name} already") from None
+
+
 class AccountStore:
     """Reads and writes users, sessions, tokens and the audit log."""
 
@@ -49,13 +60,7 @@ class AccountStore:
         """Add a user; a taken name raises CONFLICT."""
 
         def write(raw: sqlite3.Connection) -> None:
-            try:
-                raw.execute(
-                    "INSERT INTO user (name, role, password, created_at) VALUES (?, ?, ?, ?)",
-                    (name, role, password, now),
-                )
-            except sqlite3.IntegrityError:
-                raise Problem(Kind.CONFLICT, f"there is a user {name} already") from None
+            insert_user(raw, name, role, password, now)
             note(raw, now, actor, f"user.add {role}", name)
 
         await self._database.write(write)

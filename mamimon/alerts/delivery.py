@@ -87,8 +87,9 @@ class Delivery:
         find = self._routing().target
 
         def look(raw: sqlite3.Connection) -> list[Notification] | None:
-            crowded = notification_store.crowds(raw, now - storm.WINDOW_S, now, storm.BURST)
-            return None if crowded else notification_store.pending(raw, now, limit)
+            if storm.crowded(raw, find, now):
+                return None
+            return notification_store.pending(raw, now, limit)
 
         def gather(raw: sqlite3.Connection) -> list[Notification]:
             storm.gather(raw, find, flying, now)

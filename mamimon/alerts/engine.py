@@ -9,7 +9,6 @@ stay as they are: a broken query never says that all is well.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +18,7 @@ from urllib.parse import quote
 from mamimon.alerts import states, store
 from mamimon.alerts.evaluate import Ask, Recorded, alerting, recording
 from mamimon.alerts.model import ActiveAlert, Alert, Labels, LineCount, Rule, RuleGroup, fingerprint
+from mamimon.clock import rest
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import QueryResult
@@ -155,7 +155,7 @@ class Engine:
             return
         while (left := turn - self._clock.monotonic()) > 0:
             fresh = self._fresh
-            if not await self._woken(fresh, left):
+            if not await rest(self._clock, left, fresh):
                 return
             gap = max(EARLY_GAP_S, sum(one.took_s for one in self.groups) / EARLY_SHARE)
             if turn - self._clock.monotonic() <= gap:
@@ -165,19 +165,6 @@ class Engine:
             except Exception:
                 _log.exception("evaluating group %s failed", group.name)
             await self._clock.sleep(min(gap, max(0.0, turn - self._clock.monotonic())))
-
-    async def _woken(self, fresh: asyncio.Event, seconds: float) -> bool:
-        """Whether `fresh` is set before `seconds` are over."""
-        nap = asyncio.ensure_future(self._clock.sleep(seconds))
-        call = asyncio.ensure_future(fresh.wait())
-        try:
-            await asyncio.wait({nap, call}, return_when=asyncio.FIRST_COMPLETED)
-            return not nap.done()
-        finally:
-            for task in (nap, call):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
 
     def _notice_jumps(self) -> None:
         """After a sleep or a clock correction, pending alerts keep the time they had already waited."""

@@ -118,16 +118,16 @@ def attempts(raw: Raw, notification_id: int) -> list[dict[str, Any]]:
     return [dict(zip(("at", "took_s", "ok", "answer", "next_at"), row, strict=True)) for row in rows]
 
 
-def crowds(raw: Raw, since: float, now: float, burst: int) -> list[tuple[str, int, int]]:
+def crowds(raw: Raw, since: float, now: float, burst: int) -> list[tuple[str, int]]:
     """Targets with messages due that were not tried yet, which together with those sent to them since are
-    more than `burst`: target, how many due, and how many sent."""
+    more than `burst`: target, and how many were sent."""
     return [
-        (str(target), int(due), int(sent))
-        for target, due, sent in raw.execute(
-            "SELECT target, sum(status = 'pending') AS due, sum(status = 'sent') FROM notification"
+        (str(target), int(sent))
+        for target, sent in raw.execute(
+            "SELECT target, sum(status = 'sent') FROM notification"
             " WHERE (status = 'pending' AND next_at <= :now AND attempts = 0)"
             " OR (status = 'sent' AND sent_at > :since)"
-            " GROUP BY target HAVING due > 0 AND count(*) > :burst",
+            " GROUP BY target HAVING sum(status = 'pending') > 0 AND count(*) > :burst",
             {"since": since, "now": now, "burst": burst},
         )
     ]

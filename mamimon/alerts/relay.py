@@ -7,7 +7,6 @@ Alertmanager forgets what nobody repeats; one that is over is told for a quarter
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from prometheus_client import Counter
 
 from mamimon.alerts.model import Alert, Outcome
 from mamimon.alerts.wording import rfc3339
+from mamimon.clock import rest
 
 if TYPE_CHECKING:
     import httpx
@@ -85,7 +85,8 @@ class Relay:
         ) as client:
             while True:
                 self._wake.clear()
-                await self._rest(RESEND_S if await self.once(client) else RETRY_S)
+                pause_s = RESEND_S if await self.once(client) else RETRY_S
+                await rest(self._core.clock, pause_s, self._wake)
 
     async def once(self, client: httpx.AsyncClient) -> bool:
         """Send everything to everybody once; whether all of it was taken."""
@@ -123,17 +124,6 @@ class Relay:
             _log.warning("alerts do not reach the Alertmanager at %s: %s", host, outcome.answer)
         self.sent[url] = Sent(host, outcome, self._core.clock.now())
         return outcome.ok
-
-    async def _rest(self, seconds: float) -> None:
-        nap = asyncio.ensure_future(self._core.clock.sleep(seconds))
-        call = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({nap, call}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (nap, call):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
 
 
 def _plain(url: str) -> str:

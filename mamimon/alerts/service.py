@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from mamimon.alerts.oncall.desk import Desk
 from mamimon.alerts.relay import Relay
 from mamimon.alerts.routing import Routing, Target, builtin
 from mamimon.alerts.silences import Silence
+from mamimon.clock import rest
 from mamimon.config import ConfigError
 from mamimon.problems import not_found
 
@@ -172,15 +172,7 @@ class Alerting:
         wait_s = min((at - now for at in due if at > now), default=60.0)
         if any(at <= now for at in due) and not self._wake.is_set():
             wait_s = min(wait_s, 1.0)
-        nap = asyncio.ensure_future(self.core.clock.sleep(min(max(wait_s, 0.05), 60.0)))
-        call = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({nap, call}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (nap, call):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        await rest(self.core.clock, min(max(wait_s, 0.05), 60.0), self._wake)
 
     async def _escalate_due(self) -> None:
         now = self.core.clock.now()

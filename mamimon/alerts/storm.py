@@ -19,15 +19,22 @@ NAMED = 20
 FOR_PEOPLE = {"email", "slack", "apprise"}
 
 
+def crowded(
+    raw: sqlite3.Connection, target: Callable[[str], Target | None], now: float
+) -> list[tuple[str, int]]:
+    """People with more to hear than `BURST` messages a minute: the target, and how many were sent."""
+    return [
+        (ref, sent)
+        for ref, sent in notification_store.crowds(raw, now - WINDOW_S, now, BURST)
+        if (found := target(ref)) is not None and found.kind in FOR_PEOPLE
+    ]
+
+
 def gather(
     raw: sqlite3.Connection, target: Callable[[str], Target | None], flying: Collection[int], now: float
-) -> int:
-    """Gather what goes over `BURST` messages a minute and target; returns how many were gathered."""
-    count = 0
-    for ref, _, sent in notification_store.crowds(raw, now - WINDOW_S, now, BURST):
-        found = target(ref)
-        if found is None or found.kind not in FOR_PEOPLE:
-            continue
+) -> None:
+    """Gather what goes over `BURST` messages a minute and target."""
+    for ref, sent in crowded(raw, target, now):
         due_now = notification_store.due_of(raw, ref, now)
         waiting = [
             one
@@ -46,8 +53,6 @@ def gather(
             # One that comes late in a full minute waits as a message of its own that others may join.
             if members and (len(members) > 1 or before is not None or gone >= BURST):
                 _put(raw, members, before, gone, now)
-                count += len(members)
-    return count
 
 
 def _put(

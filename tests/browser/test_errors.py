@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.axe import violations
 from tests.conftest import wait_until
 from tests.errors.test_doors import envelope, event, issues, item, post
 from tests.errors.test_issues import send, stack
@@ -120,8 +121,6 @@ def test_an_event_is_visible_within_a_second(page: Any, site: Any) -> None:
 @pytest.mark.parametrize(("theme", "width"), [("light", 1360), ("dark", 360)])
 def test_the_errors_pages_are_accessible(browser: Any, site: Any, theme: str, width: int) -> None:
     """axe-core finds no violation on any errors page, opened menus included, and nothing is too wide."""
-    from axe_playwright_python.sync_playwright import Axe
-
     site.client.post("/api/mamimon/errors/issues/merge", json={"ids": [1, 2]}).raise_for_status()
     rules = {"fingerprint": "error.type:KeyError -> key", "owners": "path:** ada"}
     context = browser.new_context(
@@ -145,10 +144,7 @@ def test_the_errors_pages_are_accessible(browser: Any, site: Any, theme: str, wi
                 page.fill(f"textarea[name={name}]", text)
             page.click("button[value=try]")
             page.wait_for_selector("text=would be a new issue")
-        for one in Axe().run(page).response["violations"]:
-            node = one["nodes"][0]
-            count = len(one["nodes"])
-            found.append(f"{path}: {one['id']} ×{count}: {node['html'][:200]} {node['failureSummary'][:300]}")
+        found += [f"{path}: {one}" for one in violations(page)]
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(f"{path}: wider than the screen")
     context.close()

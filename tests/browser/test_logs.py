@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mamimon.logs.dates import iso
+from tests.browser.axe import violations
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.browser
@@ -263,8 +264,6 @@ def test_a_pattern_becomes_a_filter_and_an_alert(page: Any, site: Any) -> None:
 @pytest.mark.parametrize(("theme", "width"), [("light", 1360), ("dark", 360)])
 def test_the_logs_pages_are_accessible(browser: Any, site: Any, theme: str, width: int) -> None:
     """axe-core finds no violation on any logs page, opened lines and lists included."""
-    from axe_playwright_python.sync_playwright import Axe
-
     hit = site.client.get("/api/mamimon/logs/search?q=payment&size=1").json()["hits"][0]
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=theme, reduced_motion="reduce"
@@ -291,10 +290,7 @@ def test_the_logs_pages_are_accessible(browser: Any, site: Any, theme: str, widt
             page.keyboard.type(" lev")
             page.locator("[role=option]").first.wait_for()
             page.keyboard.press("ArrowDown")
-        for one in Axe().run(page).response["violations"]:
-            node = one["nodes"][0]
-            count = len(one["nodes"])
-            found.append(f"{path}: {one['id']} ×{count}: {node['html'][:200]} {node['failureSummary'][:300]}")
+        found += [f"{path}: {one}" for one in violations(page)]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     context.close()
     assert not found, "\n".join(found)

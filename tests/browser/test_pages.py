@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.browser.axe import violations
 from tests.browser.pages import DESKTOP, PHONE, paths
 from tests.conftest import ROOT, Process, wait_until
 
@@ -175,8 +176,6 @@ def test_pages_are_accessible(
     running: Process, browser: Any, locale: str, theme: str, size: dict[str, int]
 ) -> None:
     """axe-core finds no violation of WCAG 2.2 AA on any page, in either theme, on a desk and a phone."""
-    from axe_playwright_python.sync_playwright import Axe
-
     context = browser.new_context(viewport=size, color_scheme=theme, locale=locale, reduced_motion="reduce")
     page = context.new_page()
     found: list[str] = []
@@ -184,10 +183,7 @@ def test_pages_are_accessible(
         page.goto(running.url + path, wait_until="load")
         page.wait_for_timeout(50)
         page.wait_for_selector(".chart.loading", state="detached")
-        for one in Axe().run(page, options={"runOnly": WCAG}).response["violations"]:
-            node = one["nodes"][0]
-            told = f"{one['id']} ×{len(one['nodes'])}: {node['html'][:200]} {node['failureSummary'][:200]}"
-            found.append(f"{path}: {told}")
+        found += [f"{path}: {one}" for one in violations(page, runOnly=WCAG)]
     context.close()
     assert not found, "\n".join(found)
 

@@ -13,6 +13,7 @@ import pytest
 
 from mamimon.clock import ManualClock
 from mamimon.metrics.heat import query_of
+from tests.browser.axe import violations
 from tests.metrics.conftest import App, Body, Scraped
 
 Start = Callable[..., Scraped]
@@ -286,8 +287,6 @@ def test_targets_are_grouped_by_job(busy: Scraped) -> None:
 @pytest.mark.feature("D6")
 def test_the_metrics_pages_are_accessible(busy: Scraped, browser: Any) -> None:
     """axe-core finds nothing on any page of the room, light on a desktop and dark on a phone."""
-    from axe_playwright_python.sync_playwright import Axe
-
     paths = (
         link(
             ("up", "table"),
@@ -311,11 +310,7 @@ def test_the_metrics_pages_are_accessible(busy: Scraped, browser: Any) -> None:
             page.goto(busy.server.url + path)
             page.evaluate("scrollTo(0, document.body.scrollHeight)")
             page.wait_for_load_state("networkidle")
-            for one in Axe().run(page).response["violations"]:
-                node = one["nodes"][0]
-                found.append(
-                    f"{theme} {path}: {one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-                )
+            found += [f"{theme} {path}: {one}" for one in violations(page)]
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         context.close()
     assert not found, "\n".join(found)

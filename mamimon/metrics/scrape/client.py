@@ -7,6 +7,8 @@ import contextlib
 import ipaddress
 import ssl
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,17 +54,8 @@ class Client:
         self, url: str, *, headers: dict[str, str], timeout_s: float, limit_bytes: int
     ) -> tuple[bytes, str]:
         """The decoded body and its content type. Raises `FetchError` for anything but a 200."""
-        import httpx
-
-        tls = self._http.tls
-        extensions = {"sni_hostname": tls.server_name} if tls.server_name else {}
         try:
-            await self._follow_files()
-            client = self._client(httpx.URL(url).host)
-            own = await self._headers()
-            async with client.stream(
-                "GET", url, headers=own | headers, timeout=timeout_s, extensions=extensions
-            ) as answer:
+            async with self._asked("GET", url, headers, timeout_s) as answer:
                 if answer.status_code != 200:
                     raise FetchError(
                         f"server returned HTTP status {answer.status_code} {answer.reason_phrase}"
@@ -78,15 +71,25 @@ class Client:
             if problem.status == 413:
                 raise FetchError(f"body size limit exceeded ({limit_bytes} bytes)") from None
             raise FetchError(f"{url}: {problem.detail}") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise FetchError(f"{url}: {_reason(error)}") from None
-        except (OSError, ssl.SSLError, ValueError) as error:
-            raise FetchError(f"{url}: {error}") from None
 
     async def post(
         self, url: str, body: bytes, *, headers: dict[str, str], timeout_s: float
     ) -> tuple[int, str, str]:
         """Status, the beginning of the answer and its Retry-After. Raises `FetchError` without an answer."""
+        async with self._asked("POST", url, headers, timeout_s, body) as answer:
+            said = b""
+            async for part in answer.aiter_bytes():
+                said += part
+                if len(said) >= _MAX_TOKEN_BYTES:
+                    break
+            after = answer.headers.get("retry-after", "")
+            return answer.status_code, said[:500].decode("utf-8", "replace").strip(), after
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, url: str, headers: dict[str, str], timeout_s: float, content: bytes | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """An answer whose body is still to come; what goes wrong with it in here is a `FetchError`."""
         import httpx
 
         tls = self._http.tls
@@ -96,15 +99,9 @@ class Client:
             client = self._client(httpx.URL(url).host)
             own = await self._headers()
             async with client.stream(
-                "POST", url, content=body, headers=own | headers, timeout=timeout_s, extensions=extensions
+                method, url, content=content, headers=own | headers, timeout=timeout_s, extensions=extensions
             ) as answer:
-                said = b""
-                async for part in answer.aiter_bytes():
-                    said += part
-                    if len(said) >= _MAX_TOKEN_BYTES:
-                        break
-                after = answer.headers.get("retry-after", "")
-                return answer.status_code, said[:500].decode("utf-8", "replace").strip(), after
+                yield answer
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise FetchError(f"{url}: {_reason(error)}") from None
         except (OSError, ssl.SSLError, ValueError) as error:
