@@ -145,11 +145,12 @@ class Delivery:
             return
         word = {"firing": "told", "escalation": "told", "resolved": "told it is over", "test": "tested"}
         if outcome.ok:
-            store.add_event(raw, one.incident, now, "sent", f"{one.to} {word[one.message.kind]}")
+            facts = {"to": one.to, "what": word[one.message.kind]}
+            store.add_event(raw, one.incident, now, "sent", f"{one.to} {facts['what']}", facts=facts)
         elif one.attempts == 0 or next_at is None:
-            store.add_event(
-                raw, one.incident, now, "failed", f"{one.to} was not told: {outcome.answer[:300]}"
-            )
+            facts = {"to": one.to, "why": outcome.answer[:300]}
+            text = f"{one.to} was not told: {facts['why']}"
+            store.add_event(raw, one.incident, now, "failed", text, facts=facts)
         if not outcome.ok and next_at is None and one.message.kind != "resolved":
             # Whoever was to be told cannot be: the next step of the policy need not wait.
             incident = store.incident(raw, one.incident)

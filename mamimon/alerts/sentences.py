@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mamimon.alerts.model import Event
 from mamimon.i18n import gettext
 
-# The delivery worker's entries, and those of before there were facts, have their English text alone.
+# Entries of before there were facts have their English text alone.
 _TOLD = re.compile(r"(?P<to>.+) (?P<what>told it is over|told|tested)", re.DOTALL)
 _FAILED = re.compile(r"(?P<to>.+?) was not told: (?P<why>.*)", re.DOTALL)
 
@@ -94,7 +94,8 @@ def _sent(event: Event) -> str | None:
 
 def _failed(event: Event) -> str | None:
     found = _FAILED.fullmatch(event.text)
-    return gettext("%(to)s was not told: %(why)s") % found.groupdict() if found else None
+    facts = event.facts or (found.groupdict() if found else {})
+    return gettext("%(to)s was not told: %(why)s") % facts if facts else None
 
 
 _SENTENCES: dict[str, Callable[[Event], str | None]] = {

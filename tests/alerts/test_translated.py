@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from mamimon.alerts.translated import translated
+from mamimon.clock import ManualClock
 from mamimon.i18n import current_locale
-from tests.conftest import ROOT
+from tests.alerts.conftest import Hook, step
+from tests.alerts.test_life import forever, send
+from tests.conftest import ROOT, wait_until
 
 pytestmark = pytest.mark.feature("D6")
 
@@ -70,3 +73,31 @@ def test_pages_say_it_in_turkish(server: Any) -> None:
     assert "The disk of web-1" in server.client.get("/alerts", headers={"Accept-Language": "en"}).text
     (given,) = server.client.get("/alertmanager/api/v2/alerts").json()
     assert given["annotations"]["summary"] == "The disk of web-1 is 91 % full"
+
+
+def test_a_timeline_says_who_was_told_in_turkish(
+    start: Callable[..., Any], clock: ManualClock, slack: Hook
+) -> None:
+    """What the delivery worker writes down is stored as facts and shown in the reader's language."""
+    slack.answers = [(500, {}, b"oops")]
+    server = start(alerts={"slack_webhook_url": slack.url, "builtin_rules": False})
+    send(server, {"alertname": "X"}, endsAt=forever(clock))
+
+    def kinds() -> list[str]:
+        return [one["kind"] for one in timeline()]
+
+    def timeline() -> Any:
+        found = server.client.get("/api/mamimon/incidents/1")
+        return found.json()["events"] if found.status_code == 200 else []
+
+    step(clock, 20)
+    wait_until(lambda: "failed" in kinds(), timeout_s=30, what="the refusal in the timeline")
+    step(clock, 20)
+    wait_until(lambda: "sent" in kinds(), timeout_s=30, what="the delivery in the timeline")
+    facts = {one["kind"]: one["facts"] for one in timeline()}
+    assert facts["failed"] == {"to": "Slack", "why": "HTTP 500 oops"}
+    assert facts["sent"] == {"to": "Slack", "what": "told"}
+    page = server.client.get("/incidents/1", headers={"Accept-Language": "tr"}).text
+    assert "Slack haberdar edildi" in page
+    assert "Slack haber alamadı: HTTP 500 oops" in page
+    assert "was not told" not in page
