@@ -15,6 +15,8 @@ Kind = Literal[
 ]  # fmt: skip
 JSON_CONDITION = re.compile(r"\s*\$?(?P<path>[\w.\[\]-]*)\s*(?:(?P<op>==|!=|<=|>=|<|>)\s*(?P<value>.+?)\s*)?")
 _NO_TARGET = {"memory", "swap", "load", "clock", "systemd"}
+# Use that goes up and down by itself; the others are degraded for a reason that stays.
+_RESTLESS = {"memory", "swap", "load"}
 _SCHEMES = {
     "http": ("http", "https"),
     "postgres": ("postgres", "postgresql"),
@@ -42,6 +44,8 @@ class CheckSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Slower than this is degraded; 0 is never."""
     on_status_page: bool = True
     """Whether /status shows it."""
+    alert_on: Literal["", "degraded", "down", "nothing"] = ""
+    """The mildest state that becomes an alert; empty is degraded, and down for memory, swap and load."""
     status: list[Annotated[int, Meta(ge=100, le=599)]] = []
     """http: accepted status codes; empty accepts 200–399."""
     body: str = ""
@@ -76,6 +80,11 @@ class CheckSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """clock: degraded where it may be off by more, down where by sixty times as much."""
     at_least: Annotated[int, Meta(ge=1)] = 1
     """process: how many must run."""
+
+    @property
+    def alerts_on(self) -> Literal["degraded", "down", "nothing"]:
+        """The same with the kind's default."""
+        return self.alert_on or ("down" if self.kind in _RESTLESS else "degraded")
 
     def __post_init__(self) -> None:
         if not self.target and self.kind not in _NO_TARGET:

@@ -39,6 +39,8 @@ class CheckStatus(msgspec.Struct, kw_only=True):
     said: Said = msgspec.field(default_factory=lambda: quoted(""))
     """The same as a sentence and its values."""
     on_status_page: bool = True
+    alert_on: Literal["degraded", "down", "nothing"] = "down"
+    """The mildest state that becomes an alert."""
 
     def tell(self, words: Said) -> None:
         """Take what it said last."""

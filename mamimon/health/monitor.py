@@ -72,6 +72,7 @@ class Monitor:
                 target=shown_target(check.target),
                 since=before.at if before else now,
                 on_status_page=check.on_status_page,
+                alert_on=check.alerts_on,
             )
             status.tell(said("not checked yet"))
             self._ledger.take_up(status, before)

@@ -46,6 +46,9 @@ class HealthNumbers(Collector):
             "mamimon_check_up", "1 up or degraded, 0 down; absent: unknown, maintenance.", labels=labels
         )
         slow = GaugeMetricFamily("mamimon_check_degraded", "1 while the check is degraded.", labels=labels)
+        tells = GaugeMetricFamily(
+            "mamimon_check_alert_on", "1 where this state becomes an alert.", labels=[*labels, "state"]
+        )
         works = GaugeMetricFamily(
             "mamimon_check_maintenance", "1 while the check is in maintenance.", labels=labels
         )
@@ -58,6 +61,8 @@ class HealthNumbers(Collector):
         for one in self._read():
             status = one.status
             values = [status.name, status.kind]
+            tells.add_metric([*values, "degraded"], 1.0 if status.alert_on == "degraded" else 0.0)
+            tells.add_metric([*values, "down"], 0.0 if status.alert_on == "nothing" else 1.0)
             works.add_metric(values, 1.0 if status.state == "maintenance" else 0.0)
             if status.state not in {"unknown", "maintenance"}:
                 up.add_metric(values, 0.0 if status.state == "down" else 1.0)
@@ -71,5 +76,5 @@ class HealthNumbers(Collector):
                 duration.add_metric(values, one.last.latency_s)
                 for name, value in one.last.facts.items():
                     facts[name].add_metric(values, value)
-        yield from (up, slow, works, took, runs, failed, success, duration)
+        yield from (up, slow, tells, works, took, runs, failed, success, duration)
         yield from (family for family in facts.values() if family.samples)
