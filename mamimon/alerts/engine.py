@@ -34,7 +34,7 @@ EARLY_SHARE = 0.05
 
 Append = Callable[[str, float, Sequence[Recorded]], Awaitable[None]]
 Deliver = Callable[[Sequence[Alert]], Awaitable[None]]
-Count = Callable[[LineCount, float], Awaitable[float]]
+Count = Callable[[LineCount, float], Awaitable[list[tuple[Labels, float]]]]
 
 
 class Engine:
@@ -199,7 +199,7 @@ class Engine:
             try:
                 if rule.lines is not None and not early:
                     counted = await self._count(rule.lines, at)
-                    await self._write_series(_source(group, rule), at, [(rule.lines.series, counted)])
+                    await self._write_series(_source(group, rule), at, counted)
                 if rule.alerting:
                     key = group.rule_key(rule)
                     new, ended = await self._alerting(group, rule, ask, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -44,11 +45,26 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 
 class LineCount(msgspec.Struct, frozen=True):
-    """How many log lines a query finds in the last `window_s`, kept as `series`, which the rule compares."""
+    """How many log lines a query finds in the last `window_s`, kept as `series`, which the rule compares.
+
+    With `by`, a field's name, each of its values is counted for itself, and `series` get it as a label.
+    """
 
     query: str
     window_s: float
     series: Labels
+    by: str = ""
+
+    @property
+    def label(self) -> str:
+        """The label that holds the field's value; empty without one."""
+        return label_name(self.by)
+
+
+def label_name(field: str) -> str:
+    """A field's name as a plain label: `http.route` is `http_route`."""
+    plain = re.sub(r"[^a-zA-Z0-9_]", "_", field)
+    return f"_{plain}" if plain[:1].isdigit() else plain
 
 
 class Rule(msgspec.Struct, kw_only=True):

@@ -82,8 +82,8 @@ class AlertRoom:
         config = self._metrics.config
         return dict(config.external_labels) if config is not None else {}
 
-    async def _count_lines(self, lines: LineCount, at: float) -> float:
-        return await count(self._logs.backend, lines, at)
+    async def _count_lines(self, lines: LineCount, at: float) -> list[tuple[Labels, float]]:
+        return await count(self._logs.backend, self.service.backend(), lines, at)
 
     async def open(self) -> None:
         """See `Room.open`; a broken alertmanager.yml refuses the start."""

@@ -77,7 +77,7 @@ class LogPage(msgspec.Struct, kw_only=True):
 
 
 class LogHistogram(msgspec.Struct, kw_only=True):
-    """Counts by time and level; `times` are the starts of the steps in epoch seconds."""
+    """Counts by time and level, or value of a field; `times` are the starts of the steps in epoch seconds."""
 
     times: list[float]
     counts: dict[str, list[int]]

@@ -7,11 +7,11 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -34,9 +34,10 @@ from mamimon.logs.text import shown
 from mamimon.problems import bad_input
 from mamimon.storage.days import day_of, day_start
 
-T = TypeVar("T")
+K = TypeVar("K", int, str)
 _MOST_STEPS = 5_000
 _FACET_VALUES = 20_000
+_LONGEST_VALUE = 200
 
 
 class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +52,14 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A page's `next`: only lines that come after it in the newest-first order."""
 
 
+class _Steps(msgspec.Struct, Generic[K]):
+    """Counts by step for each key."""
+
+    times: list[float]
+    table: dict[K, list[int]]
+    partial: bool
+
+
 class LogBackend(Protocol):
     """Where lines are searched: our own day files, or an Elasticsearch."""
 
@@ -60,6 +69,10 @@ class LogBackend(Protocol):
 
     async def histogram(self, query: LogQuery, step_s: float) -> LogHistogram:
         """Lines a step and level."""
+        ...
+
+    async def histogram_by(self, query: LogQuery, field: str, step_s: float, most: int) -> LogHistogram:
+        """Lines a step and value of a field, of its `most` commonest; lines without it are left out."""
         ...
 
     async def facet(self, query: LogQuery, field: str, size: int = 10) -> list[tuple[str, int]]:
@@ -128,6 +141,21 @@ class DayBackend:
 
     async def histogram(self, query: LogQuery, step_s: float) -> LogHistogram:
         """See `LogBackend.histogram`."""
+        found = await self._steps(query, step_s, count_steps)
+        table = {LEVELS[level]: counts for level, counts in found.table.items()}
+        ordered = {name: table[name] for name in LEVELS if name in table}
+        return LogHistogram(times=found.times, counts=ordered, partial=found.partial)
+
+    async def histogram_by(self, query: LogQuery, field: str, step_s: float, most: int) -> LogHistogram:
+        """See `LogBackend.histogram_by`."""
+        found = await self._steps(query, step_s, partial(_count_value_steps, field=field))
+        commonest = sorted(found.table, key=lambda value: (-sum(found.table[value]), value))[:most]
+        counts = {value: found.table[value] for value in commonest}
+        return LogHistogram(times=found.times, counts=counts, partial=found.partial)
+
+    async def _steps(
+        self, query: LogQuery, step_s: float, work: Callable[..., dict[tuple[int, K], int]]
+    ) -> _Steps[K]:
         plan = self.plan(query)
         days = self.days_within(plan)
         start = query.start if query.start is not None else day_start(days[-1]) if days else 0.0
@@ -137,23 +165,18 @@ class DayBackend:
         first = math.floor(start / step_s)
         count = max(0, math.ceil(end / step_s) - first)
         step_us = round(step_s * 1_000_000)
-        counts: Counter[tuple[int, int]] = Counter()
+        counts: Counter[tuple[int, K]] = Counter()
         incomplete = False
-        async with aclosing(
-            self.days.read_each(days, plan, partial(count_steps, step_us=step_us))
-        ) as answers:
+        async with aclosing(self.days.read_each(days, plan, partial(work, step_us=step_us))) as answers:
             async for found, whole in answers:
                 incomplete |= not whole
                 counts.update(found or {})
         incomplete |= self.damaged_within(plan) > 0
-        table: dict[str, list[int]] = {}
-        for (step, level), n in counts.items():
+        table: dict[K, list[int]] = {}
+        for (step, key), n in counts.items():
             if 0 <= step - first < count:
-                table.setdefault(LEVELS[level], [0] * count)[step - first] += n
-        ordered = {name: table[name] for name in LEVELS if name in table}
-        return LogHistogram(
-            times=[(first + i) * step_s for i in range(count)], counts=ordered, partial=incomplete
-        )
+                table.setdefault(key, [0] * count)[step - first] += n
+        return _Steps([(first + i) * step_s for i in range(count)], table, incomplete)
 
     async def facet(self, query: LogQuery, field: str, size: int = 10) -> list[tuple[str, int]]:
         """See `LogBackend.facet`."""
@@ -234,6 +257,22 @@ def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
     grain = Grain(0 if step_us >= EVER_US else step_us, levels=True)
     for row in tallies(view, grain) or view.any_order():
         counts[row.time_us // step_us, row.level] += row.weight
+    return counts
+
+
+def _count_value_steps(view: View, field: str, step_us: int) -> dict[tuple[int, str], int]:
+    counts: Counter[tuple[int, str]] = Counter()
+    values: set[str] = {""}
+    label = label_field(field)
+    grain = Grain(0 if step_us >= EVER_US else step_us, fields=label or frozenset())
+    for row in (tallies(view, grain) if label else None) or view.any_order():
+        step = row.time_us // step_us
+        for value in [LEVELS[row.level]] if field == "level" else row.values(field):
+            text = shown(value)[:_LONGEST_VALUE]
+            if text not in values and len(values) <= _FACET_VALUES:
+                values.add(text)
+            if text and text in values:
+                counts[step, text] += row.weight
     return counts
 
 

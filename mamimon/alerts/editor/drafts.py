@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from mamimon.alerts.editor.model import OPERATORS, OwnRule
-from mamimon.alerts.model import Labels, duration, show_duration
+from mamimon.alerts.model import Labels, duration, label_name, show_duration
 from mamimon.alerts.templates import TemplateError
 from mamimon.alerts.templates import parse as parse_template
 from mamimon.i18n import gettext
@@ -21,6 +21,7 @@ LONGEST_TEXT = 4_000
 MOST_LABELS = 32
 MOST_WINDOW_S = 7 * 86_400.0
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_FIELD = re.compile(r"[\w@][\w.@/-]{0,99}")
 _OWN_FIELDS = {"summary", "description"}
 
 
@@ -63,6 +64,7 @@ def read(form: Mapping[str, str], number: int = 0) -> Draft:
         kind="logs" if form.get("kind") == "logs" else "metric",
         expr=form.get("expr", "").strip(),
         query=form.get("query", "").strip(),
+        by=form.get("by", "").strip(),
         window_s=seconds("window", 300.0),
         op=form.get("op", ">"),
         threshold=_number(form.get("threshold", "0")),
@@ -83,6 +85,7 @@ def form_of(rule: OwnRule) -> dict[str, str]:
         "kind": rule.kind,
         "expr": rule.expr,
         "query": rule.query,
+        "by": rule.by,
         "window": show_duration(rule.window_s),
         "op": rule.op,
         "threshold": f"{rule.threshold:g}",
@@ -141,6 +144,8 @@ def _check_logs(rule: OwnRule) -> dict[str, str]:
         errors["query"] = problem.detail
     if not rule.query:
         errors["query"] = gettext("Write which lines to count, such as level:ERROR.")
+    if rule.by and (message := _check_by(rule)):
+        errors["by"] = message
     if not 10 <= rule.window_s <= MOST_WINDOW_S:
         errors["window"] = gettext("The window must be between 10 seconds and 7 days.")
     if rule.op not in OPERATORS:
@@ -148,6 +153,15 @@ def _check_logs(rule: OwnRule) -> dict[str, str]:
     if not math.isfinite(rule.threshold):
         errors["threshold"] = gettext("not a number")
     return errors
+
+
+def _check_by(rule: OwnRule) -> str:
+    if not _FIELD.fullmatch(rule.by):
+        return gettext("not a field's name: %s") % rule.by[:80]
+    label = label_name(rule.by)
+    if label in rule.labels or label in {"rule", "alertname"} or label.startswith("__"):
+        return gettext("The label %s is taken.") % label
+    return ""
 
 
 def _check_text(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from mamimon.alerts.model import Labels, LineCount, Rule
+from mamimon.alerts.model import Labels, LineCount, Rule, label_name
 
 OPERATORS = (">", ">=", "<", "<=", "==", "!=")
 LINES = "mamimon_log_rule_lines"
@@ -22,6 +22,8 @@ class OwnRule(msgspec.Struct, kw_only=True):
     kind: Literal["metric", "logs"] = "metric"
     expr: str = ""
     query: str = ""
+    by: str = ""
+    """On logs: a field whose values are counted each for itself."""
     window_s: float = 300.0
     op: str = ">"
     threshold: float = 0.0
@@ -38,7 +40,7 @@ class OwnRule(msgspec.Struct, kw_only=True):
         """What is counted in the logs, None for a rule on metrics."""
         if self.kind == "metric":
             return None
-        return LineCount(self.query, self.window_s, {"__name__": LINES, "rule": self.name})
+        return LineCount(self.query, self.window_s, {"__name__": LINES, "rule": self.name}, self.by)
 
     @property
     def promql(self) -> str:
@@ -47,7 +49,8 @@ class OwnRule(msgspec.Struct, kw_only=True):
             return self.expr
         # max() drops the series' own label, so that the alert has only those that the rule gives it.
         series = f"{LINES}{{rule={json.dumps(self.name, ensure_ascii=False)}}}"
-        return f"max({series}) {self.op} {self.threshold:.17g}"
+        by = f" by ({label_name(self.by)}) " if self.by else ""
+        return f"max{by}({series}) {self.op} {self.threshold:.17g}"
 
     def rule(self) -> Rule:
         """As the engine takes it."""

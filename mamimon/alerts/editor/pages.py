@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 RANGES = ("1h", "6h", "24h", "7d")
 FIELDS = (
-    "name", "expr", "query", "window", "op", "threshold", "for", "keep",
+    "name", "expr", "query", "by", "window", "op", "threshold", "for", "keep",
     "labels", "severity", "summary", "description", "annotations",
 )  # fmt: skip
 NEW = {"kind": "metric", "severity": "warning", "window": "5m", "op": ">", "threshold": "0", "since": "6h"}

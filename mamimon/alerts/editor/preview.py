@@ -10,7 +10,7 @@ import msgspec
 
 from mamimon.alerts import evaluate
 from mamimon.alerts.backtest import DAY_S, Backtest, backtest, episodes, summarised
-from mamimon.alerts.charts import drawn, split_comparison, without_lead
+from mamimon.alerts.charts import MOST_SERIES, drawn, split_comparison, without_lead
 from mamimon.alerts.editor import lines
 from mamimon.alerts.model import Labels, RuleGroup
 from mamimon.alerts.states import Found
@@ -69,7 +69,10 @@ class Preview:
             if rule.kind == "logs":
                 times, counts = await self._counted(rule, start, end, step)
                 answer |= {"times": times.tolist()}
-                answer["series"] = [{"name": rule.query, "values": counts.tolist()}]
+                answer["series"] = [
+                    {"name": value or rule.query, "values": row.tolist()}
+                    for value, row in list(counts.items())[:MOST_SERIES]
+                ]
                 limit: float | None = rule.threshold
             else:
                 expr, limit = split_comparison(rule.expr)
@@ -98,9 +101,13 @@ class Preview:
             return await backtest(self._service.backend(), rule.expr, rule.for_s, start, end, interval_s)
         step = min(rule.window_s, 15.0 if length_s <= 2 * DAY_S else 60.0)
         times, counts = await self._counted(rule, start, end, step)
-        true = _COMPARE[rule.op](counts, rule.threshold)
         first = float(times[0]) if len(times) else start
-        return summarised(episodes({}, true, first, step), rule.for_s, step, start, end)
+        found = [
+            one
+            for value, row in counts.items()
+            for one in episodes(_labelled(rule, value), _COMPARE[rule.op](row, rule.threshold), first, step)
+        ]
+        return summarised(found, rule.for_s, step, start, end)
 
     async def _first(self, rule: OwnRule) -> float | None:
         """When what the rule is about was first stored."""
@@ -129,17 +136,24 @@ class Preview:
 
     async def _logs_reading(self, rule: OwnRule) -> Reading:
         assert rule.lines is not None
-        value = await lines.count(self._logs.backend, rule.lines, self._now())
-        found = await self._found(rule, f"vector({value:.17g})")
+        counts = await lines.counts(self._logs.backend, rule.lines, self._now())
+        fires = [name for name, n in counts.items() if _COMPARE[rule.op](n, rule.threshold)]
+        name = next(iter([*fires, *counts]), None)
+        if name is None:
+            return Reading(0, {}, {}, None, self._receivers({"alertname": rule.name, **rule.labels}))
+        value = counts[name]
+        found = await self._found(rule, f"vector({value:.17g})", _labelled(rule, name))
         first = next(iter(found.values()))
-        firing = int(bool(_COMPARE[rule.op](value, rule.threshold)))
-        return Reading(firing, first.labels, first.annotations, value, self._receivers(first.labels))
+        return Reading(len(fires), first.labels, first.annotations, value, self._receivers(first.labels))
 
-    async def _found(self, rule: OwnRule, expr: str) -> dict[str, Found]:
+    async def _found(self, rule: OwnRule, expr: str, own: Labels | None = None) -> dict[str, Found]:
         service = self._service
 
         async def ask(text: str) -> QueryResult:
-            return await service.backend().instant(text, self._now(), timeout_s=BUDGET_S)
+            found = await service.backend().instant(text, self._now(), timeout_s=BUDGET_S)
+            return (
+                msgspec.structs.replace(found, labels=[one | own for one in found.labels]) if own else found
+            )
 
         group = RuleGroup(name="", file="", rules=[], interval_s=60.0)
         one = msgspec.structs.replace(rule.rule(), expr=expr)
@@ -153,3 +167,7 @@ class Preview:
             for name in names
             if name in routing.receivers
         ]
+
+
+def _labelled(rule: OwnRule, value: str) -> Labels:
+    return {rule.lines.label: value} if rule.lines is not None and rule.by else {}

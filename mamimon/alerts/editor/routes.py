@@ -25,11 +25,13 @@ MONTH_S = 30 * 86_400.0
 
 
 class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"for_": "for"}):
-    """A rule: PromQL in `expr`, or log lines of `query` in `window` compared with `threshold`."""
+    """A rule: PromQL in `expr`, or log lines of `query` in `window` compared with `threshold`,
+    for each value of the field `by` where one is named."""
 
     name: Text
     expr: Text = ""
     query: Text = ""
+    by: Text = ""
     window: Text = "5m"
     op: Text = ">"
     threshold: float = 0.0
@@ -46,6 +48,7 @@ class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"
             kind="logs" if self.query and not self.expr else "metric",
             expr=self.expr.strip(),
             query=self.query.strip(),
+            by=self.by.strip(),
             window_s=duration(self.window),
             op=self.op,
             threshold=self.threshold,
