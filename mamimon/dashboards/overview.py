@@ -11,11 +11,13 @@ import msgspec
 from litestar import Request, get
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
+from mamimon.dashboards.cache import SharedAnswers
 from mamimon.dashboards.fill import Value, expand
 from mamimon.dashboards.model import Variable
 from mamimon.dashboards.sources import ERROR_LINES, Answer, Sources, attempt, attempts
 from mamimon.dashboards.units import shown
 from mamimon.dashboards.variables import chosen, picks
+from mamimon.i18n import current_locale
 from mamimon.i18n import gettext as _
 from mamimon.i18n import ngettext
 from mamimon.window import Window, read_window
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from mamimon.storage import Core
 
 LIVE_S = 5.0
+PARTS = ("stats", "needs", "lines")
+_ASKED = ("since", "start", "end", "tz", "var-job")
 _NEW_S = 3600.0
 JOB = Variable(name="job", label="Service", metric="http_requests_total", value_of="job", unless="mamimon")
 RATE = 'sum(rate(http_requests_total{job=~"$job"}[$__rate_interval]))'
@@ -215,6 +219,7 @@ async def _page(core: Core, sources: Sources, query: dict[str, str]) -> dict[str
 
 def overview_handlers(core: Core, sources: Sources) -> list[ControllerRouterHandler]:
     """The page and its live stream."""
+    answers = SharedAnswers(200)
 
     @get("/", include_in_schema=False)
     async def overview(request: Request[Any, Any, Any]) -> Template:
@@ -227,13 +232,18 @@ def overview_handlers(core: Core, sources: Sources) -> list[ControllerRouterHand
         engine = request.app.template_engine
         assert engine is not None
 
+        async def make() -> list[ServerSentEventMessage]:
+            context = await _page(core, sources, query)
+            html = {one: engine.get_template(f"dashboards/overview_{one}.html") for one in PARTS}
+            return [ServerSentEventMessage(event=one, data=html[one].render(**context)) for one in PARTS]
+
         async def parts() -> AsyncIterator[ServerSentEventMessage]:
             while True:
                 await core.clock.sleep(LIVE_S)
-                context = await _page(core, sources, query)
-                for part in ("stats", "needs", "lines"):
-                    html = engine.get_template(f"dashboards/overview_{part}.html").render(**context)
-                    yield ServerSentEventMessage(event=part, data=html)
+                # Rendered once for all who look at the same time in the same language.
+                key = (*query.items(), current_locale.get())
+                for part in await answers.get(key, core.clock.now(), LIVE_S, make):
+                    yield part
 
         return ServerSentEvent(parts())
 
@@ -241,4 +251,5 @@ def overview_handlers(core: Core, sources: Sources) -> list[ControllerRouterHand
 
 
 def _query(request: Request[Any, Any, Any]) -> dict[str, str]:
-    return dict(request.query_params)
+    given = request.query_params
+    return {name: given[name][:500] for name in _ASKED if name in given}

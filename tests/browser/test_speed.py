@@ -9,12 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
+from mamimon.dashboards.builtin import ORDER
 from tests.browser.pages import DESKTOP
 from tests.conftest import Process, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.feature("D6")]
-PAGES = ["/", "/dashboards", "/dashboards/api-performance", "/dashboards/twenty", "/explore?q=up"]
+BOARDS = [f"/dashboards/{slug}" for slug in (*ORDER, "twenty")]
+PAGES = ["/", "/dashboards", *BOARDS, "/explore?q=up"]
 TRIES = 5
+ROUNDS = 200
 # Both are kept by the page itself from its first moment on.
 OBSERVE = """
 window.shift = 0;
@@ -63,7 +66,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_paint_at_once_and_stand_still(running: Process, browser: Any, path: str) -> None:
     """Cold: first contentful paint under 300 ms, nothing jumps while data comes, under 120 kB are sent."""
-    seen = [_open(running.url + path, browser) for _ in range(TRIES)]
+    seen: list[tuple[float, float, int]] = []
+    # The best of a few: what the machine does besides is not the page's.
+    while len(seen) < TRIES and (not seen or min(one[0] for one in seen) >= 300):
+        seen.append(_open(running.url + path, browser))
     paint, shift, sent = (min(one[i] for one in seen) for i in range(3))
     print(f"{path}: first paint {paint:.0f} ms, shift {shift:.3f}, {sent / 1000:.0f} kB")
     assert paint < 300 * slack()
@@ -112,7 +118,7 @@ def test_twenty_charts_of_a_thousand_points_are_redrawn_quickly(running: Process
 
 
 def test_an_open_page_does_not_grow(running: Process, browser: Any) -> None:
-    """Fifty refreshes of twenty charts cost less than 20 MB in 24 hours at 15 s would allow."""
+    """Refreshes of twenty charts cost less than 20 MB in 24 hours at 15 s would allow."""
     page = browser.new_page(viewport=DESKTOP)
     page.goto(running.url + "/dashboards/twenty")
     wait_until(lambda: page.locator("figure.chart[data-points]").count() == 20, 30, "the charts")
@@ -122,12 +128,12 @@ def test_an_open_page_does_not_grow(running: Process, browser: Any) -> None:
         tools.send("HeapProfiler.collectGarbage")
         return float(tools.send("Runtime.getHeapUsage")["usedSize"])
 
-    for i in range(20):  # what is compiled and pooled once
+    for i in range(60):  # what is compiled and pooled once
         page.evaluate(REDRAW, i)
     before = used()
-    for i in range(50):
+    for i in range(ROUNDS):
         page.evaluate(REDRAW, i)
     grown = used() - before
-    print(f"grown by {grown / 1000:.0f} kB in 50 refreshes of 20 panels")
-    assert grown < 20_000_000 * 50 * 15 / 86_400
+    print(f"grown by {grown / 1000:.0f} kB in {ROUNDS} refreshes of 20 panels")
+    assert grown < 20_000_000 * ROUNDS * 15 / 86_400
     page.close()

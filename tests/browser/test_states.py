@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,12 +37,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("states")
     (folder / "prometheus.yml").write_text("global: {scrape_interval: 1s}\n", encoding="utf-8")
     one = Process(folder / "data", "--prometheus-config", str(folder / "prometheus.yml"))
+    _make(one)
+    yield one
+    one.kill()
+
+
+def _make(one: Process) -> None:
     with httpx.Client(base_url=one.url, timeout=30) as client:
         body = {"title": "Partial", "panels": PANELS, "refresh_s": 5}
         client.put("/api/mamimon/dashboards/partial", json=body).raise_for_status()
         wait_until(lambda: client.get("/api/v1/query?query=up").json()["data"]["result"], 30, "a scrape")
-    yield one
-    one.kill()
 
 
 @pytest.fixture(params=[(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop, light", "phone, dark"])
@@ -96,23 +103,84 @@ def test_a_dashboard_of_which_a_part_fails(running: Process, page: Any) -> None:
     assert "parse error" in page.inner_text(".error-box")
 
 
-@pytest.mark.parametrize("path", ["/", "/dashboards/partial"])
-def test_pages_that_are_stale_say_that_they_reconnect(running: Process, page: Any, path: str) -> None:
-    """When the server is gone, the numbers stay and the page says so in words that can be seen."""
+LIVE = ["/", "/dashboards/partial"]
+
+
+def test_pages_outlive_their_server(browser: Any, tmp_path: Path) -> None:
+    """When the server stops, numbers stay and pages say since when; when it is back, they go on alone."""
+    (tmp_path / "prometheus.yml").write_text("global: {scrape_interval: 1s}\n", encoding="utf-8")
+    arguments = ["--prometheus-config", str(tmp_path / "prometheus.yml")]
+    server = Process(tmp_path / "data", *arguments)
+    context = browser.new_context(viewport=DESKTOP, locale="en-GB")
+    pages = {path: context.new_page() for path in LIVE}
+    try:
+        _make(server)
+        for path, page in pages.items():
+            page.goto(server.url + path)
+            page.locator("figure.chart[data-points]").first.wait_for(timeout=30_000)
+        server.kill()
+        for page in pages.values():
+            wait_until(
+                lambda page=page: page.get_attribute("#live-state", "data-state") == "lost", 60, "lost"
+            )
+            shown = page.evaluate(
+                "getComputedStyle(document.getElementById('live-state'), '::after').content"
+            )
+            assert "reconnecting, last heard at" in shown
+            assert re.search(r"\d\d:\d\d:\d\d", str(page.get_attribute("#live-state", "data-at")))
+            assert page.locator(".stat").count()
+            assert page.locator("figure.chart canvas").count()
+            page.evaluate("document.querySelector('.stat').textContent = 'old'")
+        server = Process(tmp_path / "data", *arguments, "--port", str(httpx.URL(server.url).port))
+        for page in pages.values():
+            wait_until(
+                lambda page=page: page.get_attribute("#live-state", "data-state") == "live", 90, "live"
+            )
+            wait_until(lambda page=page: page.locator(".stat").first.inner_text() != "old", 60, "new numbers")
+    finally:
+        context.close()
+        server.kill()
+
+
+@pytest.mark.parametrize("path", LIVE)
+def test_a_server_that_hangs_counts_as_lost(running: Process, browser: Any, path: str) -> None:
+    """A server that takes what is asked and never answers is noticed as well."""
+    page = browser.new_page(viewport=DESKTOP, locale="en-GB")
     page.clock.install()
     page.goto(running.url + path)
     page.locator("figure.chart[data-points]").first.wait_for(timeout=30_000)
-    before = page.locator(".stat").count()
-    page.route("**/*", lambda route: route.abort())
-    page.context.set_offline(True)
-    for _ in range(3):
+    running.popen.send_signal(signal.SIGSTOP)
+    try:
+
+        def lost() -> bool:
+            page.clock.fast_forward(6_000)
+            return bool(page.get_attribute("#live-state", "data-state") == "lost")
+
+        wait_until(lost, 60, "the state")
+    finally:
+        running.popen.send_signal(signal.SIGCONT)
+
+    def live() -> bool:
         page.clock.fast_forward(6_000)
-    if path == "/":  # a stream that stands notices when it ends
-        page.evaluate("document.dispatchEvent(new CustomEvent('htmx:sseError'))")
-    wait_until(lambda: page.get_attribute("#live-state", "data-state") == "lost", 20, "the state")
-    shown = page.evaluate("getComputedStyle(document.getElementById('live-state'), '::after').content")
-    assert "reconnecting" in shown
-    assert page.locator(".stat").count() == before > 0
+        return bool(page.get_attribute("#live-state", "data-state") == "live")
+
+    wait_until(live, 60, "the state")
+    page.close()
+
+
+def test_tabs_nobody_looks_at_hold_no_connection(running: Process, browser: Any) -> None:
+    """More tabs of the overview than a browser has connections: only one in sight keeps its stream."""
+    context = browser.new_context(viewport=DESKTOP)
+    context.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.away === true })")
+    turn = "(away) => { window.away = away; document.dispatchEvent(new Event('visibilitychange')); }"
+    for _ in range(8):
+        page = context.new_page()
+        page.goto(running.url + "/", timeout=30_000)
+        page.evaluate(turn, True)
+    page.evaluate("document.querySelector('[sse-swap=stats]').textContent = 'old'")
+    page.evaluate(turn, False)
+    wait_until(lambda: page.locator("[sse-swap=stats] .stat").count() == 4, 60, "the stream again")
+    context.close()
 
 
 def test_pages_of_somebody_who_may_not(browser: Any, tmp_path: Any) -> None:

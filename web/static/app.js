@@ -60,9 +60,55 @@
   });
 
   const state = document.getElementById("live-state");
-  const mark = (value) => { if (state) state.dataset.state = value; };
+  const heardNow = () => { if (state) state.dataset.at = hms.format(new Date()); };
+  const mark = (value) => { if (!state) return; if (value === "live") heardNow(); state.dataset.state = value; };
+  if (state && !state.hidden) heardNow();
+  // board.js says it of its answers.
+  document.addEventListener("mamimon:state", (event) => mark(event.detail));
   document.addEventListener("htmx:sseOpen", () => mark("live"));
   document.addEventListener("htmx:sseError", () => mark("lost"));
+
+  // The one stream of a page, as htmx's extension uses it. It is let go while nobody looks, because a browser
+  // has six connections to a server for all its tabs; it comes back with doubled pauses, a minute at most; and
+  // a server that says nothing for half a minute counts as lost, as a pulled cable closes nothing.
+  const SILENT_MS = 30000;
+  class Stream {
+    constructor(url) {
+      this.url = url; this.listeners = []; this.failures = 0; this.readyState = 0;
+      this.look = () => (document.hidden ? this.drop() : this.source || this.open());
+      document.addEventListener("visibilitychange", this.look);
+      this.look();
+    }
+    open() {
+      clearTimeout(this.again);
+      this.source = new EventSource(this.url, { withCredentials: true });
+      this.source.onopen = (event) => { this.heard(); this.readyState = 1; this.onopen?.(event); };
+      this.source.onerror = (event) => this.lost(event);
+      for (const [type, work] of this.listeners) this.source.addEventListener(type, work);
+      this.wait();
+    }
+    heard() { this.failures = 0; this.wait(); mark("live"); }
+    wait() { clearTimeout(this.silence); this.silence = setTimeout(() => this.lost(new Event("error")), SILENT_MS); }
+    drop() { clearTimeout(this.silence); clearTimeout(this.again); this.source?.close(); this.source = null; }
+    lost(event) {
+      this.drop();
+      this.readyState = 0;
+      this.failures += 1;
+      this.again = setTimeout(() => this.open(), Math.min(60, 2 ** this.failures) * 500 * (1 + Math.random()));
+      this.onerror?.(event);
+    }
+    addEventListener(type, work) {
+      const heard = (event) => { this.heard(); work(event); };
+      this.listeners.push([type, heard, work]);
+      this.source?.addEventListener(type, heard);
+    }
+    removeEventListener(type, work) {
+      for (const one of this.listeners) if (one[0] === type && one[2] === work) this.source?.removeEventListener(type, one[1]);
+      this.listeners = this.listeners.filter((one) => one[0] !== type || one[2] !== work);
+    }
+    close() { this.drop(); this.readyState = 2; document.removeEventListener("visibilitychange", this.look); }
+  }
+  htmx.createEventSource = (url) => new Stream(url);
   // A page nobody looks at does not poll.
   document.addEventListener("htmx:beforeRequest", (event) => {
     const trigger = event.detail.elt.getAttribute("hx-trigger") || "";

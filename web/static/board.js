@@ -3,19 +3,21 @@
 (() => {
   "use strict";
   const board = () => document.querySelector(".board");
-  const state = document.getElementById("live-state");
   const wanted = new Set(), drawn = new Set();
   let soon = null, timer = null, failures = 0, marks = [];
 
-  const say = (value) => { if (state) state.dataset.state = value; };
+  // An answer that does not come is a failure too: a server that hangs refuses nothing.
+  const PATIENCE_MS = 30000;
+  const say = (value) => document.dispatchEvent(new CustomEvent("mamimon:state", { detail: value }));
 
   async function ask(keys) {
     const root = board();
     if (!root || !root.dataset.live || !keys.length) return;
+    const stop = new AbortController(), patience = setTimeout(() => stop.abort(new Error(root.dataset.lost)), PATIENCE_MS);
     try {
       const address = new URL(root.dataset.live, location.href);
       address.searchParams.set("keys", keys.join(","));
-      const answer = await fetch(address, { headers: { Accept: "application/json" } });
+      const answer = await fetch(address, { headers: { Accept: "application/json" }, signal: stop.signal });
       const data = await answer.json();
       if (!answer.ok) throw new Error(data.error || answer.statusText);
       failures = 0;
@@ -27,7 +29,7 @@
       say("lost");
       // Without a first answer there is nothing to look at, so the panels say why.
       for (const figure of root.querySelectorAll("figure.chart.loading")) figure.dispatchEvent(new CustomEvent("mamimon:data", { detail: { error: error.message || String(error) } }));
-    }
+    } finally { clearTimeout(patience); }
   }
   function give(root, key, panel) {
     const box = root.querySelector(`section[data-key="${key}"]`);
