@@ -17,9 +17,8 @@ from mamimon.dashboards.model import Variable
 from mamimon.dashboards.sources import ERROR_LINES, Answer, Sources, attempt, attempts
 from mamimon.dashboards.units import shown
 from mamimon.dashboards.variables import chosen, picks
-from mamimon.i18n import current_locale
+from mamimon.i18n import current_locale, ngettext
 from mamimon.i18n import gettext as _
-from mamimon.i18n import ngettext
 from mamimon.window import Window, read_window
 
 if TYPE_CHECKING:

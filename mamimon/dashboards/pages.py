@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request, Response, get
 from litestar.params import FromPath
-from litestar.response import Template
+from litestar.response import Stream, Template
+from markupsafe import Markup
 
 from mamimon.accounts.gate import current_actor
-from mamimon.dashboards.boards import Boards, Render, interval_of, may_change
+from mamimon.dashboards.boards import Boards, Opened, Render, interval_of, may_change
 from mamimon.dashboards.builtin import builtin
 from mamimon.dashboards.export import as_csv
 from mamimon.dashboards.fill import expand_text
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
 _MOST_KEYS = 400
+# Where a template lets what stands before it go out; no text of a page holds it.
+_PAUSE = "\0"
 
 
 def dashboard_handlers(boards: Boards) -> list[ControllerRouterHandler]:
@@ -41,24 +46,21 @@ def dashboard_handlers(boards: Boards) -> list[ControllerRouterHandler]:
         return Template("dashboards/list.html", context=context)
 
     @get("/dashboards/{slug:str}", include_in_schema=False)
-    async def shown(slug: FromPath[str], request: Request[Any, Any, Any]) -> Template:
+    async def shown(slug: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
         dashboard = await boards.find(slug)
-        context = await page_context(boards, dashboard, request)
+        opened, context = await head_context(boards, dashboard, request)
         every = [one for one, _origin in await boards.listed()]
         fixed = boards.fixed(slug)
         actor = current_actor.get()
-        return Template(
-            "dashboards/dashboard.html",
-            context=context
-            | {
-                "others": every,
-                "live": f"/dashboards/{slug}/live?{context['query']}",
-                "fixed": fixed,
-                "kiosk": "kiosk" in request.query_params,
-                "may_edit": not fixed and "write" in actor.allowed and may_change(dashboard),
-                "may_copy": "write" in actor.allowed,
-            },
-        )
+        context |= {
+            "others": every,
+            "live": f"/dashboards/{slug}/live?{context['query']}",
+            "fixed": fixed,
+            "kiosk": "kiosk" in request.query_params,
+            "may_edit": not fixed and "write" in actor.allowed and may_change(dashboard),
+            "may_copy": "write" in actor.allowed,
+        }
+        return streamed(boards, opened, context, request)
 
     @get("/dashboards/{slug:str}/live", include_in_schema=False)
     async def live(slug: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -84,12 +86,20 @@ def dashboard_handlers(boards: Boards) -> list[ControllerRouterHandler]:
 
 
 async def page_context(
-    boards: Boards, dashboard: Dashboard, request: Request[Any, Any, Any], query: str | None = None
+    boards: Boards, dashboard: Dashboard, request: Request[Any, Any, Any]
 ) -> dict[str, Any]:
     """What the page of a dashboard needs, its panels' answers among it as far as they came in time."""
+    opened, context = await head_context(boards, dashboard, request)
+    return context | {"bodies": await boards.bodies(opened, renderer(request))}
+
+
+async def head_context(
+    boards: Boards, dashboard: Dashboard, request: Request[Any, Any, Any], query: str | None = None
+) -> tuple[Opened, dict[str, Any]]:
+    """A dashboard as it is asked for, and what its page needs but the panels' answers."""
     asked = request.scope["query_string"].decode() if query is None else query
     opened = await boards.opened(dashboard, pairs_of(asked))
-    return {
+    return opened, {
         "section": "/dashboards",
         "dashboard": dashboard,
         "own": dashboard.slug not in builtin(),
@@ -104,8 +114,38 @@ async def page_context(
             )
             for one in dashboard.links
         ],
-        "bodies": await boards.bodies(opened, renderer(request)),
     }
+
+
+def streamed(
+    boards: Boards,
+    opened: Opened,
+    context: dict[str, Any],
+    request: Request[Any, Any, Any],
+    headers: dict[str, str] | None = None,
+) -> Stream:
+    """The page of a dashboard: everything above the panels at once, the panels when they are there."""
+    engine = request.app.template_engine
+    assert engine is not None
+    bodies: dict[str, Markup] = {}
+    pieces = engine.get_template("dashboards/dashboard.html").generate(
+        context | {"request": request, "bodies": bodies, "pause": _PAUSE}
+    )
+    # Asked for while the head is made and sent.
+    asked = asyncio.create_task(boards.bodies(opened, renderer(request)))
+
+    async def parts() -> AsyncIterator[str]:
+        part: list[str] = []
+        for piece in pieces:
+            if piece != _PAUSE:
+                part.append(piece)
+                continue
+            yield "".join(part)
+            part.clear()
+            bodies.update(await asked)
+        yield "".join(part)
+
+    return Stream(parts(), media_type="text/html; charset=utf-8", headers=headers)
 
 
 def renderer(request: Request[Any, Any, Any]) -> Render:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Request, Response, get, post
 from litestar.params import FromPath, URLEncodedBody
-from litestar.response import Redirect, Template
+from litestar.response import Redirect, Stream, Template
 
 from mamimon.accounts.gate import current_actor
 from mamimon.dashboards.boards import Boards
 from mamimon.dashboards.builtin import builtin
 from mamimon.dashboards.model import Dashboard
-from mamimon.dashboards.pages import live_answer, page_context
+from mamimon.dashboards.pages import head_context, live_answer, streamed
 from mamimon.dashboards.store import Share
 from mamimon.problems import bad_input, not_found
 
@@ -52,15 +52,13 @@ def share_handlers(boards: Boards) -> list[ControllerRouterHandler]:
         return Redirect(f"/dashboards/{slug}/share", status_code=303)
 
     @get("/shared/{token:str}", include_in_schema=False)
-    async def shown(token: FromPath[str], request: Request[Any, Any, Any]) -> Template:
+    async def shown(token: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
         share, dashboard = await _shared(boards, token)
-        context = await page_context(boards, dashboard, request, share.query)
+        opened, context = await head_context(boards, dashboard, request, share.query)
         more = {"live": f"/shared/{token}/live?{context['query']}", "kiosk": True, "shared": True}
-        answer = Template("dashboards/dashboard.html", context=context | _NOTHING | more)
         # The address is the key: it must not leave with a click.
-        answer.headers["Referrer-Policy"] = "no-referrer"
-        answer.headers["X-Robots-Tag"] = "noindex"
-        return answer
+        headers = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+        return streamed(boards, opened, context | _NOTHING | more, request, headers)
 
     @get("/shared/{token:str}/live", include_in_schema=False)
     async def live(token: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:

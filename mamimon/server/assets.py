@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import mimetypes
+import zlib
 from collections.abc import MutableMapping
 from functools import cache
 from typing import Any
@@ -73,17 +74,25 @@ async def static(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(send, 200, shown, content_type=one.kind, headers=headers)
 
 
+def _packed(packer: zlib._Compress, body: bytes, more: bool) -> bytes:
+    return packer.compress(body) + packer.flush(zlib.Z_SYNC_FLUSH if more else zlib.Z_FINISH)
+
+
 def zipped(app: AsgiApp) -> AsgiApp:
-    """Wrap the app: whole HTML pages are gzipped for those who take it; everything else is left alone."""
+    """Wrap the app: HTML pages are gzipped for those who take it; everything else is left alone.
+
+    A page that comes in parts goes out in parts, each readable as it arrives.
+    """
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or "gzip" not in header(scope, "accept-encoding"):
             await app(scope, receive, send)
             return
         held: MutableMapping[str, Any] | None = None
+        packer: zlib._Compress | None = None
 
         async def squeeze(message: MutableMapping[str, Any]) -> None:
-            nonlocal held
+            nonlocal held, packer
             if message["type"] == "http.response.start":
                 sent = dict(message.get("headers", []))
                 page = sent.get(b"content-type", b"").startswith(b"text/html")
@@ -92,15 +101,19 @@ def zipped(app: AsgiApp) -> AsgiApp:
                     return
             elif held is not None:
                 start, held = held, None
-                body = message.get("body", b"")
-                if not message.get("more_body") and len(body) >= _LEAST_BYTES:
-                    body = gzip.compress(body, _PAGE_LEVEL, mtime=0)
-                    message = {**message, "body": body}
+                body, more = message.get("body", b""), message.get("more_body", False)
+                if more or len(body) >= _LEAST_BYTES:
+                    packer = zlib.compressobj(_PAGE_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+                    message = {**message, "body": _packed(packer, body, more)}
                     kept = [pair for pair in start["headers"] if pair[0] != b"content-length"]
-                    length = (b"content-length", str(len(body)).encode())
-                    more = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"), length]
-                    start = {**start, "headers": [*kept, *more]}
+                    kept += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+                    if not more:
+                        kept.append((b"content-length", str(len(message["body"])).encode()))
+                    start = {**start, "headers": kept}
                 await send(start)
+            elif packer is not None:
+                more = message.get("more_body", False)
+                message = {**message, "body": _packed(packer, message.get("body", b""), more)}
             await send(message)
 
         await app(scope, receive, squeeze)

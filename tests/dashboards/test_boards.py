@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,31 @@ def _look_again(server: Any, clock: Any, done: Callable[[], bool]) -> None:
 def test_markdown_is_safe(text: str, html: str) -> None:
     """Marks become tags, and nothing that was written becomes one."""
     assert to_html(text) == html
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_the_head_of_a_page_does_not_wait_for_its_panels(
+    server: Any, monkeypatch: pytest.MonkeyPatch, coding: str
+) -> None:
+    """What stands above the panels arrives while they are asked, compressed or not; then they come."""
+    _put(server, "slow", panels=[{"title": "A", "kind": "stat", "queries": [{"expr": "vector(7)"}]}])
+    boards = next(room for room in server.server.house.rooms if room.name == "dashboards").boards
+    asked, gate = boards.bodies, threading.Event()
+
+    async def held(*arguments: Any) -> Any:
+        await asyncio.to_thread(gate.wait, 60)
+        return await asked(*arguments)
+
+    monkeypatch.setattr(boards, "bodies", held)
+    headers = {**HTML, "Accept-Encoding": coding}
+    with server.client.stream("GET", "/dashboards/slow", headers=headers) as answer:
+        assert answer.headers.get("content-encoding", "identity") == coding
+        texts = answer.iter_text()
+        text = ""
+        while "<h1>" not in text:
+            text += next(texts)
+        assert "panel-0" not in text
+        gate.set()
+        text += "".join(texts)
+    assert '<span class="stat">7</span>' in text
+    assert text.rstrip().endswith("</html>")
