@@ -12,7 +12,9 @@ import heapq
 import itertools
 import threading
 import time
-from typing import Protocol
+import weakref
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -64,7 +66,9 @@ class SystemClock:
 class ManualClock:
     """A clock that stands still until somebody calls `advance`; shipped for tests and backtests.
 
-    Thread-safe: a test thread may advance it while a server's event loop sleeps on it.
+    Thread-safe: a test thread may advance it while a server's event loop sleeps on it. Work takes no time
+    here: a loop that is still at work when the clock is moved has begun its next sleep at the time it last
+    woke, so it does not miss the move, however slow the machine is.
     """
 
     def __init__(self, start: float = 1_767_225_600.0) -> None:
@@ -73,6 +77,7 @@ class ManualClock:
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._woken: weakref.WeakKeyDictionary[asyncio.Task[Any], float] = weakref.WeakKeyDictionary()
 
     def now(self) -> float:
         """See `Clock.now`."""
@@ -82,16 +87,24 @@ class ManualClock:
         """See `Clock.monotonic`."""
         return self._monotonic
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """See `Clock.sleep`."""
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        task = asyncio.current_task()
+        assert task is not None
+        return self._sleep(task, self._woken.get(task, self._monotonic) + seconds, seconds)
+
+    async def _sleep(self, task: asyncio.Task[Any], until: float, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
-            heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), loop, future))
-        await future
+            waits = seconds > 0 and until > self._monotonic
+            if waits:
+                heapq.heappush(
+                    self._sleepers, (until, next(self._order), asyncio.get_running_loop(), future)
+                )
+        try:
+            await (future if waits else asyncio.sleep(0))
+        finally:
+            self._woken[task] = self._monotonic
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass: wall and monotonic time move together and due sleepers wake in order."""

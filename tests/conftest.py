@@ -43,7 +43,7 @@ def peer(name: str) -> str:
     return found
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 10.0, what: str = "the condition") -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "the condition") -> Any:
     """Poll `condition` until it is truthy and return it; fail loudly at the deadline."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -55,6 +55,11 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 10.0, what: str 
         time.sleep(0.02)
 
 
+def slowness() -> float:
+    """How much longer anything takes on this machine now: more wait for the processors than there are."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def settled(clock: ManualClock) -> int:
     """How many loops are asleep on the clock, once that number stands still for a moment.
 
@@ -62,7 +67,7 @@ def settled(clock: ManualClock) -> int:
     """
     while True:
         before = clock.sleepers
-        time.sleep(0.1)
+        time.sleep(0.1 * slowness())
         if clock.sleepers == before:
             return before
 
@@ -91,7 +96,7 @@ class Running:
         self.data_dir = server.data_dir
         self._thread = threading.Thread(target=self._run, name="mamimon-test-server", daemon=True)
         self._thread.start()
-        assert server.ready.wait(20), "the server did not become ready"
+        assert server.ready.wait(60), "the server did not become ready"
         if server.failure is not None:
             raise server.failure
         self.client = httpx.Client(base_url=self.url, timeout=30)
@@ -111,7 +116,7 @@ class Running:
         """Stop gracefully and wait."""
         self.client.close()
         self.server.stop()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive(), "the server did not stop"
 
 
@@ -170,7 +175,7 @@ class Process:
         self.url = ""
         self._ready = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
-        if not self._ready.wait(30) or not self.url:
+        if not self._ready.wait(60) or not self.url:
             self.kill()
             raise AssertionError("mamimon did not start:\n" + "".join(self.lines))
 
@@ -187,12 +192,12 @@ class Process:
     def terminate(self) -> int:
         """SIGTERM and wait; returns the exit code."""
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(20)
+        return self.popen.wait(60)
 
     def kill(self) -> None:
         """SIGKILL, as a power cut to the process."""
         self.popen.kill()
-        self.popen.wait(20)
+        self.popen.wait(60)
 
 
 @pytest.fixture

@@ -134,6 +134,7 @@ class Engine:
         following = self._clock.monotonic()
         while True:
             self._notice_jumps()
+            fresh = self._fresh
             try:
                 await self.evaluate(group, self._clock.now())
             except Exception:
@@ -142,24 +143,27 @@ class Engine:
             behind = self._clock.monotonic() - following
             if behind > 0:
                 following += (behind // group.interval_s + 1) * group.interval_s
-            await self._until(following, group)
+            await self._until(following, group, fresh)
 
-    async def _until(self, turn: float, group: RuleGroup) -> None:
+    async def _until(self, turn: float, group: RuleGroup, fresh: asyncio.Event) -> None:
         """Sleep until the group's `turn`; in between judge its alerts when samples came.
 
         A scrape and an interval that follow each other blindly add up to half a minute before anybody
         is told. Recording rules keep their interval; all groups together may take `EARLY_SHARE` of the time.
+        `fresh` is set by samples since the last look began, those during it and the gap after it too.
         """
         if not any(rule.alerting for rule in group.rules):
             await self._clock.sleep(turn - self._clock.monotonic())
             return
         while (left := turn - self._clock.monotonic()) > 0:
-            fresh = self._fresh
             if not await rest(self._clock, left, fresh):
                 return
             gap = max(EARLY_GAP_S, sum(one.took_s for one in self.groups) / EARLY_SHARE)
-            if turn - self._clock.monotonic() <= gap:
-                continue
+            left = turn - self._clock.monotonic()
+            if left <= gap:
+                await self._clock.sleep(left)
+                return
+            fresh = self._fresh
             try:
                 await self.evaluate(group, self._clock.now(), early=True)
             except Exception:

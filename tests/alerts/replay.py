@@ -93,7 +93,7 @@ def plant(server: Any, clock: ManualClock, name: str, seed: int = 0) -> list[dic
         step(clock, 5)
         return server.client.get("/api/mamimon/incidents").json()
 
-    wait_until(opened, 30, "the incident")
+    wait_until(opened, 60, "the incident")
     for _ in range(4):
         traffic.send(server, clock.now() + 60)
         step(clock, 60, 15)

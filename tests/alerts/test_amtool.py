@@ -105,7 +105,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Amtool, Amt
             except httpx.TransportError:
                 return False
 
-        wait_until(up, timeout_s=30, what="Alertmanager")
+        wait_until(up, timeout_s=60, what="Alertmanager")
         yield Amtool(theirs), Amtool(f"{ours.url}/alertmanager")
     finally:
         real.terminate()

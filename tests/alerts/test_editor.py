@@ -71,7 +71,7 @@ def test_a_rule_is_tried_saved_and_kept(
     page.fill("#r-summary", "load is {{ $value }} at {{ $labels.job }}")
     page.wait_for_selector(".tried", timeout=30_000)
     page.wait_for_selector("#preview .chart[data-points] canvas", timeout=30_000)
-    wait_until(lambda: "load is 1 at chat" in page.inner_text("#preview"), 30, "the summary")
+    wait_until(lambda: "load is 1 at chat" in page.inner_text("#preview"), 60, "the summary")
     text = page.inner_text("#preview")
     assert "Would have fired once" in text
     assert "not true now" in text
@@ -125,7 +125,7 @@ def test_a_rule_on_log_lines(server: Any, clock: ManualClock, browser: Any) -> N
     page.fill("[name=threshold]", "3")
     page.fill("#r-summary", "{{ $value }} payments were refused")
     page.wait_for_selector(".tried", timeout=30_000)
-    wait_until(lambda: "Would have fired once" in page.inner_text("#preview"), 30, "the backtest")
+    wait_until(lambda: "Would have fired once" in page.inner_text("#preview"), 60, "the backtest")
     assert "0 payments were refused" in page.inner_text("#preview")
     page.get_by_role("button", name="Save").click()
     page.wait_for_url("**/alerts#rule-1")

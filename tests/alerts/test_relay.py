@@ -82,7 +82,7 @@ def test_a_real_alertmanager_gets_our_alerts(
     settled(clock)
     app.load = 9.0
     live(clock, app, 45)
-    found = wait_until(seen, 30, "the alert at Alertmanager")
+    found = wait_until(seen, 60, "the alert at Alertmanager")
     assert found[0]["labels"] == {
         "alertname": "LoadHigh",
         "severity": "page",
@@ -102,7 +102,7 @@ def test_a_real_alertmanager_gets_our_alerts(
     live(clock, app, 30)
     app.load = 0.0
     live(clock, app, 75)  # nothing resolves in the first minute after a start
-    wait_until(lambda: (step(clock, 5), not seen())[1], 30, "its end at Alertmanager")
+    wait_until(lambda: (step(clock, 5), not seen())[1], 60, "its end at Alertmanager")
 
 
 @pytest.mark.feature("A2")

@@ -62,7 +62,7 @@ def test_an_incident_without_figures(server: Any, clock: ManualClock) -> None:
     send(server, {"alertname": "FromOutside"}, endsAt=forever(clock))
     settled(clock)
     step(clock, 40)
-    wait_until(lambda: server.client.get("/api/mamimon/incidents").json(), 30, "the incident")
+    wait_until(lambda: server.client.get("/api/mamimon/incidents").json(), 60, "the incident")
     assert server.client.get("/incidents/1/suggestions").status_code == 200
     answer = server.client.get("/api/mamimon/incidents/1/suggestions").json()
     assert not [one for one in answer["clues"] if one["kind"] in {"endpoint", "deploy", "error"}]

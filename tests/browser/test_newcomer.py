@@ -82,13 +82,13 @@ def _walk(server: Process, browser: Any, hand: Hand) -> None:
     page = hand.page
     with httpx.Client(base_url=server.url) as client:
         asked = {"query": "rate(shop_orders_total[1m])"}
-        wait_until(lambda: client.get("/api/v1/query", params=asked).json()["data"]["result"], 40, "data")
+        wait_until(lambda: client.get("/api/v1/query", params=asked).json()["data"]["result"], 60, "data")
     page.goto(server.url)
 
     hand.click("nav >> text=Explore")
     page.fill("input[name=q]", "shop_orders_total")
     page.keyboard.press("Enter")
-    page.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    page.wait_for_selector("figure.chart[data-points] canvas", timeout=60_000)
     assert "izmir" in page.inner_text("main")
 
     hand.click("nav >> text=Dashboards")
@@ -115,11 +115,11 @@ def _walk(server: Process, browser: Any, hand: Hand) -> None:
     hand.click("#settings-dialog button.p")
     hand.click("#done")
     page.wait_for_url("**/dashboards/shop")
-    page.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    page.wait_for_selector("figure.chart[data-points] canvas", timeout=60_000)
     assert "ankara" in page.inner_text(".board")
     hand.choose("select[name=var-shop]", "izmir")
     page.wait_for_url("**var-shop=izmir**")
-    page.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    page.wait_for_selector("figure.chart[data-points] canvas", timeout=60_000)
     assert "ankara" not in page.inner_text(".board")
 
     hand.click("section[data-key='1'] summary")
@@ -138,6 +138,6 @@ def _walk(server: Process, browser: Any, hand: Hand) -> None:
     link = page.input_value("#link")
     guest = browser.new_page(viewport=DESKTOP)
     guest.goto(link if link.startswith("http") else server.url + link)
-    guest.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    guest.wait_for_selector("figure.chart[data-points] canvas", timeout=60_000)
     assert float(guest.inner_text(".stat").replace(",", "").split()[0]) > 0
     guest.close()

@@ -110,8 +110,8 @@ def seed(one: Process) -> list[str]:
         client.post("/dashboards", data={"title": "A board", "copy": "error-rate"}, headers=TURKISH)
         client.put("/api/mamimon/dashboards/every", json={"title": "E", "panels": EVERY}).raise_for_status()
         wait_until(lambda: "/errors/1" in client.get("/errors").text, what="the issue")
-        wait_until(lambda: "TargetsWatched" in client.get("/incidents").text, 30, "the incident")
-        wait_until(lambda: "FromOutside" in client.get("/incidents").text, 30, "the other incident")
+        wait_until(lambda: "TargetsWatched" in client.get("/incidents").text, 60, "the incident")
+        wait_until(lambda: "FromOutside" in client.get("/incidents").text, 60, "the other incident")
         found = re.search(r"/logs/line/[^\"?]+", client.get("/logs").text)
         assert found
     return [
@@ -291,7 +291,7 @@ def test_charts_of_a_dashboard_draw_and_stay_live(running: Process, browser: Any
     page = browser.new_page(viewport=DESKTOP)
     page.clock.install()
     page.goto(running.url + "/dashboards/system-metrics")
-    page.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    page.wait_for_selector("figure.chart[data-points] canvas", timeout=60_000)
     with page.expect_response(lambda one: "/system-metrics/live?" in one.url, timeout=30_000) as again:
         page.clock.fast_forward(20_000)
     assert again.value.status == 200
@@ -305,7 +305,7 @@ def test_the_overview_is_live(running: Process, browser: Any) -> None:
     page.goto(running.url + "/")
     page.evaluate("document.querySelector('[sse-swap=stats]').dataset.before = '1';"
                   "document.querySelector('[sse-swap=stats]').innerHTML = 'old'")  # fmt: skip
-    wait_until(lambda: "old" not in page.inner_text("[sse-swap=stats]"), 15, "the stream")
+    wait_until(lambda: "old" not in page.inner_text("[sse-swap=stats]"), 60, "the stream")
     assert page.locator("[sse-swap=stats] .stat").count() == 4
     page.close()
 
@@ -331,7 +331,7 @@ def test_a_dashboard_of_ones_own_in_a_few_clicks(running: Process, browser: Any)
     form.locator("button.p").click()
     page.click("#done")
     page.wait_for_url("**/dashboards/my-board")
-    page.wait_for_selector("figure.chart[data-points] canvas", timeout=20_000)
+    page.wait_for_selector("figure.chart[data-points] canvas", timeout=60_000)
     assert page.locator(".stat").first.inner_text() == "1"
     page.goto(page.url + "/edit")
     page.click("text=Delete dashboard")

@@ -46,7 +46,7 @@ def _make(one: Process) -> None:
     with httpx.Client(base_url=one.url, timeout=30) as client:
         body = {"title": "Partial", "panels": PANELS, "refresh_s": 5}
         client.put("/api/mamimon/dashboards/partial", json=body).raise_for_status()
-        wait_until(lambda: client.get("/api/v1/query?query=up").json()["data"]["result"], 30, "a scrape")
+        wait_until(lambda: client.get("/api/v1/query?query=up").json()["data"]["result"], 60, "a scrape")
 
 
 @pytest.fixture(params=[(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop, light", "phone, dark"])

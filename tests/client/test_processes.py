@@ -179,9 +179,9 @@ def test_greenlets_keep_their_ids_apart(receiver: Receiver, tmp_path: Path) -> N
         import asyncio
 
         assert asyncio.run(ask()) == [f"r-{n}" for n in range(10)]
-        lines = wait_until(lambda: _asked(receiver, 20), 20, "the lines")
+        lines = wait_until(lambda: _asked(receiver, 20), 60, "the lines")
         assert all(f"r-{line['asked'][1:]}" == line["request_id"] for line in lines)
-        wait_until(lambda: "from the child" in [d["message"] for d in receiver.documents], 20, "the child")
+        wait_until(lambda: "from the child" in [d["message"] for d in receiver.documents], 60, "the child")
     finally:
         one.terminate()
         assert one.wait(20) == 0

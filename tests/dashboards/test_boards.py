@@ -247,7 +247,7 @@ def _look_again(server: Any, clock: Any, done: Callable[[], bool]) -> None:
         clock.advance(5)
         return done()
 
-    wait_until(moved, 30, "the folder to be read again")
+    wait_until(moved, 60, "the folder to be read again")
 
 
 @pytest.mark.parametrize(

@@ -173,15 +173,13 @@ def test_error_lines_that_differ_in_numbers_are_one(server: Any) -> None:
 
 
 @pytest.mark.feature("D1")
-def test_an_open_live_page_does_not_hold_up_the_stop(server: Any) -> None:
-    """The server stops within its grace while somebody watches the overview's stream."""
-    import time
+def test_an_open_live_page_does_not_hold_up_the_stop(start: Callable[..., Any]) -> None:
+    """The server stops long before its grace is over while somebody watches the overview's stream."""
+    server = start(server={"stop_grace_s": 60.0})
 
     with server.client.stream("GET", "/overview/stream") as stream:
         assert stream.status_code == 200
         assert stream.headers["content-type"].startswith("text/event-stream")
-        began = time.monotonic()
         server.server.stop()
-        server._thread.join(15)
+        server._thread.join(40)
         assert not server._thread.is_alive()
-        assert time.monotonic() - began < 7

@@ -337,9 +337,9 @@ def test_browser(server: Any, browser: Any, tmp_path: Path, package: str, tunnel
         assert package.endswith("@" + page.evaluate("version"))
         page.evaluate("throwing()")
         page.evaluate("rejecting()")
-        wait_until(lambda: len(issues(server)) == 2, timeout_s=40, what="two issues")
+        wait_until(lambda: len(issues(server)) == 2, timeout_s=60, what="two issues")
         page.evaluate("settled()")
-        wait_until(lambda: outcome(server, "replay_event", "unsupported"), timeout_s=40, what="a replay")
+        wait_until(lambda: outcome(server, "replay_event", "unsupported"), timeout_s=60, what="a replay")
         page.close()
 
     found = by_title(server)

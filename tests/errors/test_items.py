@@ -276,7 +276,7 @@ def test_a_browser_reports_what_its_policy_blocked(server: Any, browser: Any) ->
         site.pages["/"] = "<!doctype html><script src='http://127.0.0.1:9/evil.js'></script>"
         page = browser.new_page()
         page.goto(site.url)
-        wait_until(lambda: issues(server), timeout_s=30, what="the report")
+        wait_until(lambda: issues(server), timeout_s=60, what="the report")
         page.close()
 
     assert issues(server)[0]["title"] == "Blocked 'script' from '127.0.0.1:9'"

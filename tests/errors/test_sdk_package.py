@@ -191,11 +191,11 @@ def test_a_vite_project_reports(server: Any, clock: Any, browser: Any, project: 
         page.evaluate("report(new Error('unsaid'))")
         page.evaluate("fetch('/api/ok')")
         page.evaluate("fetch('/api/missing')")
-        wait_until(lambda: len(issues(server)) == 4, timeout_s=40, what="four issues")
+        wait_until(lambda: len(issues(server)) == 4, timeout_s=60, what="four issues")
         # The page's clock goes on while the server's stands still: its event would lie in the future.
         settled(clock)
         clock.advance(600)
-        wait_until(lambda: "page_opened" in server.client.get("/events").text, timeout_s=40, what="the event")
+        wait_until(lambda: "page_opened" in server.client.get("/events").text, timeout_s=60, what="the event")
         page.close()
 
     found = {one["title"]: one for one in issues(server)}

@@ -234,7 +234,7 @@ def crash(server: Any, browser: Any, site: Site, dist: Path, release: str) -> di
     page = browser.new_page()
     page.goto(site.url)
     page.evaluate("pay()")
-    wait_until(lambda: issues(server), timeout_s=30, what="the issue")
+    wait_until(lambda: issues(server), timeout_s=60, what="the issue")
     page.close()
     (found,) = issues(server)
     return found

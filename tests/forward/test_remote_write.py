@@ -133,8 +133,8 @@ def test_what_is_stored_reaches_both_peers_also_after_they_were_away(
         written(server, value, clock.now())
         times.append(clock.now())
         clock.advance(15)
-    wait_until(advancing(clock, lambda: status(server)["state"] == "away"), 30, "the peer is missed")
-    wait_until(advancing(clock, lambda: status(server)["queue"]["samples"] >= 6), 30, "samples wait")
+    wait_until(advancing(clock, lambda: status(server)["state"] == "away"), 60, "the peer is missed")
+    wait_until(advancing(clock, lambda: status(server)["queue"]["samples"] >= 6), 60, "samples wait")
     server.stop()
     server = start(metrics=settings, health={"host_checks": False})
     assert status(server)["queue"]["samples"] >= 6
@@ -227,14 +227,14 @@ def test_answers_of_the_receiver(start: Start, clock: ManualClock, receiver: Rec
     forward = {"remote_write_url": url, "remote_write_username": "me", "remote_write_password": "s3cret"}
     server = start(metrics={"scrape_self": False}, forward=forward, health={"host_checks": False})
     written(server, 1.0, clock.now())
-    wait_until(advancing(clock, lambda: status(server)["refused"] >= 3), 30, "refused")
+    wait_until(advancing(clock, lambda: status(server)["refused"] >= 3), 60, "refused")
     written(server, 2.0, clock.now())
     wait_until(
         advancing(clock, lambda: {one[1] for one in receiver.got if one[0]["__name__"] == "sold"} == {2.0}),
         60,
         "put off and repeated",
     )
-    wait_until(advancing(clock, lambda: status(server)["state"] == "up"), 30, "up")
+    wait_until(advancing(clock, lambda: status(server)["state"] == "up"), 60, "up")
     assert status(server)["retries"] >= 3
     sent = receiver.headers[-1]
     assert sent["content-encoding"] == "snappy"
@@ -249,7 +249,7 @@ def test_a_full_queue_drops_the_oldest(start: Start, clock: ManualClock, tmp_pat
     server = start(metrics=settings, forward={"queue_bytes": 2000}, health={"host_checks": False})
     for value in range(60):
         written(server, float(value), clock.now())
-        wait_until(advancing(clock, lambda value=value: True), 5)
+        wait_until(advancing(clock, lambda value=value: True), 60)
     wait_until(advancing(clock, lambda: status(server)["dropped"] > 0), 60, "dropped samples")
     queue = status(server)["queue"]
     assert 0 < queue["size_bytes"] <= 2000
@@ -317,7 +317,7 @@ def test_never_to_oneself(start: Start, clock: ManualClock, caplog: pytest.LogCa
     port = free_port()
     url = f"http://localhost:{port}/api/v1/write"
     server = start(server={"port": port}, forward={"remote_write_url": url}, health={"host_checks": False})
-    wait_until(lambda: server.client.get("/api/mamimon/forward").json()["metrics"] == [], 30, "left out")
+    wait_until(lambda: server.client.get("/api/mamimon/forward").json()["metrics"] == [], 60, "left out")
     assert "it is this mamimon itself" in caplog.text
 
 

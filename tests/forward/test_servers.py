@@ -66,11 +66,11 @@ def test_lines_reach_a_second_server_and_resume_after_a_restart(
     forward = {"elasticsearch_url": f"{second.url}/es"}
     server = start(forward=forward, server={"self_log": False})
     write(server, 700)
-    wait_until(advancing(clock, lambda: count(second, "message:line") == 700), 15, "all lines")
+    wait_until(advancing(clock, lambda: count(second, "message:line") == 700), 60, "all lines")
     server.stop()
     again = start(forward=forward, server={"self_log": False})
     write(again, 300, "later")
-    wait_until(advancing(clock, lambda: count(second, "message:later") == 300), 15, "the later lines")
+    wait_until(advancing(clock, lambda: count(second, "message:later") == 300), 60, "the later lines")
     assert count(second, "*") == 1000
     state = again.client.get("/api/mamimon/forward").json()["targets"][0]
     assert (state["state"], state["sent"], state["dead"]) == ("up", 1000, 0)
@@ -89,7 +89,7 @@ def test_a_target_with_accounts_needs_and_gets_credentials(
     }
     server = start(forward=settings, server={"self_log": False})
     write(server, 3)
-    wait_until(advancing(clock, lambda: len(elastic.documents) == 3), 15, "three lines")
+    wait_until(advancing(clock, lambda: len(elastic.documents) == 3), 60, "three lines")
     assert {user for _, _, user in elastic.requests} == {"elastic:changeme"}
     assert "changeme" not in server.client.get("/settings").text
 

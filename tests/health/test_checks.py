@@ -49,8 +49,8 @@ def ran_again(server: Running, clock: ManualClock, name: str, seconds: float = 3
     before = count()
     sleepers = clock.sleepers
     clock.advance(seconds)
-    wait_until(lambda: count() > before, 30, "another run")
-    wait_until(lambda: clock.sleepers >= sleepers, 30, "rest")
+    wait_until(lambda: count() > before, 60, "another run")
+    wait_until(lambda: clock.sleepers >= sleepers, 60, "rest")
     return status(server, name)
 
 

@@ -158,7 +158,7 @@ log {{ source(lines); destination(store); }};
         *(f"--{name}={tmp_path / name}" for name in names),
     ]
     started(command, running, tmp_path / "log")
-    wait_until((tmp_path / "pidfile").exists, 40, "syslog-ng's start")
+    wait_until((tmp_path / "pidfile").exists, 60, "syslog-ng's start")
     with source.open("a", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in wanted)
     wait_until(lambda: len(messages(server, "syslog-ng")) >= 30, 40, (tmp_path / "log").read_text()[-500:])

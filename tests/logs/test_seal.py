@@ -46,7 +46,7 @@ def quiet(clock: ManualClock, path: Path) -> None:
         clock.advance(120)
         return _sealed(path)
 
-    wait_until(look, 20, "the day was sealed")
+    wait_until(look, 60, "the day was sealed")
 
 
 @pytest.mark.feature("L1")

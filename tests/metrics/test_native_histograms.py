@@ -251,7 +251,7 @@ def test_prometheus_own_native_histograms_are_scraped(process: Callable[..., Any
             found = httpx.get(f"{server.url}/api/v1/query", params={"query": query}).json()["data"]["result"]
             return found and float(found[0]["value"][1])
 
-        assert wait_until(count, timeout_s=30, what="the peer's native histogram") == 5
+        assert wait_until(count, timeout_s=60, what="the peer's native histogram") == 5
     finally:
         popen.terminate()
         popen.communicate(timeout=20)

@@ -169,7 +169,7 @@ class Receiver:
             ],
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._ready, timeout_s=30, what="the peer")
+        wait_until(self._ready, timeout_s=60, what="the peer")
 
     def _ready(self) -> bool:
         try:

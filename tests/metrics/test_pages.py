@@ -86,7 +86,7 @@ def test_targets_page_filters_and_refreshes(scraped: Start, app: App, body: Body
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     body.text = "fine 1\n"
     one.tick()
-    page.wait_for_selector(f"tr:has-text('{body.address}') .pill.ok", timeout=15_000)
+    page.wait_for_selector(f"tr:has-text('{body.address}') .pill.ok", timeout=60_000)
     page.select_option("select[name=state]", "down")
     page.wait_for_url("**state=down**")
     assert page.locator("table.targets tbody tr").count() == 0

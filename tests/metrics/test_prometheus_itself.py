@@ -73,7 +73,7 @@ def peers(process: Callable[..., Any], app: App, tmp_path: Path) -> Iterator[tup
             found = httpx.get(f"{one.url}/api/v1/query", params=params).json()["data"]["result"]
             return len(found[0]["values"]) if found else 0
 
-        wait_until(lambda: count() >= 10, timeout_s=30, what="ten pushed samples")
+        wait_until(lambda: count() >= 10, timeout_s=60, what="ten pushed samples")
         yield sender.url, one.url
     finally:
         sender.popen.terminate()

@@ -69,7 +69,7 @@ def test_a_heavy_query_holds_up_nobody_and_ends_with_its_client(busy: Callable[.
         assert server.client.get("/healthz").status_code == 200
     assert running(server) == 1, "it was no heavy query"
     connection.close()
-    wait_until(lambda: running(server) == 0, timeout_s=30, what="the end of the abandoned query")
+    wait_until(lambda: running(server) == 0, timeout_s=60, what="the end of the abandoned query")
 
 
 @pytest.mark.feature("M4")
@@ -81,7 +81,7 @@ def test_a_query_ends_at_its_timeout(busy: Callable[..., Any], clock: Any) -> No
     assert answer.status_code == 503
     assert answer.json()["errorType"] == "timeout"
     assert answer.json()["error"] == "query timed out in expression evaluation"
-    wait_until(lambda: running(server) == 0, timeout_s=30, what="the end of the query")
+    wait_until(lambda: running(server) == 0, timeout_s=60, what="the end of the query")
 
 
 @pytest.mark.feature("M4")

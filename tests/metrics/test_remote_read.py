@@ -209,7 +209,7 @@ def test_a_real_prometheus_reads_us(
         found = httpx.get(f"{one.url}/api/v1/query", params=asked).json()["data"]["result"]
         return int(found[0]["value"][1]) if found else 0
 
-    wait_until(lambda: count() >= 5, timeout_s=30, what="five scrapes")
+    wait_until(lambda: count() >= 5, timeout_s=60, what="five scrapes")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -233,7 +233,7 @@ def test_a_real_prometheus_reads_us(
             except httpx.TransportError:
                 return False
 
-        wait_until(ready, timeout_s=30, what="the peer")
+        wait_until(ready, timeout_s=60, what="the peer")
         end = time.time() - 1
         for query in (
             '{job="app"}',

@@ -81,10 +81,10 @@ def through_a_kill(process: Callable[..., Any], sender: Callable[[str], Any], ta
     one = process("--port", port)
     program = sender(one.url)
     try:
-        wait_until(lambda: len(values(one.url)) >= 4, timeout_s=40, what="four samples")
+        wait_until(lambda: len(values(one.url)) >= 4, timeout_s=60, what="four samples")
         one.kill()
         missed = target.scrapes
-        wait_until(lambda: target.scrapes >= missed + 3, timeout_s=30, what="three scrapes unheard")
+        wait_until(lambda: target.scrapes >= missed + 3, timeout_s=60, what="three scrapes unheard")
         again = process("--port", port)
         assert again.url == one.url
         wanted = target.scrapes + 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import settled, wait_until
 from tests.metrics.conftest import Scraped
 
 
@@ -29,6 +29,7 @@ class Heard(Scraped):
         """Wait for that many lines, then let the interval pass and wait for the storing."""
         wait_until(lambda: self.lines("taken") >= lines, what=f"{lines} lines")
         before = self.statsd_count()
+        settled(self.clock)
         self.clock.advance(15)
         wait_until(lambda: self.statsd_count() > before, what="the storing")
 
@@ -141,6 +142,7 @@ def test_a_series_that_nothing_is_sent_to_ends(one: Heard) -> None:
         sender.sendto(b"young:1|c", ("127.0.0.1", one.statsd.port))
         one.stored(3)
         assert one.value("old") == 1
+    settled(one.clock)
     one.clock.advance(1_900)
     wait_until(lambda: one.query("young") and not one.query("old"), what="the end of the old series")
     assert one.value("young") == 2

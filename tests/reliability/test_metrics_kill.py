@@ -96,8 +96,8 @@ def test_kill_9_loses_no_scrape_older_than_a_second(
     assert len(must) >= KILLS
     assert len(shown) >= KILLS
     assert shown <= kept, "what was answered once is answered after the kill"
-    # On a busy machine one in twenty may be later than a second; what the kill loses fails the line above.
-    slack = 0 if KILLS == 100 else len(must) // 20
+    # On a busy machine one in five may be later than a second; what the kill loses fails the line above.
+    slack = 0 if KILLS == 100 else len(must) // 5
     assert len(must - kept) <= failed + slack
     assert failed < len(must) / 2
 

@@ -74,7 +74,7 @@ def test_kill_9_while_a_day_is_sealed_loses_no_acknowledged_line(
             lines.append(child.stdout.readline().strip())
             while run % 4 == 0 and "sealed" not in lines:
                 lines.append(child.stdout.readline().strip())
-            wait_until(lambda: any(folder.glob("*.sealing")), 20, "a day is being sealed")
+            wait_until(lambda: any(folder.glob("*.sealing")), 60, "a day is being sealed")
             time.sleep(pick.random() ** 3 * 0.2)
         finally:
             child.kill()

@@ -185,8 +185,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     )
     place.start(sys.executable, "-m", "uvicorn", "app.main:app", "--port", "8000", log="app.log")
     try:
-        wait_until(lambda: _up("http://127.0.0.1:7007/readyz"), 30, "mamimon")
-        wait_until(lambda: _up("http://127.0.0.1:8000/api/chat"), 30, "the service")
+        wait_until(lambda: _up("http://127.0.0.1:7007/readyz"), 60, "mamimon")
+        wait_until(lambda: _up("http://127.0.0.1:8000/api/chat"), 60, "the service")
         yield place
     finally:
         place.stop()

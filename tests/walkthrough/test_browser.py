@@ -82,8 +82,8 @@ def test_the_front_end_snippets_catch_errors_and_count_events(place: Place, site
         20,
         "the thrown error and the rejection",
     )
-    wait_until(lambda: re.search(r"/api/fails", _issues()), 20, "the failing API call")
-    wait_until(lambda: re.search(r"127\.0\.0\.1:9", _issues()), 20, "the network failure")
+    wait_until(lambda: re.search(r"/api/fails", _issues()), 60, "the failing API call")
+    wait_until(lambda: re.search(r"127\.0\.0\.1:9", _issues()), 60, "the network failure")
     first = re.search(r'href="(/errors/\d+)[^"]*"[^<]*>[^<]*undefinedFunction', text)
     detail = httpx.get(
         "http://localhost:7007" + (first.group(1) if first else "/errors/0"), headers={"Accept": "text/html"}
