@@ -98,9 +98,7 @@ class ManualClock:
         with self._lock:
             waits = seconds > 0 and until > self._monotonic
             if waits:
-                heapq.heappush(
-                    self._sleepers, (until, next(self._order), asyncio.get_running_loop(), future)
-                )
+                heapq.heappush(self._sleepers, (until, next(self._order), asyncio.get_running_loop(), future))
         try:
             await (future if waits else asyncio.sleep(0))
         finally:
