@@ -68,7 +68,7 @@ class ManualClock:
 
     Thread-safe: a test thread may advance it while a server's event loop sleeps on it. Work takes no time
     here: a loop that is still at work when the clock is moved has begun its next sleep at the time it last
-    woke, so it does not miss the move, however slow the machine is.
+    woke, or first looked at the clock, so it does not miss the move, however slow the machine is.
     """
 
     def __init__(self, start: float = 1_767_225_600.0) -> None:
@@ -81,11 +81,18 @@ class ManualClock:
 
     def now(self) -> float:
         """See `Clock.now`."""
+        self._look()
         return self._now
 
     def monotonic(self) -> float:
         """See `Clock.monotonic`."""
+        self._look()
         return self._monotonic
+
+    def _look(self) -> None:
+        with contextlib.suppress(RuntimeError):  # a thread without a loop
+            if (task := asyncio.current_task()) is not None:
+                self._woken.setdefault(task, self._monotonic)
 
     def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """See `Clock.sleep`."""

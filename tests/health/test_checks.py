@@ -34,7 +34,7 @@ def status(server: Running, name: str) -> dict[str, Any]:
 
 def settled(server: Running, name: str, state: str) -> dict[str, Any]:
     return wait_until(
-        lambda: (found := status(server, name))["state"] == state and found, 30, f"{name} {state}"
+        lambda: (found := status(server, name))["state"] == state and found, 60, f"{name} {state}"
     )
 
 
