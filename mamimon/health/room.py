@@ -19,6 +19,9 @@ from mamimon.health.maintenance_routes import maintenance_handlers
 from mamimon.health.maintenance_store import MaintenanceStore
 from mamimon.health.model import CheckStatus, worst_first
 from mamimon.health.monitor import Figures, Monitor
+from mamimon.health.notices import Notices
+from mamimon.health.notices_routes import notice_handlers
+from mamimon.health.notices_store import NoticeStore
 from mamimon.health.numbers import HealthNumbers
 from mamimon.health.pages import health_pages
 from mamimon.health.routes import heartbeat_routes
@@ -51,6 +54,7 @@ class HealthRoom:
         self.heartbeats = Heartbeats(core.clock, self.store, ledger, self._writable)
 
         self.subscribers = Subscribers(core, SubscriberStore(core.state), self._shown)
+        self.notices = Notices(core, NoticeStore(core.state), self._shown)
 
     def _shown(self) -> set[str]:
         return {status.name for status in self.statuses() if status.on_status_page}
@@ -136,7 +140,10 @@ class HealthRoom:
         """See `Room.handlers`."""
         return [
             *health_pages(self._core, self.monitor, self.heartbeats, self.store),
-            *status_handlers(self._core, self.statuses, self.store, self.maintenance, self.subscribers),
+            *status_handlers(
+                self._core, self.statuses, self.store, self.maintenance, self.subscribers, self.notices
+            ),
+            *notice_handlers(self._core, self.notices, self.subscribers, self._shown),
             *heartbeat_routes(self._core, self.monitor, self.heartbeats, self.store),
             *maintenance_handlers(self._core, self.maintenance, lambda: list(self.names())),
         ]

@@ -12,6 +12,7 @@ from litestar.response import Redirect, Template
 
 from mamimon.health.feed import feed
 from mamimon.health.model import Change, Outage, history, outages, runs, uptime
+from mamimon.health.notices import WORDS, fitting
 from mamimon.i18n import current_locale
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from mamimon.health.maintenance import Maintenance
     from mamimon.health.model import CheckStatus
+    from mamimon.health.notices import Notices
     from mamimon.health.store import HealthStore
     from mamimon.health.subscribers import Subscribers
     from mamimon.storage import Core
@@ -27,6 +29,9 @@ _DAY_S = 86_400.0
 _DAYS = 90
 _OUTAGES_S = 14 * _DAY_S
 _MOST_OUTAGES, _MOST_ENTRIES = 10, 50
+_MOST_NOTICES = 5
+_NOTICE_BYTES = 6000
+"""The page is to stay under 50 kB with all that it loads."""
 _AHEAD_S = 7 * _DAY_S
 
 
@@ -36,6 +41,7 @@ def status_handlers(
     store: HealthStore,
     maintenance: Maintenance,
     subscribers: Subscribers,
+    notices: Notices,
 ) -> list[ControllerRouterHandler]:
     """`/status`, its feed and its subscriptions."""
 
@@ -74,7 +80,14 @@ def status_handlers(
             cut = history(known, start, end, _DAYS)
             rows.append((status, runs(cut), uptime(cut)))
         found = recent(changes, now - _OUTAGES_S)
+        told = await notices.since(now - _OUTAGES_S)
+        opened = [one for one in told if one.ended_at is None][:_MOST_NOTICES]
+        ended = [one for one in told if one.ended_at is not None][:_MOST_NOTICES]
+        written = fitting([*opened, *ended], _NOTICE_BYTES)
         context = {
+            "open": written[: len(opened)],
+            "over": written[len(opened) :],
+            "words": WORDS,
             "rows": rows,
             "outages": found[:_MOST_OUTAGES],
             "planned": planned(now),
@@ -86,9 +99,15 @@ def status_handlers(
     @get("/status/feed.atom", include_in_schema=False)
     async def atom() -> Response[bytes]:
         now = core.clock.now()
-        found = recent(await store.changes(now - _DAYS * _DAY_S), 0.0)[:_MOST_ENTRIES]
-        return Response(feed(found, core.base_url, now), media_type="application/atom+xml")
+        start = now - _DAYS * _DAY_S
+        found = recent(await store.changes(start), 0.0)[:_MOST_ENTRIES]
+        told = (await notices.since(start))[:_MOST_ENTRIES]
+        return Response(feed(found, told, core.base_url, now), media_type="application/atom+xml")
 
+    return [status_page, atom, *_subscription_handlers(subscribers)]
+
+
+def _subscription_handlers(subscribers: Subscribers) -> list[ControllerRouterHandler]:
     @post("/status/subscribe", include_in_schema=False)
     async def subscribe(request: Request[Any, Any, Any], data: URLEncodedBody[dict[str, str]]) -> Redirect:
         client = request.client.host if request.client else ""
@@ -119,4 +138,4 @@ def status_handlers(
         await subscribers.leave(token)
         return await link_page("unsubscribe", token, done=True)
 
-    return [status_page, atom, subscribe, ask_confirm, confirm, ask_leave, leave]
+    return [subscribe, ask_confirm, confirm, ask_leave, leave]

@@ -184,16 +184,22 @@ class SubscriberStore:
             if compose is None:
                 raw.execute("UPDATE status_told SET change = ?", (through,))
                 return 0
-            rows: Sequence[tuple[int, str]] = raw.execute(
-                "SELECT id, locale FROM status_subscriber WHERE confirmed_at IS NOT NULL"
-            ).fetchall()
-            words = {locale: compose(locale) for locale in {locale for _, locale in rows}}
-            for subscriber, locale in rows:
-                _add_mail(raw, subscriber, *words[locale], now)
+            count = add_mail_to_all(raw, compose, now)
             raw.execute("UPDATE status_told SET change = ?, mailed_at = ?", (through, now))
-            return len(rows)
+            return count
 
         return await self._state.write(work)
+
+
+def add_mail_to_all(raw: sqlite3.Connection, compose: Callable[[str], tuple[str, str]], now: float) -> int:
+    """A mail to each confirmed subscriber in his locale; returns how many there are."""
+    rows: Sequence[tuple[int, str]] = raw.execute(
+        "SELECT id, locale FROM status_subscriber WHERE confirmed_at IS NOT NULL"
+    ).fetchall()
+    words = {locale: compose(locale) for locale in {locale for _, locale in rows}}
+    for subscriber, locale in rows:
+        _add_mail(raw, subscriber, *words[locale], now)
+    return len(rows)
 
 
 def _add_mail(raw: sqlite3.Connection, subscriber: int, subject: str, body: str, now: float) -> None:

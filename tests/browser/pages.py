@@ -21,6 +21,7 @@ def paths() -> list[str]:
         "/changes",
         "/status",
         "/maintenance",
+        "/notices",
         "/explore?q=up",
         "/settings/alerts",
         "/settings/oncall",
