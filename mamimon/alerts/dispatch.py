@@ -21,6 +21,7 @@ from mamimon.alerts.routing import Route, Routing, Target, group_key
 from mamimon.alerts.silences import Silences, inhibitors
 
 if TYPE_CHECKING:
+    from mamimon.health.maintenance import Muting
     from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.alerts")
@@ -68,7 +69,7 @@ class Dispatcher:
         self.alerts: dict[str, Alert] = {}
         self.groups: dict[str, Group] = {}
         self.silences = Silences()
-        self.maintenance: Callable[[Labels, float], list[str]] = lambda labels, now: []
+        self.maintenance: Callable[[Labels, float], list[Muting]] = lambda labels, now: []
         """The windows of planned work that keep an alert quiet."""
 
     async def open(self) -> None:
@@ -179,7 +180,8 @@ class Dispatcher:
         return Status(
             self.silences.hiding(alert.labels, now),
             inhibitors(alert, routing.inhibitions, firing),
-            self.maintenance(alert.labels, now) + (routing.muted_by(route, now) if route else []),
+            [one.name for one in self.maintenance(alert.labels, now)]
+            + (routing.muted_by(route, now) if route else []),
         )
 
     def firing(self) -> list[Alert]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -46,6 +46,18 @@ class Interval(msgspec.Struct, frozen=True):
             and _within(at.month, self.months)
             and _within(at.year, self.years)
         )
+
+    def edges(self, now: float, days: int) -> Iterator[float]:
+        """The instants after `now`, of so many local days, at which the answer may change."""
+        zone = ZoneInfo(self.zone)
+        today = dt.datetime.fromtimestamp(now, zone).date()
+        minutes = sorted({0, *(minute % 1440 for one in self.times for minute in one)})
+        for number in range(days):
+            day = today + dt.timedelta(days=number)
+            for minute in minutes:
+                at = dt.datetime.combine(day, dt.time(minute // 60, minute % 60), zone).timestamp()
+                if at > now:
+                    yield at
 
 
 def _within(value: int, ranges: Sequence[Range]) -> bool:

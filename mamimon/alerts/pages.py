@@ -19,6 +19,7 @@ from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.editor.keeper import FILE as OWN_FILE
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import Incident, duration, show_duration
+from mamimon.alerts.quiet import reasons
 from mamimon.alerts.receiver_pages import receiver_handlers
 from mamimon.alerts.routes import AROUND_S, Who, changes_of, perform, person
 from mamimon.alerts.sentences import deployed, sentence
@@ -100,25 +101,24 @@ def alerts_context(service: Alerting, matchers: str) -> dict[str, Any]:
     by_print = {group_key: g for g in service.dispatcher.groups.values() for group_key in g.members}
     for rule, _, one in service.engine.firing():
         alert = service.dispatcher.alerts.get(one.fingerprint)
-        status = service.dispatcher.status(alert) if alert is not None else None
         own.add(one.fingerprint)
         row = _row(service, rule.name, one.labels, one.annotations, one.fired_at or one.active_at, one.value)
         group = by_print.get(one.fingerprint)
         row["incident"] = group.incident if group else None
-        row["why"] = status
+        row["why"] = why = reasons(service, alert) if alert is not None else []
         if one.state == "pending":
             row["fires_in"] = show_duration(max(0.0, round(one.active_at + rule.for_s - now)))
             pending.append(row)
         else:
-            (quiet if status and status.suppressed else firing).append(row)
+            (quiet if why else firing).append(row)
     for alert in service.dispatcher.firing():
         if alert.source or alert.fingerprint in own:
             continue
-        status = service.dispatcher.status(alert)
+        why = reasons(service, alert)
         row = _row(service, alert.name, alert.labels, alert.annotations, alert.starts_at, None)
         group = by_print.get(alert.fingerprint)
-        row |= {"incident": group.incident if group else None, "why": status}
-        (quiet if status.suppressed else firing).append(row)
+        row |= {"incident": group.incident if group else None, "why": why}
+        (quiet if why else firing).append(row)
     preview = []
     problem = ""
     if matchers:
@@ -179,7 +179,7 @@ def _row(
         "since": since,
         "value": value,
         "incident": None,
-        "why": None,
+        "why": [],
         "silence_url": "/alerts?" + urlencode({"matchers": matchers}) + "#silence",
     }
 

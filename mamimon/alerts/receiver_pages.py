@@ -13,6 +13,7 @@ from litestar.response import Template
 
 from mamimon.alerts.matchers import Matcher, parse
 from mamimon.alerts.model import Alert, Labels, show_duration
+from mamimon.alerts.quiet import Quiet, reasons
 from mamimon.alerts.routing import Route
 from mamimon.problems import Problem, bad_input
 
@@ -43,8 +44,7 @@ class Answer(msgspec.Struct):
 
     labels: Labels
     ways: list[Way]
-    silenced_by: list[str]
-    inhibited_by: list[str]
+    quiet: list[Quiet]
 
 
 def read_labels(text: str) -> Labels:
@@ -59,12 +59,10 @@ def where(service: Alerting, labels: Labels) -> Answer:
     """The routes that an alert with these labels would take."""
     routing, now = service.routing, service.core.clock.now()
     alert = Alert(fingerprint="", labels=labels, annotations={}, starts_at=now, ends_at=None, updated_at=now)
-    status = service.dispatcher.status(alert)
     return Answer(
         labels,
         [_way(service, route, labels, now) for route in routing.route.match(labels)],
-        status.silenced_by,
-        [one.name for one in service.dispatcher.firing() if one.fingerprint in status.inhibited_by],
+        reasons(service, alert),
     )
 
 

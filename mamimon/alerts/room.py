@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.errors.room import ErrorRoom
+    from mamimon.health.maintenance import Muting
     from mamimon.health.room import HealthRoom
     from mamimon.logs.room import LogRoom
     from mamimon.metrics.room import MetricRoom
@@ -61,7 +62,7 @@ class AlertRoom:
         health.maintenance.read_matchers = matchers.parse
         self.service.dispatcher.maintenance = self._in_maintenance
 
-    def _in_maintenance(self, labels: Labels, now: float) -> list[str]:
+    def _in_maintenance(self, labels: Labels, now: float) -> list[Muting]:
         def matches(text: str, of: Mapping[str, str]) -> bool:
             return matchers.all_match(matchers.parse(text), of)
 

@@ -14,6 +14,7 @@ from mamimon.alerts.backtest import Backtest, backtest
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.matchers import parse
 from mamimon.alerts.model import IncidentSummary, duration
+from mamimon.alerts.quiet import reasons
 from mamimon.alerts.silences import Silence
 from mamimon.metrics.changes import Changes, changes
 from mamimon.problems import bad_input
@@ -112,6 +113,7 @@ def _alert_handlers(service: Alerting) -> list[ControllerRouterHandler]:
                     "annotations": one.annotations,
                     "silenced_by": status.silenced_by if status else [],
                     "inhibited_by": status.inhibited_by if status else [],
+                    "quiet": msgspec.to_builtins(reasons(service, alert)) if alert is not None else [],
                 }
             )
         return found

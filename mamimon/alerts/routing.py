@@ -15,6 +15,8 @@ from mamimon.config import AlertSettings
 
 ALL_LABELS = "..."
 BUILTIN_RECEIVER = "default"
+MUTED_DAYS = 62
+"""How far ahead the end of a muted time is looked for."""
 
 
 class Target(msgspec.Struct, kw_only=True):
@@ -112,6 +114,14 @@ class Routing(msgspec.Struct, kw_only=True):
         if route.active and not any(self._contains(name, now) for name in route.active):
             return list(route.active)
         return [name for name in route.mute if self._contains(name, now)]
+
+    def muted_until(self, route: Route, now: float) -> float | None:
+        """When a muted route tells again; None where that is more than `MUTED_DAYS` away or it does now."""
+        if not self.muted_by(route, now):
+            return None
+        every = [one for name in (*route.active, *route.mute) for one in self.intervals.get(name, [])]
+        edges = sorted({at for one in every for at in one.edges(now, MUTED_DAYS)})
+        return next((at for at in edges if not self.muted_by(route, at)), None)
 
     def _contains(self, name: str, now: float) -> bool:
         return any(one.contains(now) for one in self.intervals.get(name, []))

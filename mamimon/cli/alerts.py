@@ -36,11 +36,24 @@ def list_(as_json: bool, **where: Any) -> None:
         who = f"  {one['acknowledged_by']}" if one["acknowledged_by"] else ""
         click.echo(f"#{one['id']:<5} {one['state']:<13} {_when(one['since'])}  {one['title']}{who}")
     for one in found:
-        quiet = "  silenced" if one["silenced_by"] else "  inhibited" if one["inhibited_by"] else ""
+        quiet = "".join(f"  {_quiet(why)}" for why in one["quiet"])
         labels = " ".join(f"{k}={v}" for k, v in sorted(one["labels"].items()) if k != "alertname")
         click.echo(f"{one['state']:<8} {_when(one['since'])}  {one['name']}  {labels}{quiet}")
     if not incidents and not found:
         click.echo("nothing is pending or firing", err=True)
+
+
+_QUIET = {
+    "silence": "silenced by {by}",
+    "inhibition": "hidden by {name}",
+    "maintenance": "muted by maintenance {name}",
+    "interval": "muted by interval {name}",
+}
+
+
+def _quiet(why: dict[str, Any]) -> str:
+    until = f" until {_when(why['until'])}" if why["until"] is not None else ""
+    return _QUIET[why["kind"]].format(**why) + until
 
 
 @alerts.command()

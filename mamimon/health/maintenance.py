@@ -34,6 +34,14 @@ class Occurrence(msgspec.Struct, frozen=True):
     end: float
 
 
+class Muting(msgspec.Struct, frozen=True):
+    """An open window that keeps an alert quiet, who made it, and until when."""
+
+    name: str
+    by: str
+    until: float
+
+
 class _Known(msgspec.Struct, frozen=True):
     """What was worked out about a window, and between which instants that holds."""
 
@@ -172,19 +180,20 @@ class Maintenance:
 
     def of_alert(
         self, labels: Mapping[str, str], now: float, matches: Callable[[str, Mapping[str, str]], bool]
-    ) -> list[str]:
-        """The names of open windows that keep an alert quiet; `matches` knows Alertmanager's matchers.
+    ) -> list[Muting]:
+        """The open windows that keep an alert quiet; `matches` knows Alertmanager's matchers.
 
         A window of a check covers the alerts that carry the check's name and kind.
         """
         found = []
         for one in self._windows.values():
-            if self.current(one, now) is None:
+            occurrence = self.current(one, now)
+            if occurrence is None:
                 continue
             name = labels.get("name", "")
             of_check = bool(labels.get("kind")) and self.is_check(name) and self.covers(one, name)
             if of_check or (one.matchers and matches(one.matchers, labels)):
-                found.append(one.name)
+                found.append(Muting(one.name, one.made_by, occurrence.end))
         return found
 
 

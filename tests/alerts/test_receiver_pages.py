@@ -57,14 +57,16 @@ def test_where_an_alert_would_go(server: Any, clock: ManualClock) -> None:
     assert answer["ways"][0]["group"] == {"alertname": "Late"}
     assert [one["muted_by"] for one in answer["ways"]] == [[], ["always"]]
     assert [(one["wait_s"], one["repeat_s"]) for one in answer["ways"]] == [(10, 14_400), (30, 7200)]
-    assert (answer["silenced_by"], answer["inhibited_by"]) == ([], [])
+    assert answer["quiet"] == []
 
     send(server, {"alertname": "DatabaseDown"}, endsAt=forever(clock))
     body = {"matchers": 'severity="critical"', "duration_s": 600, "by": "Ada"}
     silence = server.client.post("/api/mamimon/silences", json=body).json()
     answer = server.client.get(url, params={"labels": labels}).json()
-    assert answer["silenced_by"] == [silence["id"]]
-    assert answer["inhibited_by"] == ["DatabaseDown"]
+    assert [(one["kind"], one["name"], one["by"], one["until"]) for one in answer["quiet"]] == [
+        ("silence", "", "Ada", silence["ends_at"]),
+        ("inhibition", "DatabaseDown", "", None),
+    ]
     default = server.client.get(url, params={"labels": "alertname=Other"}).json()
     assert [one["receiver"] for one in default["ways"]] == ["everybody"]
     assert server.client.get(url, params={"labels": 'alertname=~"O.*"'}).status_code == 400
