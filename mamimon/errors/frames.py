@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mamimon.errors.memo import Memo
 from mamimon.errors.model import Frame
 
 _BUNDLE_HASH = re.compile(r"[.\-_~](?=[\w\-]*(\d|[\w\-][A-Z]))[\w\-]{8}(?=(\.min)?\.[cm]?js$)")
@@ -68,6 +69,12 @@ def clean_function(name: str) -> str:
 
 def describe(frame: Frame) -> str:
     """The part of a frame that stays the same from release to release."""
+    return _known((frame.function, frame.module, frame.file, frame.code, frame.column))
+
+
+def _described(key: tuple[str, str, str, str, int]) -> str:
+    function, module, file, code, column = key
+    frame = Frame(function=function, module=module, file=file, code=code, column=column)
     if is_minified(frame):
         # Properties keep their names in most bundles, variables do not.
         kept = clean_function(frame.function).rsplit(".", 1)[-1]
@@ -81,6 +88,9 @@ def describe(frame: Frame) -> str:
     if not place and function == "?":
         return ""
     return f"{function} in {place or '?'}" + (f": {code}" if code else "")
+
+
+_known = Memo(_described)
 
 
 def is_guard(frame: Frame) -> bool:

@@ -6,6 +6,7 @@ By platform: where each ecosystem keeps what it did not write itself.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mamimon.errors.model import Frame
 
@@ -64,9 +65,12 @@ _CLIENTS = re.compile(
 
 def is_client(frame: Frame) -> bool:
     """Whether `frame` belongs to the error client itself."""
-    return bool(
-        _CLIENTS.search(frame.module) or _CLIENTS.search(frame.path) or _CLIENTS.search(frame.function)
-    )
+    return _names_client(frame.module) or _names_client(frame.path) or _names_client(frame.function)
+
+
+@lru_cache(maxsize=8192)
+def _names_client(name: str) -> bool:
+    return _CLIENTS.search(name) is not None
 
 
 def own(frame: Frame, said: object, platform: str) -> bool:

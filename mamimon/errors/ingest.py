@@ -66,8 +66,8 @@ class Ingest:
             scrape_interval_s=core.settings.metrics.scrape_interval_s,
         )
         self.on_change: Callable[[list[Change]], None] = lambda _: None
-        self.improve: Callable[[Event], None] = lambda _: None
-        """Changes a regular event before it is scrubbed and grouped, in the worker thread."""
+        self.improve: Callable[[Event], bool] = lambda _: False
+        """Changes a regular event before it is scrubbed and grouped, in the worker thread; says whether."""
 
     async def open(self, secret: bytes) -> None:
         """Take over what a crash left between the two files."""
@@ -82,15 +82,19 @@ class Ingest:
         sent_at: float | None = None,
         attachments: Sequence[tuple[Attachment, bytes]] = (),
         ip: str = "",
+        suspected: bool = True,
     ) -> Prepared:
-        """A decoded payload as a row; never raises for strange values."""
+        """A decoded payload as a row; never raises for strange values.
+
+        `suspected` says whether anything in it may be a secret.
+        """
         event = normalise(raw, project, self._core.clock.now(), sent_at)
         event.attachments = [one for one, _ in attachments]
         if event.user is not None and event.user.ip == AUTO:
             event.user.ip = ip
-        self.improve(event)
+        suspected |= self.improve(event)
         who = identity(event.user, self.secret) if event.user is not None else b""
-        scrub(event)
+        scrub(event, suspected=suspected)
         aliases = hide_people(event, self.secret)
         event.grouping = group(event, self.rules.get(project, _NO_RULES))
         files = [keep(one, body) for one, body in attachments]

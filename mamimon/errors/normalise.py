@@ -7,15 +7,9 @@ and named in `Event.problems`. The field names are those of Sentry's event paylo
 
 from __future__ import annotations
 
-import datetime as dt
-import math
-import re
-import uuid
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from mamimon.errors.inapp import own
 from mamimon.errors.model import (
     LEVELS,
     Breadcrumb,
@@ -25,17 +19,14 @@ from mamimon.errors.model import (
     Request,
     User,
 )
+from mamimon.errors.stacks import frames_of
+from mamimon.errors.values import MAX_ITEMS, clean, entries, event_id, instant, pairs, table, text, values
 
 AUTO = "{{auto}}"
 """What a client writes for an address that the server should fill in."""
-MAX_TEXT = 8192
-MAX_FRAMES = 250
 MAX_EXCEPTIONS = 50
 MAX_BREADCRUMBS = 100
-MAX_ITEMS = 200
-MAX_DEPTH = 8
 MAX_AGE_S = 30 * 86400
-_ID = re.compile(r"^[0-9a-fA-F]{32}$")
 _LEVELS = {"critical": "fatal", "warn": "warning", "log": "info", "trace": "debug", "notice": "info"}
 
 
@@ -53,7 +44,7 @@ def normalise(raw: dict[str, Any], project: int, now: float, sent_at: float | No
     if time < now - MAX_AGE_S:
         problems.append("the event is older than 30 days and counts as of now")
         time = now
-    logentry = _table(raw.get("logentry") or raw.get("sentry.interfaces.Message"))
+    logentry = table(raw.get("logentry") or raw.get("sentry.interfaces.Message"))
     platform = text(raw.get("platform"), 32) or "other"
     message = raw.get("message")
     if isinstance(message, dict):
@@ -83,102 +74,18 @@ def normalise(raw: dict[str, Any], project: int, now: float, sent_at: float | No
         request=_request(raw.get("request")),
         contexts={
             key: clean(value, 5)
-            for key, value in _items(raw.get("contexts"))
+            for key, value in pairs(raw.get("contexts"))
             if isinstance(value, dict) and value
         },
-        extra={key: clean(value) for key, value in _items(raw.get("extra"))},
-        modules={key: text(value, 100) for key, value in _items(raw.get("modules"), 1000)},
+        extra={key: clean(value) for key, value in pairs(raw.get("extra"))},
+        modules={key: text(value, 100) for key, value in pairs(raw.get("modules"), 1000)},
         sdk=_sdk(raw.get("sdk")),
-        fingerprint=[text(part, 500) for part in _list(raw.get("fingerprint"))[:20]],
+        fingerprint=[text(part, 500) for part in entries(raw.get("fingerprint"))[:20]],
         debug_images=_debug_images(raw.get("debug_meta")),
         problems=problems,
     )
     _derive(event)
     return event
-
-
-def event_id(value: Any) -> str:
-    """A client's event id as 32 hex digits, or a new one where it sent none that can be used."""
-    found = str(value or "").replace("-", "").lower()
-    return found if _ID.match(found) else uuid.uuid4().hex
-
-
-def instant(value: Any) -> float | None:
-    """Epoch seconds from a number or an ISO 8601 text; None where it is neither."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int | float):
-        number = float(value)
-    else:
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            try:
-                parsed = dt.datetime.fromisoformat(str(value)[:40])
-            except ValueError:
-                return None
-            # Clients of old send UTC without saying so.
-            number = (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
-        except OverflowError:
-            return None
-    return number if math.isfinite(number) and 0 < number < 1e11 else None
-
-
-def text(value: Any, limit: int = MAX_TEXT) -> str:
-    """A bounded text of any scalar without NUL and lone surrogates; empty for none."""
-    if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
-        return value  # nearly all of them
-    if value is None or isinstance(value, dict | list):
-        return ""
-    words: str = str(value).replace("\x00", "␀")
-    if not words.isascii():
-        words = words.encode("utf-8", "replace").decode("utf-8")
-    return words if len(words) <= limit else words[: limit - 1] + "…"
-
-
-def clean(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Any JSON value with bounded depth, length and texts; non-finite numbers become texts."""
-    if type(value) is str:
-        return text(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        return value if math.isfinite(value) and abs(value) < 2**63 else str(value)
-    if depth <= 0:
-        return "…"
-    if isinstance(value, list):
-        kept = [clean(item, depth - 1) for item in value[:MAX_ITEMS]]
-        return kept if len(value) <= MAX_ITEMS else [*kept, "…"]
-    if isinstance(value, dict):
-        return {key: clean(item, depth - 1) for key, item in _items(value)}
-    return text(str(value))
-
-
-def _items(value: Any, limit: int = MAX_ITEMS) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for index, (key, item) in enumerate(value.items()):
-            if index >= limit:
-                return
-            yield text(key, 200), item
-    elif isinstance(value, list):
-        for item in value[:limit]:
-            if isinstance(item, list) and len(item) == 2:
-                yield text(item[0], 200), item[1]
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _values(value: Any) -> list[Any]:
-    """Sentry's `{"values": […]}` or a bare list, or one bare object."""
-    if isinstance(value, dict):
-        return _list(value["values"]) if "values" in value else [value]
-    return _list(value)
 
 
 def _level(value: Any) -> str:
@@ -194,13 +101,13 @@ def _formatted(template: str, logentry: dict[str, Any]) -> str:
     try:
         if isinstance(params, list):
             return text(template % tuple(text(one, 500) for one in params))
-        return text(template % {key: text(one, 500) for key, one in _items(params)})
+        return text(template % {key: text(one, 500) for key, one in pairs(params)})
     except (TypeError, ValueError, KeyError):
         return template
 
 
 def _exceptions(raw: dict[str, Any], platform: str, problems: list[str]) -> list[ExceptionValue]:
-    found = _values(raw.get("exception") or raw.get("sentry.interfaces.Exception"))
+    found = values(raw.get("exception") or raw.get("sentry.interfaces.Exception"))
     if len(found) > MAX_EXCEPTIONS:
         problems.append(f"{len(found) - MAX_EXCEPTIONS} exceptions of the chain were left out")
         found = found[-MAX_EXCEPTIONS:]
@@ -208,7 +115,7 @@ def _exceptions(raw: dict[str, Any], platform: str, problems: list[str]) -> list
     for one in found:
         if not isinstance(one, dict):
             continue
-        mechanism = _table(one.get("mechanism"))
+        mechanism = table(one.get("mechanism"))
         handled = mechanism.get("handled")
         made.append(
             ExceptionValue(
@@ -221,7 +128,7 @@ def _exceptions(raw: dict[str, Any], platform: str, problems: list[str]) -> list
                 parent=_index(mechanism.get("parent_id")),
                 group=mechanism.get("is_exception_group") is True,
                 synthetic=mechanism.get("synthetic") is True,
-                frames=_frames(one.get("stacktrace"), platform, problems),
+                frames=frames_of(one.get("stacktrace"), platform, problems),
             )
         )
     return made
@@ -237,59 +144,19 @@ def _index(value: Any) -> int | None:
 
 def _loose_frames(raw: dict[str, Any], platform: str, problems: list[str]) -> list[Frame]:
     """The stack of an event without exceptions: its own, or that of the thread that crashed."""
-    frames = _frames(raw.get("stacktrace") or raw.get("sentry.interfaces.Stacktrace"), platform, problems)
+    frames = frames_of(raw.get("stacktrace") or raw.get("sentry.interfaces.Stacktrace"), platform, problems)
     if frames:
         return frames
-    threads = [one for one in _values(raw.get("threads")) if isinstance(one, dict)]
+    threads = [one for one in values(raw.get("threads")) if isinstance(one, dict)]
     for flag in ("crashed", "current"):
         for thread in threads:
             if thread.get(flag) is True:
-                return _frames(thread.get("stacktrace"), platform, problems)
-    return _frames(threads[0].get("stacktrace"), platform, problems) if len(threads) == 1 else []
-
-
-def _frames(stack: Any, platform: str, problems: list[str]) -> list[Frame]:
-    found = _list(_table(stack).get("frames"))
-    if len(found) > MAX_FRAMES:
-        problems.append(f"{len(found) - MAX_FRAMES} frames in the middle of a stack were left out")
-        found = found[: MAX_FRAMES // 2] + found[-MAX_FRAMES // 2 :]
-    return [_frame(one, platform) for one in found if isinstance(one, dict)]
-
-
-def _frame(one: dict[str, Any], platform: str) -> Frame:
-    frame = Frame(
-        function=text(one.get("function"), 300) or text(one.get("raw_function"), 300),
-        module=text(one.get("module"), 300),
-        file=text(one.get("filename"), 500) or text(one.get("abs_path"), 500),
-        path=text(one.get("abs_path"), 500),
-        package=text(one.get("package"), 300),
-        line=_count(one.get("lineno")),
-        column=_count(one.get("colno")),
-        before=[text(line, 300) for line in _list(one.get("pre_context"))[-10:]],
-        code=text(one.get("context_line"), 500),
-        after=[text(line, 300) for line in _list(one.get("post_context"))[:10]],
-        variables={
-            key: clean(value, 4)
-            for key, value in _items(one.get("vars"), 60)
-            if not (key.startswith("__") and key.endswith("__"))
-        },
-    )
-    if frame.function in {"?", "<unknown>", "<anonymous>"}:
-        frame.function = ""
-    frame.in_app = own(frame, one.get("in_app"), text(one.get("platform")) or platform)
-    return frame
-
-
-def _count(value: Any) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        return 0
-    return number if 0 < number < 2**31 else 0
+                return frames_of(thread.get("stacktrace"), platform, problems)
+    return frames_of(threads[0].get("stacktrace"), platform, problems) if len(threads) == 1 else []
 
 
 def _breadcrumbs(value: Any, drift: float, problems: list[str]) -> list[Breadcrumb]:
-    found = [one for one in _values(value) if isinstance(one, dict)]
+    found = [one for one in values(value) if isinstance(one, dict)]
     if len(found) > MAX_BREADCRUMBS:
         problems.append(f"{len(found) - MAX_BREADCRUMBS} earlier breadcrumbs were left out")
         found = found[-MAX_BREADCRUMBS:]
@@ -303,14 +170,14 @@ def _breadcrumbs(value: Any, drift: float, problems: list[str]) -> list[Breadcru
                 type=text(one.get("type"), 50),
                 level=_level(one.get("level") or "info"),
                 message=text(one.get("message"), 2000),
-                data={key: clean(item, 3) for key, item in _items(one.get("data"), 30)},
+                data={key: clean(item, 3) for key, item in pairs(one.get("data"), 30)},
             )
         )
     return made
 
 
 def _tags(value: Any) -> dict[str, str]:
-    found = list(_items(value))
+    found = list(pairs(value))
     if isinstance(value, list):
         found += [(text(one.get("key"), 200), one.get("value")) for one in value if isinstance(one, dict)]
     return {key[:64]: text(item, 200) for key, item in found if key and text(item, 200)}
@@ -320,8 +187,8 @@ def _user(value: Any) -> User | None:
     if not isinstance(value, dict) or not value:
         return None
     known = {"id", "username", "name", "email", "ip_address", "data"}
-    rest = {key: clean(item, 3) for key, item in _items(value) if key not in known}
-    rest |= {key: clean(item, 3) for key, item in _items(value.get("data"))}
+    rest = {key: clean(item, 3) for key, item in pairs(value) if key not in known}
+    rest |= {key: clean(item, 3) for key, item in pairs(value.get("data"))}
     ip = text(value.get("ip_address"), 64)
     user = User(
         id=text(value.get("id"), 200),
@@ -338,7 +205,7 @@ def _request(value: Any) -> Request | None:
         return None
     query = value.get("query_string")
     if isinstance(query, dict | list):
-        query = urlencode([(key, text(item, 500)) for key, item in _items(query)])
+        query = urlencode([(key, text(item, 500)) for key, item in pairs(query)])
     cookies = value.get("cookies")
     if isinstance(cookies, str):
         cookies = [part.strip().split("=", 1) for part in cookies.split(";") if "=" in part]
@@ -348,24 +215,24 @@ def _request(value: Any) -> Request | None:
         query=text(query, 4000).removeprefix("?"),
         body=clean(value.get("data")),
         headers=[
-            (key, text(item, 2000) or ", ".join(text(part, 500) for part in _list(item)))
-            for key, item in _items(value.get("headers"))
+            (key, text(item, 2000) or ", ".join(text(part, 500) for part in entries(item)))
+            for key, item in pairs(value.get("headers"))
         ],
-        cookies={key: clean(item, 2) for key, item in _items(cookies)},
-        environment={key: clean(item, 2) for key, item in _items(value.get("env"))},
+        cookies={key: clean(item, 2) for key, item in pairs(cookies)},
+        environment={key: clean(item, 2) for key, item in pairs(value.get("env"))},
     )
     return request if request != Request() else None
 
 
 def _sdk(value: Any) -> str:
-    sdk = _table(value)
+    sdk = table(value)
     return f"{text(sdk.get('name'), 100)} {text(sdk.get('version'), 50)}".strip()
 
 
 def _debug_images(value: Any) -> list[dict[str, str]]:
     return [
         {key: text(image.get(key), 500) for key in ("type", "code_file", "debug_id") if image.get(key)}
-        for image in _list(_table(value).get("images"))[:MAX_ITEMS]
+        for image in entries(table(value).get("images"))[:MAX_ITEMS]
         if isinstance(image, dict)
     ]
 

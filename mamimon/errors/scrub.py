@@ -14,10 +14,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
+from mamimon.errors.memo import Memo
 from mamimon.errors.model import Event, Frame, Request
 
 FILTERED = "[Filtered]"
-_NAMES = (
+NAMES = (
     r"pass(word|wd|phrase|code)?|pwd|secrets?|credentials?|api[-_ ]?keys?|(access|private|secret|signing|"
     r"encryption|session|master|client)[-_ ]?(key|secret)|auth(orization|entication)?|proxy[-_]authorization|"
     r"(access|refresh|id|auth|bearer|csrf|xsrf|session|api|security|reset|x)?[-_ ]?tokens?|bearer|jwt|"
@@ -30,13 +33,13 @@ _LOOSE = re.compile(
     r"cookie|csrf|xsrf|(^|[-_ .])(token|jwt|pwd|auth)s?([-_ .]|$)|[a-z]Token$|sessionid|card[-_]?number",
     re.IGNORECASE,
 )
-_EXACT = re.compile(rf"^({_NAMES})$", re.IGNORECASE)
+_EXACT = re.compile(rf"^({NAMES})$", re.IGNORECASE)
 # Words that a sensitive-looking name may hold without being a secret.
 _HARMLESS = re.compile(r"^(|none|null|nil|undefined|true|false|\[filtered\]|\*+|…|0|1)$", re.IGNORECASE)
 
 _ASSIGNED = re.compile(
     rf"""(?ix)
-    (?P<name> ["']? \b [\w.\-]*? (?: {_NAMES} ) ["']? )
+    (?P<name> ["']? \b [\w.\-]*? (?: {NAMES} ) ["']? )
     (?P<sep> \s* (?: => | :=? | = ) \s* )
     (?P<value> [brfu]{{0,2}} "(?:[^"\\]|\\.){{1,2000}}" | [brfu]{{0,2}} '(?:[^'\\]|\\.){{1,2000}}'
              | (?:(?:bearer|basic|digest|token)\s+)? (?: \[filtered\] | [^\s"',;&)}}\]<>(]{{1,2000}} ) )
@@ -78,10 +81,27 @@ _HEADERS = re.compile(
 _MIN_ECHO = 6
 
 
-def scrub(event: Event) -> Event:
-    """The event without secrets, changed in place and returned."""
+def scrub(event: Event, *, suspected: bool = True) -> Event:
+    """The event without secrets, changed in place and returned.
+
+    Where nothing of it is `suspected` (see `suspect`) only what must go in any case does.
+    """
+    request = event.request
+    if suspected or (
+        request is not None
+        and (request.cookies or any(_is_secret_header(name) for name, _ in request.headers))
+    ):
+        _scrub_all(event)
+    if request is not None and isinstance(address := request.environment.get("REMOTE_ADDR"), str):
+        request.environment["REMOTE_ADDR"] = _short_ip(address)
+    if event.user is not None:
+        event.user.ip = _short_ip(event.user.ip)
+    return event
+
+
+def _scrub_all(event: Event) -> None:
     secrets: set[str] = set()
-    _walk_event(event, lambda value: _gather(value, secrets))
+    _walk_event(event, lambda value: _gather(value, secrets), lambda frame: _gather_frame(frame, secrets))
     if event.request is not None:
         for name, value in event.request.headers:
             if _is_secret_header(name):
@@ -89,21 +109,20 @@ def scrub(event: Event) -> Event:
                 _keep(_basic_password(value), secrets)
         for value in event.request.cookies.values():
             _keep(value, secrets)
-    echoes = (
-        re.compile("|".join(re.escape(one) for one in sorted(secrets, key=len, reverse=True)[:200]))
-        if secrets
-        else None
-    )
+    if not secrets:
+        _walk_event(event, scrub_value, _scrub_frame)
+        if event.request is not None:
+            _scrub_request(event.request, scrub_value)
+        return
+    longest = sorted(secrets, key=len, reverse=True)[:200]
+    echoes = re.compile("|".join(re.escape(one) for one in longest))
 
     def apply(value: Any) -> Any:
         return scrub_value(value, echoes)
 
-    _walk_event(event, apply)
+    _walk_event(event, apply, lambda frame: _walk_frame(frame, apply))
     if event.request is not None:
         _scrub_request(event.request, apply)
-    if event.user is not None:
-        event.user.ip = _short_ip(event.user.ip)
-    return event
 
 
 @lru_cache(maxsize=4096)
@@ -174,7 +193,7 @@ def _harmless(value: Any) -> bool:
 
 def walk_all(event: Event, change: Callable[[Any], Any]) -> None:
     """Pass every text of the event that a program or a person put there through `change`."""
-    _walk_event(event, change)
+    _walk_event(event, change, lambda frame: _walk_frame(frame, change))
     event.server = change(event.server)
     event.logger = change(event.logger)
     request = event.request
@@ -184,8 +203,8 @@ def walk_all(event: Event, change: Callable[[Any], Any]) -> None:
         request.headers = [(name, change(value)) for name, value in request.headers]
 
 
-def _walk_event(event: Event, change: Callable[[Any], Any]) -> None:
-    """Pass every free text and table of the event through `change`."""
+def _walk_event(event: Event, change: Callable[[Any], Any], walk: Callable[[Frame], None]) -> None:
+    """Pass every free text and table of the event through `change`, and its frames through `walk`."""
     event.message = change(event.message)
     event.template = change(event.template)
     event.transaction = change(event.transaction)
@@ -199,9 +218,9 @@ def _walk_event(event: Event, change: Callable[[Any], Any]) -> None:
         one.type = change(one.type)
         one.value = change(one.value)
         for frame in one.frames:
-            _walk_frame(frame, change)
+            walk(frame)
     for frame in event.frames:
-        _walk_frame(frame, change)
+        walk(frame)
     for crumb in event.breadcrumbs:
         crumb.message = change(crumb.message)
         crumb.data = change(crumb.data)
@@ -223,6 +242,52 @@ def _walk_frame(frame: Frame, change: Callable[[Any], Any]) -> None:
     frame.file = change(frame.file)
 
 
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A frame's texts without secrets, and the secrets that they held."""
+
+    code: str
+    path: str
+    file: str
+    before: list[str]
+    after: list[str]
+    secrets: frozenset[str]
+
+
+def _place_of(key: tuple[Any, ...]) -> _Place:
+    code, path, file, before, after = key
+    found: set[str] = set()
+    for one in (code, path, file, *before, *after):
+        _gather(one, found)
+    return _Place(
+        code=scrub_text(code),
+        path=scrub_text(path),
+        file=scrub_text(file),
+        before=[scrub_text(one) for one in before],
+        after=[scrub_text(one) for one in after],
+        secrets=frozenset(found),
+    )
+
+
+# The lines of a place in a program come again with every event from there.
+_known_place = Memo(_place_of)
+
+
+def _place(frame: Frame) -> _Place:
+    return _known_place((frame.code, frame.path, frame.file, tuple(frame.before), tuple(frame.after)))
+
+
+def _gather_frame(frame: Frame, secrets: set[str]) -> None:
+    secrets |= _place(frame).secrets
+    _gather(frame.variables, secrets)
+
+
+def _scrub_frame(frame: Frame) -> None:
+    place = _place(frame)
+    frame.code, frame.path, frame.file = place.code, place.path, place.file
+    frame.before, frame.after = place.before, place.after
+    frame.variables = scrub_value(frame.variables)
+
+
 def _scrub_request(request: Request, change: Callable[[Any], Any]) -> None:
     request.url = change(request.url)
     request.query = change(request.query)
@@ -230,10 +295,9 @@ def _scrub_request(request: Request, change: Callable[[Any], Any]) -> None:
         (name, FILTERED if _is_secret_header(name) else change(value)) for name, value in request.headers
     ]
     request.cookies = dict.fromkeys(request.cookies, FILTERED)
-    if isinstance(address := request.environment.get("REMOTE_ADDR"), str):
-        request.environment["REMOTE_ADDR"] = _short_ip(address)
 
 
+@lru_cache(maxsize=1024)
 def _is_secret_header(name: str) -> bool:
     return bool(_HEADERS.match(name)) or is_secret_name(name)
 

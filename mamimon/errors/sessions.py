@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mamimon.errors.normalise import instant, text
 from mamimon.errors.scrub import scrub_text
+from mamimon.errors.values import instant, text
 
 HEALTHY, ERRORED, ABNORMAL, CRASHED = range(4)
 _STATES = {"crashed": CRASHED, "unhandled": ERRORED, "abnormal": ABNORMAL, "errored": ERRORED}

@@ -51,10 +51,11 @@ class Resolver:
         self._known: OrderedDict[tuple[str, ...], object] = OrderedDict()
         self._version = -1
 
-    def resolve(self, event: Event) -> None:
-        """Change the frames of an event in place; what has no map stays as it is."""
+    def resolve(self, event: Event) -> bool:
+        """Change the frames of an event in place, and say whether; what has no map stays as it is."""
         if event.platform not in {"javascript", "node"}:
-            return
+            return False
+        changed = False
         ids = {
             image["code_file"]: found
             for image in event.debug_images
@@ -65,7 +66,9 @@ class Resolver:
             caller: Token | None = None
             for frame in frames[:left]:
                 caller = self._frame(event, frame, ids, caller)
+                changed |= caller is not None
             left -= len(frames)
+        return changed
 
     def _frame(self, event: Event, frame: Frame, ids: dict[str, str], caller: Token | None) -> Token | None:
         url = frame.path or frame.file

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mamimon.errors.normalise import text
 from mamimon.errors.scrub import scrub_text
+from mamimon.errors.values import text
 
 _SLUG = re.compile(r"[a-zA-Z0-9_\-]{1,50}")
 _UNITS = {

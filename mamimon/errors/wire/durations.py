@@ -13,8 +13,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from mamimon.errors.normalise import instant, text
 from mamimon.errors.scrub import scrub_text
+from mamimon.errors.values import instant, text
 
 MAX_NAMES = 300
 MAX_SPANS = 2_000

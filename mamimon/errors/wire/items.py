@@ -18,6 +18,7 @@ client stops sending it for an hour. Every item's outcome is in `mamimon_errors_
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,12 +27,14 @@ from prometheus_client import CollectorRegistry, Counter
 from mamimon.errors.ingest import Ingest
 from mamimon.errors.limits import CATEGORIES, Limiter
 from mamimon.errors.model import Attachment, Feedback
-from mamimon.errors.normalise import event_id, instant, text
 from mamimon.errors.scrub import scrub_text
 from mamimon.errors.sessions import Sessions, read_aggregates, read_session
+from mamimon.errors.suspect import suspicious
+from mamimon.errors.values import event_id, instant, text
 from mamimon.errors.wire.checkins import CheckIn, read_check_in
 from mamimon.errors.wire.durations import Durations
 from mamimon.errors.wire.envelope import Dropped, Envelope, Item, decode_json
+from mamimon.errors.wire.payload import decode_event
 from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.errors")
@@ -145,21 +148,30 @@ class Items:
         project: int,
         parcel: Parcel,
         *,
+        fallback_id: Any = None,
         sent_at: float | None = None,
-        attachments: list[tuple[Attachment, bytes]] | None = None,
+        attachments: Sequence[tuple[Attachment, bytes]] = (),
         ip: str = "",
     ) -> None:
         """Bring one event to the parcel; raises `ValueError` for one that cannot be read."""
-        raw = payload if isinstance(payload, dict) else self.table(payload)
-        row = self._ingest.prepare(raw, project, sent_at=sent_at, attachments=attachments or (), ip=ip)
+        raw = self.table(payload, decode_event) if isinstance(payload, bytes) else payload
+        raw.setdefault("event_id", fallback_id)
+        row = self._ingest.prepare(
+            raw,
+            project,
+            sent_at=sent_at,
+            attachments=attachments,
+            ip=ip,
+            suspected=not isinstance(payload, bytes) or suspicious(payload),
+        )
         parcel.rows.append(row)
         parcel.id = row.event.id
 
-    def table(self, payload: bytes) -> dict[str, Any]:
+    def table(self, payload: bytes, decode: Callable[[bytes], Any] = decode_json) -> dict[str, Any]:
         """A JSON object within the limit of events; raises `ValueError` for anything else."""
         if len(payload) > self._max_event:
             raise ValueError(f"larger than {self._max_event} bytes")
-        value = decode_json(payload)
+        value = decode(payload)
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
         return value
@@ -176,10 +188,12 @@ class Items:
         now, secret = self._core.clock.now(), self._ingest.secret
         outcome = "stored"
         if item.type == "event":
-            raw = self.table(item.payload)
-            raw.setdefault("event_id", envelope.header.get("event_id"))
-            sent_at = instant(envelope.header.get("sent_at"))
-            self.event(raw, project, parcel, sent_at=sent_at, attachments=attachments, ip=ip)
+            head = envelope.header
+            sent_at = instant(head.get("sent_at"))
+            self.event(
+                item.payload, project, parcel, fallback_id=head.get("event_id"), sent_at=sent_at,
+                attachments=attachments, ip=ip,
+            )  # fmt: skip
             return  # counted when it is committed
         if item.type in {"feedback", "user_report"}:
             parcel.feedback.append(_feedback(self.table(item.payload), envelope, now))

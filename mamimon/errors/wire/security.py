@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from mamimon.errors.normalise import text
+from mamimon.errors.values import text
 
 MAX_REPORTS = 20
 _LOCAL = {
