@@ -10,6 +10,8 @@ import msgspec
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.http import AsgiApp
+
 
 class Task(msgspec.Struct, frozen=True):
     """A background task: the supervisor runs it under its name and restarts it with back-off."""
@@ -46,4 +48,13 @@ class Badged(Protocol):
 
     def badge(self) -> dict[str, int]:
         """Counts by navigation key (`alerts`, `errors`, …); 0 shows nothing."""
+        ...
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A room with doors that are too busy for the framework; they stand behind the gate all the same."""
+
+    def direct(self, path: str) -> AsgiApp | None:
+        """The plain ASGI app of a path, or None where the framework has to look for it."""
         ...

@@ -57,6 +57,10 @@ _ADD_EVENT = (
 _DROP_NEWEST_FILES = (
     "DELETE FROM attachment WHERE event_id IN (SELECT event_id FROM event WHERE issue_id = ? AND sample = 0)"
 )
+_DROP_NEWEST = "DELETE FROM event WHERE issue_id = ? AND sample = 0"
+_KNOWN = "SELECT event_id FROM event WHERE event_id IN (?)"
+_MONTHS = "SELECT issue_id, count, kept FROM issue_month WHERE issue_id IN (?)"
+_MANY = 500
 
 
 def append_batch(raw: sqlite3.Connection, rows: Sequence[Prepared]) -> tuple[int, list[Delta]]:
@@ -65,13 +69,10 @@ def append_batch(raw: sqlite3.Connection, rows: Sequence[Prepared]) -> tuple[int
     hours: Counter[tuple[int, int]] = Counter()
     minutes: Counter[tuple[int, int, str]] = Counter()
     tags: Counter[tuple[int, str, str]] = Counter()
-    months: dict[int, list[int]] = {}
-    for one in rows:
+    fresh = _mark_fresh(raw, rows)
+    months = _add_events(raw, fresh)
+    for one in fresh:
         event, issue = one.event, one.issue
-        one.fresh = not raw.execute("SELECT 1 FROM event WHERE event_id = ?", (event.id,)).fetchone()
-        if not one.fresh:
-            continue
-        _add_event(raw, one, months)
         hours[issue, int(event.time // 3600)] += 1
         minutes[int(event.time // 60), event.project, event.level] += 1
         for key, value in event.tags.items():
@@ -104,43 +105,78 @@ def append_batch(raw: sqlite3.Connection, rows: Sequence[Prepared]) -> tuple[int
     return cursor.lastrowid, list(deltas.values())
 
 
-def _add_event(raw: sqlite3.Connection, one: Prepared, months: dict[int, list[int]]) -> None:
-    event, issue = one.event, one.issue
-    state = months.get(issue)
-    if state is None:
-        found = raw.execute("SELECT count, kept FROM issue_month WHERE issue_id = ?", (issue,)).fetchone()
-        state = months[issue] = list(found) if found else [0, 0]
-    state[0] += 1
-    keep = state[0] <= KEEP or state[0] % (state[0] // (KEEP // 2)) == 0
-    if state[0] > KEEP:
-        raw.execute(_DROP_NEWEST_FILES, (issue,))
-        raw.execute("DELETE FROM event WHERE issue_id = ? AND sample = 0", (issue,))
-    state[1] += keep
-    raw.execute(
-        _ADD_EVENT,
-        (
-            event.id,
-            issue,
-            event.time,
-            event.title,
-            event.level,
-            event.release,
-            event.environment,
-            event.user.identity if event.user is not None else "",
-            event.request_id,
-            int(keep),
-            one.body,
-        ),
-    )
-    raw.executemany("INSERT OR IGNORE INTO person VALUES (?, ?)", [(alias, issue) for alias in one.aliases])
+def _mark_fresh(raw: sqlite3.Connection, rows: Sequence[Prepared]) -> list[Prepared]:
+    """Those whose ids are not there yet, each id once."""
+    known: set[str] = set()
+    ids = list({one.event.id for one in rows})
+    for start in range(0, len(ids), _MANY):
+        part = ids[start : start + _MANY]
+        known.update(row[0] for row in raw.execute(_in(_KNOWN, part), part))
+    for one in rows:
+        one.fresh = one.event.id not in known
+        known.add(one.event.id)
+    return [one for one in rows if one.fresh]
+
+
+def _add_events(raw: sqlite3.Connection, rows: Sequence[Prepared]) -> dict[int, list[int]]:
+    """Write those that are kept; returns how many each issue had in the month and how many were kept."""
+    issues = list({one.issue for one in rows})
+    months = {issue: [0, 0] for issue in issues}
+    for start in range(0, len(issues), _MANY):
+        part = issues[start : start + _MANY]
+        months.update((row[0], [row[1], row[2]]) for row in raw.execute(_in(_MONTHS, part), part))
+    kept: list[tuple[Prepared, int]] = []
+    newest: dict[int, Prepared | None] = {}
+    for one in rows:
+        state = months[one.issue]
+        state[0] += 1
+        keep = state[0] <= KEEP or state[0] % (state[0] // (KEEP // 2)) == 0
+        state[1] += keep
+        if keep:
+            kept.append((one, 1))
+        if state[0] > KEEP:
+            newest[one.issue] = None if keep else one
+    raw.executemany(_DROP_NEWEST_FILES, [(issue,) for issue in newest])
+    raw.executemany(_DROP_NEWEST, [(issue,) for issue in newest])
+    kept += [(one, 0) for one in newest.values() if one is not None]
+    raw.executemany(_ADD_EVENT, [_row(one, sample) for one, sample in kept])
     raw.executemany(
-        "INSERT OR REPLACE INTO attachment VALUES (?, ?, ?, ?, ?)",
-        [
-            (event.id, number, about.name, about.type, body)
-            for number, (about, body) in enumerate(zip(event.attachments, one.files, strict=True))
-            if body
-        ],
+        "INSERT OR IGNORE INTO person VALUES (?, ?)",
+        {(alias, one.issue) for one in rows for alias in one.aliases},
     )
+    files = [row for one, _ in kept for row in _files(one)]
+    if files:
+        raw.executemany("INSERT OR REPLACE INTO attachment VALUES (?, ?, ?, ?, ?)", files)
+    return months
+
+
+def _row(one: Prepared, sample: int) -> tuple[object, ...]:
+    event = one.event
+    return (
+        event.id,
+        one.issue,
+        event.time,
+        event.title,
+        event.level,
+        event.release,
+        event.environment,
+        event.user.identity if event.user is not None else "",
+        event.request_id,
+        sample,
+        one.body,
+    )
+
+
+def _files(one: Prepared) -> list[tuple[object, ...]]:
+    return [
+        (one.event.id, number, about.name, about.type, body)
+        for number, (about, body) in enumerate(zip(one.event.attachments, one.files, strict=True))
+        if body
+    ]
+
+
+def _in(question: str, values: Sequence[object]) -> str:
+    return question.replace("(?)", f"({','.join('?' * len(values))})")
 
 
 def _add_delta(deltas: dict[int, Delta], one: Prepared) -> None:
@@ -170,17 +206,17 @@ def _add_delta(deltas: dict[int, Delta], one: Prepared) -> None:
 
 def _add_tags(raw: sqlite3.Connection, tags: Counter[tuple[int, str, str]]) -> None:
     for (issue, key, value), count in tags.items():
-        cursor = raw.execute(
-            "UPDATE tag SET count = count + ? WHERE issue_id = ? AND key = ? AND value = ?",
-            (count, issue, key, value),
-        )
+        cursor = raw.execute(_COUNT_TAG, (count, issue, key, value))
         if cursor.rowcount:
             continue
-        (many,) = raw.execute(
-            "SELECT count(*) FROM tag WHERE issue_id = ? AND key = ?", (issue, key)
-        ).fetchone()
-        raw.execute(
-            "INSERT INTO tag VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (issue_id, key, value) DO UPDATE SET count = count + excluded.count",
-            (issue, key, value if many < MAX_TAG_VALUES else OTHER, count),
-        )
+        (many,) = raw.execute(_TAG_VALUES, (issue, key)).fetchone()
+        shown = value if many < MAX_TAG_VALUES else OTHER
+        raw.execute(_ADD_TAG, (issue, key, shown, count))
+
+
+_COUNT_TAG = "UPDATE tag SET count = count + ? WHERE issue_id = ? AND key = ? AND value = ?"
+_TAG_VALUES = "SELECT count(*) FROM tag WHERE issue_id = ? AND key = ?"
+_ADD_TAG = (
+    "INSERT INTO tag VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (issue_id, key, value) DO UPDATE SET count = count + excluded.count"
+)

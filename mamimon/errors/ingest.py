@@ -54,7 +54,10 @@ class Ingest:
         self.rules: dict[int, Rules] = {}
         """What people wrote about each project's grouping and owners."""
         self._waiting: list[_Waiting] = []
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Held to read events and to write them: both want the interpreter, and a writer beside a reader
+        waits for it at every statement.
+        """
         self._known: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._behind = True
         self._totals = Tally(
@@ -111,7 +114,7 @@ class Ingest:
             raise too_many("too many events wait to be written")
         mine = _Waiting(rows)
         self._waiting.append(mine)
-        async with self._turn:
+        async with self.turn:
             while not mine.done:
                 await self._flush()
         if mine.error is not None:

@@ -33,6 +33,8 @@ from mamimon.storage import Core
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.http import AsgiApp
+
 
 class ErrorRoom:
     """See `mamimon.room.Room`."""
@@ -89,6 +91,10 @@ class ErrorRoom:
             *api0_handlers(self),
             *sdk_handlers(self),
         ]
+
+    def direct(self, path: str) -> AsgiApp | None:
+        """Sentry's doors (`mamimon.room.Direct`)."""
+        return self.door.at(path)
 
     def badge(self) -> dict[str, int]:
         """How many issues are unresolved (`mamimon.room.Badged`)."""

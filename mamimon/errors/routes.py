@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from litestar import Request, Response, asgi, get, post
+from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from mamimon.errors.artifact_store import Stored
 from mamimon.errors.model import Event, EventSummary, Issue, IssueList, Part, Project
-from mamimon.http import answer
 from mamimon.problems import bad_input, not_found
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from mamimon.errors.room import ErrorRoom
-    from mamimon.http import Receive, Scope, Send
-
-
-_SENTRY_PATH = re.compile(
-    r"(?:/api)?/(?P<project>\d{1,9})/(?P<door>[a-z]+)(?:/(?P<slug>[\w\-]{1,60})(?:/(?P<key>[0-9a-f]{32}))?)?/?\Z"
-)
 
 
 class IssueDetail(msgspec.Struct, kw_only=True):
@@ -43,32 +35,7 @@ class NewProject(msgspec.Struct, forbid_unknown_fields=True):
 
 def route_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
     """Every door of the room."""
-    return [*_sentry_doors(room), *_issue_routes(room), *_project_routes(room), *_sourcemap_routes(room)]
-
-
-def _sentry_doors(room: ErrorRoom) -> list[ControllerRouterHandler]:
-    doors = {
-        "envelope": room.door.envelope,
-        "store": room.door.store,
-        "security": room.door.security,
-        "csp": room.door.security,
-        "cron": room.door.cron,
-        "minidump": room.door.minidump,
-        "unreal": room.door.minidump,
-    }
-
-    # Litestar 2.25 cannot route a plain ASGI app by a path parameter, so one is mounted above them all;
-    # the routes below `/api/` that are known by name are found before it.
-    @asgi("/api", is_mount=True, copy_scope=False)
-    async def sentry(scope: Scope, receive: Receive, send: Send) -> None:
-        found = _SENTRY_PATH.match(scope["path"])
-        if found is None or found["door"] not in doors or (found["door"] == "cron") != bool(found["slug"]):
-            await answer(send, 404, b'{"error":"Not Found","status":404}')
-            return
-        scope["path_params"] = {"project": int(found["project"]), "slug": found["slug"], "key": found["key"]}
-        await doors[found["door"]](scope, receive, send)
-
-    return [sentry]
+    return [*_issue_routes(room), *_project_routes(room), *_sourcemap_routes(room)]
 
 
 def _project_routes(room: ErrorRoom) -> list[ControllerRouterHandler]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
+import re
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,6 +22,7 @@ import msgspec
 from mamimon.config import ErrorSettings, ServerSettings
 from mamimon.errors.ingest import Ingest
 from mamimon.errors.issue_store import IssueStore
+from mamimon.errors.lane import Lane
 from mamimon.errors.limits import Limiter
 from mamimon.errors.session_store import SessionStore
 from mamimon.errors.wire.auth import key_of_dsn, key_of_request
@@ -27,11 +30,15 @@ from mamimon.errors.wire.checkins import CheckIn, read_check_in
 from mamimon.errors.wire.envelope import Dropped, decode_json, parse_envelope
 from mamimon.errors.wire.items import Items, Parcel
 from mamimon.errors.wire.security import events_of
-from mamimon.http import Receive, Scope, Send, answer, decoded, decompress, header, query, read_body
+from mamimon.http import AsgiApp, Receive, Scope, Send, answer, decoded, decompress, header, query, read_body
 from mamimon.problems import Kind, Problem, bad_input, too_large, unavailable
 from mamimon.storage import Core
 
+_Read = Callable[[Scope, bytes, int, str], tuple[str, Parcel]]
 _UNSUPPORTED_S = 3600
+# What is larger, packed or unpacked, would keep others waiting.
+_SMALL = 64 << 10
+_SMALL_INSIDE = 512 << 10
 _CORS = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", "X-Sentry-Error, X-Sentry-Rate-Limits, Retry-After"),
@@ -54,6 +61,11 @@ async def _nobody(_: CheckIn) -> None:
     raise bad_input("check-ins are not taken in here")
 
 
+_PATH = re.compile(
+    r"/api/(?P<project>\d{1,9})/(?P<door>[a-z]+)(?:/(?P<slug>[\w\-]{1,60})(?:/(?P<key>[0-9a-f]{32}))?)?/?\Z"
+)
+
+
 class SentryDoor:
     """The plain ASGI apps behind the paths; `keys` maps active public keys to projects."""
 
@@ -67,9 +79,34 @@ class SentryDoor:
         self._limiter = Limiter(core.clock, self._settings.events_per_minute)
         self._items = Items(core, ingest, self._limiter)
         self._busy = asyncio.Semaphore(4)
+        self._lane: Lane[tuple[str, Parcel]] = Lane(ingest.turn)
+        self._doors: dict[str, AsgiApp] = {
+            "envelope": self.envelope,
+            "store": self.store,
+            "security": self.security,
+            "csp": self.security,
+            "cron": self.cron,
+            "minidump": self.minidump,
+            "unreal": self.minidump,
+        }
         self.keys: dict[str, int] = {}
         self.on_check_in: Callable[[CheckIn], Awaitable[None]] = _nobody
         """Takes a job's report; raises a `Problem` where it cannot."""
+
+    def at(self, path: str) -> AsgiApp | None:
+        """The door of a path; None where it is none of Sentry's."""
+        found = _PATH.match(path)
+        door = self._doors.get(found["door"]) if found else None
+        if found is None or door is None or (found["door"] == "cron") != bool(found["slug"]):
+            return None
+        asked = {"project": int(found["project"]), "slug": found["slug"], "key": found["key"]}
+
+        async def run(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["path_params"] = asked
+            scope["path_template"] = f"/api/{{project}}/{found['door']}/"
+            await door(scope, receive, send)
+
+        return run
 
     async def envelope(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /api/<project>/envelope/`."""
@@ -91,9 +128,7 @@ class SentryDoor:
         """`POST /api/<project>/minidump/`: refused in words a client logs."""
         await self._refuse(send, bad_input("minidumps are not supported by this server"))
 
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, read: Callable[..., tuple[str, Parcel]]
-    ) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, read: _Read) -> None:
         if scope["method"] == "OPTIONS":
             await answer(send, 204, content_type="", headers=_PREFLIGHT)
             return
@@ -109,8 +144,7 @@ class SentryDoor:
             if not self._core.writable():
                 raise unavailable("the disk is full: events are not taken in", retry_after_s=60)
             raw = await read_body(receive, self._server.max_body_bytes)
-            async with self._busy:
-                key, parcel = await asyncio.to_thread(read, scope, raw, project, key)
+            key, parcel = await self._read(scope, raw, project, key, read)
             await self._keep(parcel, project)
             if not parcel.rows and not parcel.taken:
                 if parcel.problem:
@@ -122,6 +156,20 @@ class SentryDoor:
             return
         body = msgspec.json.encode({"id": parcel.id} if parcel.id else {})
         await answer(send, 200, body, headers=(*_CORS, *self._limits(parcel.limited, parcel.unsupported)))
+
+    async def _read(
+        self, scope: Scope, raw: bytes, project: int, key: str, read: _Read
+    ) -> tuple[str, Parcel]:
+        """Read a body in a worker thread: a small one together with others, a large one by itself."""
+        if len(raw) <= _SMALL:
+            first = self._read_small if read == self._read_envelope else read
+            try:
+                return await self._lane.do(lambda: first(scope, raw, project, key))
+            except Problem as problem:
+                if problem.kind is not Kind.TOO_LARGE:
+                    raise
+        async with self._busy:
+            return await asyncio.to_thread(read, scope, raw, project, key)
 
     async def _keep(self, parcel: Parcel, project: int) -> None:
         for event, one in parcel.feedback:
@@ -151,8 +199,14 @@ class SentryDoor:
             raise Problem(Kind.FORBIDDEN, "the DSN's key does not belong to this project")
         return key
 
-    def _read_envelope(self, scope: Scope, raw: bytes, project: int, key: str) -> tuple[str, Parcel]:
-        pieces = decoded(raw, header(scope, "content-encoding"), self._settings.max_envelope_bytes)
+    def _read_small(self, scope: Scope, raw: bytes, project: int, key: str) -> tuple[str, Parcel]:
+        return self._read_envelope(scope, raw, project, key, _SMALL_INSIDE)
+
+    def _read_envelope(
+        self, scope: Scope, raw: bytes, project: int, key: str, most: int | None = None
+    ) -> tuple[str, Parcel]:
+        limit = min(most or math.inf, self._settings.max_envelope_bytes)
+        pieces = decoded(raw, header(scope, "content-encoding"), int(limit))
         envelope = parse_envelope(pieces, self._items.limit_of)
         if not key:
             named, _ = key_of_dsn(envelope.header.get("dsn"))
