@@ -19,6 +19,7 @@ from mamimon.errors.model import (
     Request,
     User,
 )
+from mamimon.errors.sent import DATA_DEPTH, MAX_DATA, SentCrumb
 from mamimon.errors.stacks import frames_of
 from mamimon.errors.values import MAX_ITEMS, clean, entries, event_id, instant, pairs, table, text, values
 
@@ -156,24 +157,36 @@ def _loose_frames(raw: dict[str, Any], platform: str, problems: list[str]) -> li
 
 
 def _breadcrumbs(value: Any, drift: float, problems: list[str]) -> list[Breadcrumb]:
-    found = [one for one in values(value) if isinstance(one, dict)]
+    found = [one for one in values(value) if isinstance(one, dict | SentCrumb)]
     if len(found) > MAX_BREADCRUMBS:
         problems.append(f"{len(found) - MAX_BREADCRUMBS} earlier breadcrumbs were left out")
         found = found[-MAX_BREADCRUMBS:]
     made = []
     for one in found:
-        at = instant(one.get("timestamp"))
+        crumb = one if isinstance(one, SentCrumb) else _crumb(one)
+        at = instant(crumb.timestamp)
         made.append(
             Breadcrumb(
                 time=0.0 if at is None else at + drift,
-                category=text(one.get("category"), 100),
-                type=text(one.get("type"), 50),
-                level=_level(one.get("level") or "info"),
-                message=text(one.get("message"), 2000),
-                data={key: clean(item, 3) for key, item in pairs(one.get("data"), 30)},
+                category=crumb.category or "",
+                type=crumb.type or "",
+                level=_level(crumb.level or "info"),
+                message=crumb.message or "",
+                data=crumb.data or {},
             )
         )
     return made
+
+
+def _crumb(one: dict[str, Any]) -> SentCrumb:
+    return SentCrumb(
+        timestamp=one.get("timestamp"),
+        category=text(one.get("category"), 100),
+        type=text(one.get("type"), 50),
+        level=text(one.get("level"), 20),
+        message=text(one.get("message"), 2000),
+        data={key: clean(item, DATA_DEPTH) for key, item in pairs(one.get("data"), MAX_DATA)},
+    )
 
 
 def _tags(value: Any) -> dict[str, str]:

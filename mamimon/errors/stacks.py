@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 from msgspec.structs import astuple
 
 from mamimon.errors.inapp import own
 from mamimon.errors.memo import Memo
 from mamimon.errors.model import Frame
+from mamimon.errors.sent import MAX_VARIABLES, VARIABLE_DEPTH, SentFrame
 from mamimon.errors.values import clean, entries, pairs, table, text
 
 MAX_FRAMES = 250
@@ -23,25 +23,6 @@ _FIELDS = (
     "pre_context", "post_context", "in_app", "function", "raw_function", "module", "filename", "abs_path",
     "package", "lineno", "colno", "context_line", "platform",
 )  # fmt: skip
-
-
-class SentFrame(msgspec.Struct, frozen=True):
-    """A frame as a client writes it that keeps to the format."""
-
-    vars: dict[str, Any] | None = None
-    pre_context: tuple[str | None, ...] | None = None
-    post_context: tuple[str | None, ...] | None = None
-    in_app: bool | None = None
-    function: str | None = None
-    raw_function: str | None = None
-    module: str | None = None
-    filename: str | None = None
-    abs_path: str | None = None
-    package: str | None = None
-    lineno: int | None = None
-    colno: int | None = None
-    context_line: str | None = None
-    platform: str | None = None
 
 
 def frames_of(stack: Any, platform: str, problems: list[str]) -> list[Frame]:
@@ -55,16 +36,20 @@ def frames_of(stack: Any, platform: str, problems: list[str]) -> list[Frame]:
         if type(one) is SentFrame:
             variables, *place = astuple(one)
             frame = _copy(_known((platform, *place)))
+            if variables:
+                frame.variables = variables
         elif isinstance(one, dict):
-            variables = one.get("vars")
             frame = _made((platform, *[one.get(name) for name in _FIELDS]))
+            frame.variables = {
+                name: clean(value, VARIABLE_DEPTH) for name, value in pairs(one.get("vars"), MAX_VARIABLES)
+            }
         else:
             continue
-        if variables:
+        if "__" in "".join(frame.variables):
             frame.variables = {
-                name: clean(value, 4)
-                for name, value in pairs(variables, 60)
-                if not (name[:2] == "__" and name.endswith("__"))
+                name: value
+                for name, value in frame.variables.items()
+                if not (name.startswith("__") and name.endswith("__"))
             }
         made.append(frame)
     return made

@@ -13,7 +13,7 @@ from typing import Any
 MAX_TEXT = 8192
 MAX_ITEMS = 200
 MAX_DEPTH = 8
-_WIDE = 2**63
+WIDE = 2**63
 _ID = re.compile(r"^[0-9a-fA-F]{32}$")
 
 
@@ -62,11 +62,11 @@ def clean(value: Any, depth: int = MAX_DEPTH) -> Any:
     if kind is str:
         return value if len(value) <= MAX_TEXT and value.isascii() and "\x00" not in value else text(value)
     if kind is int:
-        return value if -_WIDE < value < _WIDE else str(value)
+        return value if -WIDE < value < WIDE else str(value)
     if value is None or kind is bool:
         return value
     if kind is float:
-        return value if math.isfinite(value) and abs(value) < _WIDE else str(value)
+        return value if math.isfinite(value) and abs(value) < WIDE else str(value)
     if depth <= 0:
         return "…"
     if isinstance(value, list):

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from mamimon.errors.stacks import SentFrame
+from mamimon.errors.sent import SentCrumb, SentFrame
 from mamimon.errors.wire.envelope import decode_json
 
 
@@ -27,6 +27,10 @@ class _Error(TypedDict, total=False):
 
 class _Errors(TypedDict):
     values: list[_Error] | None
+
+
+class _Crumbs(TypedDict):
+    values: list[SentCrumb] | None
 
 
 # Everything that `normalise` asks for; what else a client sends is passed over without being built.
@@ -58,7 +62,7 @@ class _Event(_Old, total=False):
     exception: _Errors | list[_Error] | None
     stacktrace: Any
     threads: Any
-    breadcrumbs: Any
+    breadcrumbs: _Crumbs | list[SentCrumb] | None
     tags: Any
     user: Any
     request: Any
@@ -75,6 +79,9 @@ _decoder = msgspec.json.Decoder(_Event)
 
 def decode_event(payload: bytes) -> Any:
     """The JSON of an event; raises `ValueError` for what is no JSON."""
+    # A NUL is the one thing that the types let through and that cleaning takes out.
+    if b"\\u0000" in payload:
+        return decode_json(payload)
     try:
         return _decoder.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
