@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,32 +17,19 @@ from pathlib import Path
 import msgspec
 import zstandard
 
+from mamimon.errors.attachment_store import attach
 from mamimon.errors.batch_store import Delta, Prepared, append_batch
-from mamimon.errors.model import Event, EventRow, EventSummary
+from mamimon.errors.model import Attachment, Event, EventRow, EventSummary
+from mamimon.errors.packing import unpack
 from mamimon.storage import Database, migrate
 from mamimon.storage.days import remove_database
 
-_local = threading.local()
 _MONTH = re.compile(r"^\d{4}-\d{2}$")
 
 
 def month_of(seconds: float) -> str:
     """The month (UTC) of an instant, as files are named."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m")
-
-
-def pack(event: Event) -> bytes:
-    """An event as it is stored."""
-    # A context a call costs more than a small event's compression; one may not serve two threads at once.
-    compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
-    if compressor is None:
-        compressor = _local.compressor = zstandard.ZstdCompressor(3)
-    return compressor.compress(msgspec.json.encode(event))
-
-
-def unpack(body: bytes) -> Event:
-    """A stored event."""
-    return msgspec.json.decode(zstandard.decompress(body, max_output_size=64 << 20), type=Event)
 
 
 class EventStore:
@@ -168,6 +154,17 @@ class EventStore:
         return (
             None if row is None else (row[0], row[1], zstandard.decompress(row[2], max_output_size=2 << 20))
         )
+
+    async def attach(self, project: int, event_id: str, files: Sequence[tuple[Attachment, bytes]]) -> int:
+        """Add files (contents as `attachments.keep` gives them) to a kept event; returns how many are new.
+
+        One of the same name, type and size is a repeat. An event of another project is none of theirs.
+        """
+        place = await self.find(event_id)
+        if place is None:
+            return 0
+        database = await self.database(place[0].month)
+        return await database.write(lambda raw: attach(raw, project, event_id, files))
 
     async def neighbours(self, family: Sequence[int], place: EventRow) -> tuple[str, str]:
         """The ids of the kept events before and after one; empty at the ends."""

@@ -17,11 +17,12 @@ import msgspec
 from mamimon.errors.apply_store import Change
 from mamimon.errors.attachments import keep
 from mamimon.errors.batch_store import Prepared
-from mamimon.errors.event_store import EventStore, month_of, pack
+from mamimon.errors.event_store import EventStore, month_of
 from mamimon.errors.grouping import group
 from mamimon.errors.issue_store import IssueStore
 from mamimon.errors.model import Attachment, Event
 from mamimon.errors.normalise import AUTO, normalise
+from mamimon.errors.packing import pack
 from mamimon.errors.people import hide_people, identity
 from mamimon.errors.rules import Rules
 from mamimon.errors.scrub import scrub
@@ -119,6 +120,11 @@ class Ingest:
                 await self._flush()
         if mine.error is not None:
             raise mine.error
+
+    async def attach(self, project: int, event_id: str, files: Sequence[tuple[Attachment, bytes]]) -> int:
+        """Add files to an event that came before them; returns how many are new."""
+        async with self.turn:
+            return await self._events.attach(project, event_id, files)
 
     async def _flush(self) -> None:
         batch: list[_Waiting] = []

@@ -10,10 +10,11 @@ double quotes.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -21,6 +22,7 @@ from mamimon.errors.event_store import EventStore
 from mamimon.errors.issue_store import SORTS, IssueFilter, IssueStore, among
 from mamimon.errors.model import NEW_S, STATUSES, Event, EventRow, Issue, IssueList, IssueSummary
 from mamimon.errors.people import searched
+from mamimon.errors.scrub import scrub
 from mamimon.errors.templates import template
 from mamimon.problems import bad_input
 
@@ -84,6 +86,8 @@ class IssueQuery:
         self._events = events
         self.secret = b""
         """The key of people's pseudonyms."""
+        self.improve: Callable[[Event], bool] = lambda _: False
+        """Changes an event before it is shown, in a worker thread; says whether."""
 
     async def search(
         self,
@@ -173,7 +177,10 @@ class IssueQuery:
         return (await self._issues.families([issue]))[issue]
 
     async def event(self, issue: int, event: str = "") -> tuple[EventRow, Event] | None:
-        """A kept event of the issue: the one named, else the newest."""
+        """A kept event of the issue: the one named, else the newest.
+
+        Its frames are resolved by the source maps there are now; its issue stays as it was grouped.
+        """
         family = await self.family(issue)
         if event:
             found = await self._events.find(event)
@@ -186,7 +193,12 @@ class IssueQuery:
                 return None
             place = newest
         loaded = await self._events.load(place)
-        return None if loaded is None else (place, loaded)
+        if loaded is None:
+            return None
+        if await asyncio.to_thread(self.improve, loaded):
+            # Lines of a source map may hold what those of the event would have lost before it was stored.
+            scrub(loaded)
+        return place, loaded
 
     async def hours(self, issue: int, start: float, end: float) -> Counter[int]:
         """An issue's counts by hour (hours since the epoch) in [start, end]."""

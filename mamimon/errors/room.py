@@ -54,7 +54,8 @@ class ErrorRoom:
             core.data_dir / "errors" / "artifacts.db", core.clock, core.settings.errors.sourcemap_bytes
         )
         self.uploads = Uploads(core, self.artifacts)
-        self.ingest.improve = Resolver(self.artifacts, core.settings.errors.sourcemap_folder).resolve
+        resolver = Resolver(self.artifacts, core.settings.errors.sourcemap_folder)
+        self.ingest.improve = self.query.improve = resolver.resolve
         self._unresolved = 0
         self._gauge = Gauge(
             "mamimon_errors_unresolved", "Issues that wait for somebody.", registry=core.registry

@@ -1,4 +1,5 @@
-"""Puts JavaScript frames back into the files that people wrote, before they are grouped.
+"""Puts JavaScript frames back into the files that people wrote, before they are grouped; and again when an
+event is shown, for maps that came after it.
 
 The map of a frame's file is found by the debug id that the client sent, by release and path among the
 uploads, or beside its name in the configured folder. A function's name is that of the declaration the
@@ -72,7 +73,7 @@ class Resolver:
 
     def _frame(self, event: Event, frame: Frame, ids: dict[str, str], caller: Token | None) -> Token | None:
         url = frame.path or frame.file
-        if not frame.line or url.startswith(("node:", "native", "<")):
+        if frame.minified or not frame.line or url.startswith(("node:", "native", "<")):
             return None
         found = self._map(event, url, ids.get(url, ""))
         # Columns of clients count from 1, those of maps from 0.

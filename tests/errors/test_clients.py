@@ -29,6 +29,7 @@ from tests.errors.test_items import outcome, releases
 
 SDK_1 = ("sentry-sdk==1.45.1", "urllib3<3")
 SDK_2 = ("sentry-sdk==2.75.0", "fastapi", "httpx", "django", "rq", "urllib3<3")
+CELERY = ("sentry-sdk==2.75.0", "celery==5.7.0", "urllib3<3")
 
 
 def run(interpreter: Path, folder: Path, code: str, **env: str) -> str:
@@ -235,6 +236,50 @@ def test_rq(server: Any, tmp_path: Path, redis: int) -> None:
     assert found["title"] == "LookupError: order 12 went away"
     assert event["transaction"] == "jobs.charge"
     assert "jobs.charge" in json.dumps(event["extra"])
+
+
+TASKS = """
+import os, sentry_sdk
+from sentry_sdk.integrations.celery import CeleryIntegration
+sentry_sdk.init({dsn!r}, release="tasks@7", integrations=[CeleryIntegration()])
+from celery import Celery
+app = Celery("tasks", broker="filesystem://")
+app.conf.broker_transport_options = dict.fromkeys(
+    ("data_folder_in", "data_folder_out", "control_folder"), os.environ["QUEUE"])
+@app.task(name="tasks.ship")
+def ship(order):
+    parcel = {{"order": order}}
+    return parcel["weight"]
+if __name__ == "__main__":
+    ship.delay(31)
+"""
+
+
+@pytest.mark.feature("E1")
+def test_celery(server: Any, tmp_path: Path) -> None:
+    """A task that fails in a Celery worker names the task; the broker is a folder."""
+    (tmp_path / "tasks.py").write_text(TASKS.format(dsn=dsn_of(server)[0]))
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    interpreter = python(*CELERY)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "QUEUE": str(queue)}
+    send = [str(interpreter), "tasks.py"]
+    subprocess.run(send, cwd=tmp_path, env=env, check=True, capture_output=True, timeout=120)
+    command = [str(interpreter), "-m", "celery", "-A", "tasks", "worker", "--pool", "solo", "-l", "WARNING"]
+    with (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: issues(server), timeout_s=120, what="the task's issue")
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+    (found,) = issues(server)
+    event = newest(server, found)
+    assert found["title"] == "KeyError: 'weight'"
+    assert (event["transaction"], event["release"]) == ("tasks.ship", "tasks@7")
+    assert event["extra"]["celery-job"]["task_name"] == "tasks.ship"
+    assert event["exceptions"][-1]["frames"][-1]["function"] == "ship"
 
 
 NODE = """

@@ -210,6 +210,37 @@ def test_attachments_are_kept_with_their_event(server: Any) -> None:
     assert outcome(server, "attachment", "too_large") == 1
 
 
+@pytest.mark.feature("E1")
+def test_attachments_that_come_after_their_event_are_kept(server: Any) -> None:
+    """An envelope of its own adds files to the event it names, once; not to another project's."""
+    one = event()
+    post(server, envelope(item(one), ({"type": "attachment", "filename": "a.txt"}, b"first")))
+    late = ({"type": "attachment", "filename": "b.txt", "content_type": "text/plain"}, b"token=canary-late-1")
+    body = envelope(late, event_id=one["event_id"])
+    for _ in range(2):
+        answer = post(server, body)
+        assert (answer.status_code, answer.json()) == (200, {"id": one["event_id"]})
+    told = envelope(
+        item({"event_id": one["event_id"], "comments": "see the shot"}, "user_report"),
+        ({"type": "attachment", "filename": "shot.png"}, b"\xff\xd8\xff"),
+    )
+    assert post(server, told).status_code == 200
+    other = server.client.post("/api/mamimon/errors/projects", json={"name": "other"}).json()
+    key = {"X-Sentry-Auth": f"Sentry sentry_key={other['key']}"}
+    assert server.client.post(f"/api/{other['id']}/envelope/", content=body, headers=key).status_code == 200
+    assert post(server, envelope(late, event_id="f" * 32)).status_code == 200
+
+    (found,) = issues(server)
+    base = f"{found['url']}/events/{one['event_id']}"
+    page = server.client.get(base).text
+    assert page.count("/attachments/") == 3
+    assert server.client.get(f"{base}/attachments/0").text == "first"
+    assert server.client.get(f"{base}/attachments/1").text == "token=[Filtered]"
+    assert server.client.get(f"{base}/attachments/2").content == b"\xff\xd8\xff"
+    assert outcome(server, "attachment", "stored") == 3
+    assert outcome(server, "attachment", "without_event") == 3
+
+
 CSP = {
     "csp-report": {
         "document-uri": "https://shop.example/pay?token=hunter2canary",

@@ -324,6 +324,35 @@ def test_maps_are_taken_from_a_folder(
     check_resolved(server, crash(server, browser, site, dist, "web@3"))
 
 
+@pytest.mark.feature("E3")
+def test_a_map_that_comes_later_resolves_what_is_stored(server: Any) -> None:
+    """An event from before the upload shows its source, its Markdown too, and no secret of the source."""
+    one = event(platform="javascript", release="web@9")
+    one["exception"]["values"][0]["stacktrace"]["frames"] = [
+        {"function": "f", "abs_path": "https://h.example/a.js", "filename": "/a.js", "lineno": 1, "colno": 1}
+    ]
+    assert post(server, envelope(item(one))).status_code == 200
+    (found,) = issues(server)
+    url = f"{found['url']}/events/{one['event_id']}"
+    assert "shop.ts" not in server.client.get(url).text
+    source = "throw pay(1);\nconst password = 'canary-source-1';"
+    body = map_json("AAAA", sources=["src/shop.ts"], sourcesContent=[source])
+    sent = server.client.post(
+        "/api/mamimon/errors/sourcemaps", params={"url": "~/a.js.map", "release": "web@9"}, content=body
+    )
+    assert sent.status_code == 201, sent.text
+
+    pages = [server.client.get(path).text for path in (url, found["url"], f"{url}.md")]
+    for page in pages:
+        assert "src/shop.ts" in page
+        assert "throw pay(1);" in page
+        assert "canary-source-1" not in page
+    stored = f"/api/mamimon/errors/issues/{found['id']}/events/{one['event_id']}"
+    detail = server.client.get(stored).json()
+    assert detail["exceptions"][0]["frames"][0]["minified"] == "/a.js:1:1"
+    assert len(issues(server)) == 1
+
+
 def copied(build: Path, target: Path) -> Path:
     """A copy of the build, so that injecting changes nobody else's."""
     import shutil

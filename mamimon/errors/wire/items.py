@@ -24,6 +24,8 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
+from mamimon.errors.attachment_store import MAX_FILES
+from mamimon.errors.attachments import keep
 from mamimon.errors.ingest import Ingest
 from mamimon.errors.limits import CATEGORIES, Limiter
 from mamimon.errors.model import Attachment, Feedback
@@ -38,7 +40,6 @@ from mamimon.errors.wire.payload import decode_event
 from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.errors")
-MAX_ATTACHMENTS = 20
 MAX_ATTACHMENT_BYTES = 1 << 20
 _SMALL = 100 * 1024
 _KNOWN = {*CATEGORIES, "client_report"}
@@ -59,6 +60,10 @@ class Parcel(msgspec.Struct, kw_only=True):
     id: str = ""
     rows: list[Any] = []
     feedback: list[tuple[str, Feedback]] = []
+    files: list[tuple[Attachment, bytes]] = []
+    """Attachments without their event, which came before, and what is stored of them."""
+    owner: str = ""
+    """The id of that event."""
     sessions: list[Sessions] = []
     check_ins: list[CheckIn] = []
     limited: set[str] = set()
@@ -138,6 +143,10 @@ class Items:
             except ValueError as error:
                 self.drop(Dropped(item.type, "invalid", str(error)))
                 parcel.problem = f"invalid {item.type} item: {str(error)[:200]}"
+        alone = not any(one.type == "event" for one in envelope.items)
+        if attachments and alone and "attachment" not in parcel.limited:
+            parcel.files = [(about, keep(about, body)) for about, body in attachments]
+            parcel.owner = parcel.feedback[0][0] if parcel.feedback else parcel.id
         if not envelope.items and envelope.dropped:
             parcel.problem = f"invalid envelope: {envelope.dropped[0].reason}"
         return parcel
@@ -213,7 +222,10 @@ class Items:
             self._report(self.table(item.payload))
             outcome = "counted"
         elif item.type == "attachment":
-            outcome = "stored" if any(one.type == "event" for one in envelope.items) else "without_event"
+            if not any(one.type == "event" for one in envelope.items):
+                parcel.taken += 1
+                return  # counted when its event is found
+            outcome = "stored"
         else:
             outcome = "unsupported"
             if item.type in _PASSED_OVER:
@@ -245,7 +257,7 @@ def _attachments(envelope: Envelope) -> list[tuple[Attachment, bytes]]:
             ),
             body,
         )
-        for header, size, body in found[:MAX_ATTACHMENTS]
+        for header, size, body in found[:MAX_FILES]
     ]
 
 

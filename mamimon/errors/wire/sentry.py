@@ -186,6 +186,10 @@ class SentryDoor:
         if parcel.rows:
             await self._ingest.append(parcel.rows)
             self._items.outcome("event", "stored", len(parcel.rows))
+        if parcel.files:
+            kept = await self._ingest.attach(project, parcel.owner, parcel.files)
+            self._items.outcome("attachment", "stored", kept)
+            self._items.outcome("attachment", "without_event", len(parcel.files) - kept)
 
     def _check(self, key: str, project: int, *, required: bool) -> str:
         """The key, where it may send to the project; an empty one where it comes with the envelope."""
