@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
-
-    from mamimon.http import AsgiApp
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -55,6 +53,6 @@ class Badged(Protocol):
 class Direct(Protocol):
     """A room with doors that are too busy for the framework; they stand behind the gate all the same."""
 
-    def direct(self, path: str) -> AsgiApp | None:
+    def direct(self, path: str) -> Callable[[Any, Any, Any], Awaitable[None]] | None:
         """The plain ASGI app of a path, or None where the framework has to look for it."""
         ...
