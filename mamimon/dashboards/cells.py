@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mamimon.dashboards.model import Panel, Query
+from mamimon.dashboards.model import Panel, Query, Unit
+from mamimon.dashboards.overrides import look_of
 from mamimon.dashboards.units import shown
 
 if TYPE_CHECKING:
@@ -50,10 +51,11 @@ class Line(msgspec.Struct):
 
 
 class Grid(msgspec.Struct):
-    """A table: a column a label and a column a query."""
+    """A table: heads, which columns are numbers, and rows of texts and cells."""
 
     heads: list[str]
-    rows: list[tuple[list[str], list[Cell | None]]]
+    numbers: list[bool]
+    rows: list[list[str | Cell | None]]
     more: int = 0
 
 
@@ -88,33 +90,38 @@ def worded(panel: Panel, value: float) -> str:
 def numbers(panel: Panel, found: Sequence[tuple[Query, QueryResult]]) -> tuple[list[Cell], int]:
     """A cell a series, the highest first, and how many more there are."""
     cells = []
-    for query, result in found:
+    units: dict[int, Unit] = {}
+    for place, (query, result) in enumerate(found):
         for row, labels in enumerate(result.labels):
             points = result.drawn(row)
-            value = _calculated(panel, points)
-            if math.isnan(value) and panel.calc != "last":
+            value = calculated(panel.calc, points)
+            look = look_of(panel, legend(query.legend, labels), place)
+            if look.hidden or (math.isnan(value) and panel.calc != "last"):
                 continue
             spark = _spark(points) if panel.kind == "stat" else ""
-            cells.append(Cell(legend(query.legend, labels), "", "", value, 0.0, spark))
+            cells.append(Cell(look.name, "", "", value, 0.0, spark))
+            units[id(cells[-1])] = panel.unit if look.unit is None else look.unit
     cells.sort(key=lambda one: -one.value if one.value is not None and one.value == one.value else math.inf)
     kept = cells[:_ROWS]
     ends = _ends(panel, kept)
     for one in kept:
         assert one.value is not None
-        one.text, one.tone = worded(panel, one.value), tone(panel, one.value)
+        own = msgspec.structs.replace(panel, unit=units[id(one)])
+        one.text, one.tone = worded(own, one.value), tone(panel, one.value)
         one.share = _share(one.value, ends)
     if not kept:
         kept = [Cell("", "–", "")]
     return kept, max(0, len(cells) - _ROWS)
 
 
-def _calculated(panel: Panel, points: Sequence[float | None]) -> float:
+def calculated(calc: str, points: Sequence[float | None]) -> float:
+    """One value of a range by a `Calc`; NaN where there is none."""
     there = [value for value in points if value is not None]
-    if panel.calc == "last":
+    if calc == "last":
         return points[-1] if points and points[-1] is not None else math.nan
     if not there:
         return math.nan
-    match panel.calc:
+    match calc:
         case "mean":
             return sum(there) / len(there)
         case "min":
@@ -162,9 +169,11 @@ def _spark(points: Sequence[float | None]) -> str:
 def states(panel: Panel, found: Sequence[tuple[Query, QueryResult]]) -> tuple[list[Line], int]:
     """What each series was and for how long, from the first to the last step."""
     lines = []
-    for query, result in found:
+    for place, (query, result) in enumerate(found):
         for row, labels in enumerate(result.labels):
-            lines.append(Line(legend(query.legend, labels), _runs(panel, result.drawn(row))))
+            look = look_of(panel, legend(query.legend, labels), place)
+            if not look.hidden:
+                lines.append(Line(look.name, _runs(panel, result.drawn(row))))
     lines.sort(key=lambda one: one.name)
     return lines[:_ROWS], max(0, len(lines) - _ROWS)
 
@@ -182,33 +191,3 @@ def _runs(panel: Panel, points: Sequence[float | None]) -> list[Run]:
         else:
             runs.append(Run(start, end - start, text, look))
     return runs[:_RUNS]
-
-
-def grid(panel: Panel, found: Sequence[tuple[Query, QueryResult]]) -> Grid:
-    """Series as rows: queries that answer the same labels share a row, a column each."""
-    rows: dict[tuple[tuple[str, str], ...], list[Cell | None]] = {}
-    for column, (query, result) in enumerate(found):
-        for row, labels in enumerate(result.labels):
-            if not bool(result.present[row, -1]):
-                continue
-            value = float(result.values[row, -1])
-            key = _row_of(query, labels)
-            cells = rows.setdefault(key, [None] * len(found))
-            cells[column] = Cell("", worded(panel, value), tone(panel, value), value)
-    names = sorted({name for key in rows for name, _ in key})
-    ordered = sorted(rows.items(), key=lambda row: -_rank(row[1]))
-    heads = [*names, *("" if "{{" in query.legend else query.legend for query, _ in found)]
-    body = [([dict(key).get(name, "") for name in names], cells) for key, cells in ordered[:_ROWS]]
-    return Grid(heads, body, max(0, len(ordered) - _ROWS))
-
-
-def _row_of(query: Query, labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """What tells a row apart: its labels, or the one name that a legend makes of them."""
-    if "{{" in query.legend:
-        return (("", legend(query.legend, labels)),)
-    return tuple(sorted((name, said) for name, said in labels.items() if name != "__name__"))
-
-
-def _rank(cells: Sequence[Cell | None]) -> float:
-    first = next((one.value for one in cells if one is not None and one.value is not None), -math.inf)
-    return -math.inf if math.isnan(first) else first

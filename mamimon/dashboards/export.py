@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mamimon.dashboards.cells import Cell
 from mamimon.dashboards.panels import View, chart, fill
 from mamimon.dashboards.sources import Sources
 from mamimon.problems import Kind, Problem
@@ -62,7 +63,7 @@ def _rows(view: View) -> list[list[Any]]:
         case "table":
             assert view.grid is not None
             heads = [one or "value" for one in view.grid.heads]
-            return [heads, *([*said, *(c and c.value for c in cells)] for said, cells in view.grid.rows)]
+            return [heads, *([c.value if isinstance(c, Cell) else c for c in row] for row in view.grid.rows)]
         case "status":
             runs = [[line.name, run.start, run.length, run.text] for line in view.lines for run in line.runs]
             return [["name", "from, thousandths", "length, thousandths", "state"], *runs]

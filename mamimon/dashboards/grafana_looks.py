@@ -179,7 +179,11 @@ def _ends(one: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _calc(one: Mapping[str, Any]) -> Calc:
     calcs = _at(one, "options", "reduceOptions").get("calcs")
-    given = calcs[0] if isinstance(calcs, list) and calcs else one.get("valueName")
+    return calc_of(calcs[0] if isinstance(calcs, list) and calcs else one.get("valueName"))
+
+
+def calc_of(given: Any) -> Calc:
+    """Our calculation for one of Grafana's reducers."""
     return _CALCS.get(str(given), "last")
 
 

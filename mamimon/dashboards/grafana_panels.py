@@ -10,8 +10,10 @@ import msgspec
 
 from mamimon.dashboards.fill import Value, expand, names_in
 from mamimon.dashboards.grafana_looks import looks
+from mamimon.dashboards.grafana_overrides import read_overrides
 from mamimon.dashboards.grafana_sources import DataSources
-from mamimon.dashboards.model import Panel, PanelKind, Query
+from mamimon.dashboards.grafana_transforms import read_transforms
+from mamimon.dashboards.model import EXEMPLARS, Panel, PanelKind, Query
 from mamimon.window import Window
 
 _WINDOW = Window(0.0, 3600.0, "1h")
@@ -53,10 +55,12 @@ class PanelReader:
                 pass
             case _:
                 values |= self._asked(one, values, notes)
-        if one.get("transformations") and values["kind"] != "table":
-            notes.append("its transformations are not applied")
+        overrides = read_overrides(one, notes)
+        transforms = read_transforms(one, values["kind"], notes)
         try:
-            return msgspec.convert(values, Panel), notes
+            panel = msgspec.convert(values, Panel)
+            panel.overrides, panel.transforms = overrides, transforms
+            return panel, list(dict.fromkeys(notes))
         except msgspec.ValidationError as error:
             raise Skip(str(error)) from None
 
@@ -78,7 +82,8 @@ class PanelReader:
         if not queries:
             raise Skip(reasons[0])
         notes += [f"a query is left out: {reason}" for reason in dict.fromkeys(reasons)]
-        return {"queries": [msgspec.to_builtins(query) for query in queries]}
+        exemplars = values["kind"] in EXEMPLARS and any(target.get("exemplar") for target in targets)
+        return {"queries": [msgspec.to_builtins(query) for query in queries], "exemplars": exemplars}
 
 
 def _metric(target: Mapping[str, Any], kind: str) -> Query:

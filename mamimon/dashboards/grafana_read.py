@@ -9,12 +9,15 @@ import msgspec
 
 from mamimon.dashboards.grafana_panels import PanelReader, Skip
 from mamimon.dashboards.grafana_sources import DataSources
+from mamimon.dashboards.grafana_v2 import classic, is_v2
 from mamimon.dashboards.grafana_variables import read_variables
 from mamimon.dashboards.model import Dashboard, Link, Panel, slug_of
 from mamimon.problems import bad_input
 from mamimon.window import seconds
 
 _MOST_PANELS = 300
+_GRAFANAS = ("schemaVersion", "templating", "__inputs", "gnetId", "rows", "spec", "elements")
+_ANNOTATION = "deploys, alerts and incidents are marked here; queries of one's own are not"
 
 
 class Skipped(msgspec.Struct):
@@ -47,9 +50,7 @@ def is_grafana(document: Mapping[str, Any]) -> bool:
         return True
     if "slug" in document and "schemaVersion" not in document:
         return False
-    return any(
-        key in document for key in ("schemaVersion", "templating", "__inputs", "gnetId", "rows", "spec")
-    )
+    return any(key in document for key in _GRAFANAS)
 
 
 def read_grafana(document: Mapping[str, Any]) -> Translated:
@@ -57,13 +58,13 @@ def read_grafana(document: Mapping[str, Any]) -> Translated:
     raw = document
     if isinstance(document.get("dashboard"), dict):  # as Grafana's API answers and takes it
         raw = document["dashboard"]
-    if isinstance(raw.get("spec"), dict) and "elements" in raw["spec"]:
-        raise bad_input("this is Grafana's schema v2", hint="export it as classic JSON")
-    if isinstance(raw.get("spec"), dict):  # the Kubernetes form of the classic schema
+    if is_v2(raw):
+        raw = classic(raw)
+    elif isinstance(raw.get("spec"), dict):  # the Kubernetes form of the classic schema
         raw = raw["spec"]
     panels = raw.get("panels", [])
     rows = raw.get("rows", [])
-    if not isinstance(panels, list) or not isinstance(rows, list) or not (panels or rows or "title" in raw):
+    if not isinstance(panels, list) or not isinstance(rows, list) or not (panels or rows or raw.get("title")):
         raise bad_input("this is not a Grafana dashboard: it has neither panels nor a title")
     sources = DataSources(raw)
     reader = PanelReader(sources)
@@ -87,6 +88,7 @@ def read_grafana(document: Mapping[str, Any]) -> Translated:
         raise bad_input(f"the dashboard has {len(made)} panels; {_MOST_PANELS} are the most")
     variables, problems = read_variables(raw, sources)
     remarks += [Skipped(name, "variable", reason) for name, reason in problems]
+    remarks += [Skipped(name, "annotation", _ANNOTATION) for name in _annotations(raw)]
     title = str(raw.get("title") or "Grafana dashboard")[:200]
     dashboard = Dashboard(
         slug_of(title),
@@ -160,6 +162,17 @@ def _refresh(raw: Mapping[str, Any]) -> int:
         return max(5, min(86_400, int(seconds(str(raw.get("refresh"))))))
     except Exception:
         return 60
+
+
+def _annotations(raw: Mapping[str, Any]) -> list[str]:
+    """The names of annotations that somebody made; Grafana's own one is in every file."""
+    given = raw.get("annotations")
+    every = given.get("list") if isinstance(given, dict) else None
+    return [
+        str(one.get("name") or "")[:200]
+        for one in (every if isinstance(every, list) else [])
+        if isinstance(one, dict) and not one.get("builtIn") and one.get("enable", True)
+    ][:50]
 
 
 def _links(raw: Mapping[str, Any]) -> list[Link]:

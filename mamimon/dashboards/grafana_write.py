@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mamimon.dashboards.grafana_overrides import write_overrides
+from mamimon.dashboards.grafana_transforms import write_transforms
 from mamimon.dashboards.model import LOGS, Dashboard, Panel, Variable
 
 _METRICS = {"type": "prometheus", "uid": "${DS_METRICS}"}
@@ -82,17 +84,20 @@ def _panel(panel: Panel) -> dict[str, Any]:
             return base | {"options": {"stateFilter": {"firing": True, "pending": True}}}
     logs = panel.kind in LOGS
     targets = [_log_target(panel, i) if logs else _target(panel, i) for i in range(len(panel.queries))]
+    overrides = write_overrides(panel, _UNITS, [target["refId"] for target in targets])
     return base | {
         "datasource": _LOGS if logs else _METRICS,
         "targets": targets,
-        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
+        "fieldConfig": {"defaults": _defaults(panel), "overrides": overrides},
+        "transformations": write_transforms(panel),
         "options": {"reduceOptions": {"calcs": [_CALCS[panel.calc]], "fields": "", "values": False}},
     }
 
 
 def _target(panel: Panel, place: int) -> dict[str, Any]:
     query = panel.queries[place]
-    instant = panel.kind in {"table", "gauge", "bar"}
+    reduced = any(one.kind == "reduce" for one in panel.transforms)
+    instant = panel.kind in {"table", "gauge", "bar"} and not reduced
     return {
         "refId": _ref(place),
         "datasource": _METRICS,
@@ -100,7 +105,8 @@ def _target(panel: Panel, place: int) -> dict[str, Any]:
         "legendFormat": query.legend or "__auto",
         "instant": instant,
         "range": not instant,
-        **({"format": "table"} if panel.kind == "table" else {}),
+        **({"exemplar": True} if panel.exemplars else {}),
+        **({"format": "table"} if panel.kind == "table" and not reduced else {}),
         **({"format": "heatmap"} if panel.kind == "heatmap" else {}),
     }
 

@@ -17,12 +17,17 @@ PanelKind = Literal[
 ]  # fmt: skip
 CHARTS = frozenset({"timeseries", "bars", "stack", "heatmap", "log_chart", "events"})
 METRICS = frozenset({"timeseries", "bars", "stack", "heatmap", "stat", "gauge", "bar", "table", "status"})
+EXEMPLARS = frozenset({"timeseries", "bars"})
 LOGS = frozenset({"logs", "log_chart", "log_top"})
 Unit = Literal[
     "", "s", "ms", "us", "ns", "bytes", "bytes/s", "bits", "bits/s", "percent", "ratio", "rate", "hertz",
     "celsius", "volt", "amp", "watt", "date",
 ]  # fmt: skip
 Calc = Literal["last", "mean", "min", "max", "sum", "delta"]
+GroupCalc = Literal["last", "mean", "min", "max", "sum", "delta", "count", "first"]
+TransformKind = Literal[
+    "rename", "rename_regex", "drop", "keep", "order", "sort", "join", "group", "pivot", "reduce",
+]  # fmt: skip
 VariableKind = Literal["labels", "query", "list", "interval", "text"]
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 HEIGHT_PX = 36
@@ -35,6 +40,43 @@ class Query(msgspec.Struct, omit_defaults=True):
     legend: Annotated[str, Meta(max_length=500)] = ""
 
 
+class Override(msgspec.Struct, omit_defaults=True):
+    """How some series of a panel, or columns of a table, differ from the rest.
+
+    `of` is a name, a regular expression or the number of a query from 1, as `match` says. `name` is what
+    they are called, `colour` one of the palette (`c1` to `c6`, `ok`, `warn`, `crit`) or `#rrggbb`; `right`
+    gives them an axis of their own, `negative` draws them downwards.
+    """
+
+    of: Annotated[str, Meta(max_length=500)]
+    match: Literal["name", "regex", "query"] = "name"
+    name: Annotated[str, Meta(max_length=200)] = ""
+    unit: Unit | None = None
+    colour: Annotated[str, Meta(pattern=r"^(c[1-6]|ok|warn|crit|#[0-9a-fA-F]{6})?$")] = ""
+    right: bool = False
+    negative: bool = False
+    hidden: bool = False
+
+
+class Transform(msgspec.Struct, omit_defaults=True):
+    """One step between a panel's answers and what it shows; all work on tables, the first four on any series.
+
+    `rename` by `names`; `rename_regex` of `pattern` into `to`; `drop` and `keep` by `fields` (`keep` by
+    `pattern`, too); `order` the columns as in `fields`; `sort` the rows by the first of `fields`; `join` rows
+    that are alike in `fields`; `group` by `fields` with `group_calcs` of other columns; `pivot` the values of
+    a label into columns; `reduce` each series' range to the `calcs`.
+    """
+
+    kind: TransformKind
+    fields: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=200)] = []
+    pattern: Annotated[str, Meta(max_length=500)] = ""
+    to: Annotated[str, Meta(max_length=500)] = ""
+    names: Annotated[dict[str, str], Meta(max_length=200)] = {}
+    descending: bool = False
+    calcs: Annotated[list[Calc], Meta(max_length=10)] = []
+    group_calcs: Annotated[dict[str, list[GroupCalc]], Meta(max_length=100)] = {}
+
+
 class Panel(msgspec.Struct, omit_defaults=True):
     """One box of a dashboard; boxes stand in their order, as many in a line as fit.
 
@@ -42,7 +84,8 @@ class Panel(msgspec.Struct, omit_defaults=True):
     `crit` are thresholds of the value in `unit`, reached from above where `below` is set; `low` and `high`
     are the ends of a gauge or an axis. `calc` makes one value of a series' range. `texts` are words for
     values. `repeat` names a variable: the panel stands once for each of its values. `field` is the log
-    field that `log_top` counts; `text` is the Markdown of a text panel.
+    field that `log_top` counts; `text` is the Markdown of a text panel. `exemplars` shows single requests
+    on lines, `overrides` and `transforms` change single series and tables.
     """
 
     title: Annotated[str, Meta(max_length=500)]
@@ -63,6 +106,9 @@ class Panel(msgspec.Struct, omit_defaults=True):
     about: Annotated[str, Meta(max_length=4000)] = ""
     field: Annotated[str, Meta(max_length=200)] = ""
     text: Annotated[str, Meta(max_length=20_000)] = ""
+    exemplars: bool = False
+    overrides: Annotated[list[Override], Meta(max_length=200)] = []
+    transforms: Annotated[list[Transform], Meta(max_length=30)] = []
 
 
 class Variable(msgspec.Struct, omit_defaults=True):
@@ -129,6 +175,14 @@ def read_dashboard(body: bytes) -> Dashboard:
         return msgspec.json.decode(body, type=Dashboard)
     except (msgspec.DecodeError, RecursionError) as error:
         raise bad_input(f"this is not a dashboard: {str(error)[:300]}") from None
+
+
+def read_panel(body: bytes) -> Panel:
+    """One panel from its JSON; what does not fit raises `BAD_INPUT` naming the place."""
+    try:
+        return msgspec.json.decode(body, type=Panel)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise bad_input(f"this is not a panel: {str(error)[:300]}") from None
 
 
 def slug_of(title: str) -> str:

@@ -11,11 +11,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from mamimon.dashboards.cells import Cell, Grid, Line, grid, numbers, states
+from mamimon.dashboards.cells import Cell, Grid, Line, numbers, states
 from mamimon.dashboards.fill import Value, expand, expand_logs, expand_text, value_of
 from mamimon.dashboards.markdown import to_html
 from mamimon.dashboards.model import CHARTS, LOGS, METRICS, Dashboard, Panel
+from mamimon.dashboards.overrides import dressed
 from mamimon.dashboards.sources import Answer, Sources, attempt
+from mamimon.dashboards.tables import grid
 from mamimon.dashboards.variables import Chosen
 from mamimon.i18n import gettext as _
 from mamimon.window import Window
@@ -115,7 +117,13 @@ def _src(panel: Panel, window: Window, values: Mapping[str, Value]) -> str:
             + window.query()
         )
     pairs = [pair for query, said in asked for pair in (("query", query), ("legend", said))]
-    return "/api/mamimon/chart?" + urlencode(pairs) + "&" + window.query()
+    if not (panel.overrides or panel.transforms):
+        more = [("exemplars", "1")] if panel.exemplars else []
+        return "/api/mamimon/chart?" + urlencode([*pairs, *more]) + "&" + window.query()
+    own = Panel("", panel.kind, exemplars=panel.exemplars, overrides=panel.overrides)
+    own.transforms = panel.transforms
+    pairs.append(("panel", msgspec.json.encode(own).decode()))
+    return "/api/mamimon/dashboards/chart?" + urlencode(pairs) + "&" + window.query()
 
 
 def _explore(panel: Panel, window: Window, values: Mapping[str, Value]) -> str:
@@ -162,12 +170,12 @@ async def chart(sources: Sources, view: View, window: Window) -> dict[str, Any]:
         case "heatmap":
             work = sources.heat(asked[0][0] if asked else "", window)
         case _:
-            work = sources.lines_of([one[0] for one in asked], [one[1] for one in asked], window)
+            queries, legends = [one[0] for one in asked], [one[1] for one in asked]
+            work = sources.lines_of(queries, legends, window, exemplars=view.panel.exemplars)
     answer = await attempt(work, 10.0)
     if answer.error:
         return {"times": [], "series": [], "marks": [], "error": answer.error}
-    found: dict[str, Any] = answer.data
-    return found
+    return dressed(view.panel, answer.data)
 
 
 async def _data(sources: Sources, view: View, window: Window) -> Any:
@@ -191,7 +199,8 @@ async def _data(sources: Sources, view: View, window: Window) -> Any:
 
 async def _metrics(sources: Sources, view: View, window: Window) -> list[Any]:
     asked = questions(view.panel, window, view.values)
-    instant = view.panel.kind in {"table", "gauge", "bar"} and view.panel.calc == "last"
+    reduced = any(one.kind == "reduce" for one in view.panel.transforms)
+    instant = view.panel.kind in {"table", "gauge", "bar"} and view.panel.calc == "last" and not reduced
     points = 120 if view.panel.kind == "status" else _SPARK_POINTS
 
     async def one(query: str) -> Any:

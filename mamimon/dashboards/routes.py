@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +13,8 @@ from mamimon.accounts.gate import current_actor
 from mamimon.dashboards.boards import Boards
 from mamimon.dashboards.edit import read_either
 from mamimon.dashboards.grafana_write import write_grafana
-from mamimon.dashboards.model import Dashboard, read_dashboard
+from mamimon.dashboards.model import Dashboard, Query, read_dashboard, read_panel
+from mamimon.dashboards.panels import View, chart
 from mamimon.dashboards.sources import attempt
 from mamimon.problems import bad_input
 from mamimon.window import read_window
@@ -42,6 +44,19 @@ def api_handlers(boards: Boards) -> list[ControllerRouterHandler]:
             return {"times": [], "series": [], "marks": [], "error": answer.error}
         found: dict[str, Any] = answer.data
         return found
+
+    @get("/api/mamimon/dashboards/chart")
+    async def panel_chart(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """Queries over a window as chart JSON in the looks of a `panel` (its JSON), as editors draw it."""
+        query = request.query_params
+        window = read_window(dict(query), boards.core.clock.now())
+        panel = read_panel(query.get("panel", "").encode())
+        legends = query.getall("legend", [])
+        asked = query.getall("query", [])[:40]
+        panel.queries = [
+            Query(one[:8000], said[:500]) for one, said in zip_longest(asked, legends, fillvalue="")
+        ]
+        return await chart(boards.sources, View("", 0, panel, ""), window)
 
     @get("/api/mamimon/dashboards/{slug:str}")
     async def exported(slug: FromPath[str]) -> Response[bytes]:
@@ -78,7 +93,7 @@ def api_handlers(boards: Boards) -> list[ControllerRouterHandler]:
         await boards.own(slug)
         await boards.store.remove(slug)
 
-    return [listed, log_chart, exported, written, removed, *_translation_handlers(boards)]
+    return [listed, log_chart, panel_chart, exported, written, removed, *_translation_handlers(boards)]
 
 
 def _translation_handlers(boards: Boards) -> list[ControllerRouterHandler]:

@@ -20,7 +20,7 @@ from mamimon.events.routes import chart_data
 from mamimon.i18n import gettext as _
 from mamimon.logs.query import LogQuery
 from mamimon.metrics.changes import changes
-from mamimon.metrics.drawn import drawn, heat_drawn
+from mamimon.metrics.drawn import drawn, exemplars_drawn, heat_drawn
 from mamimon.problems import Problem
 from mamimon.window import Window, fitting, read_window
 
@@ -128,10 +128,14 @@ class Sources:
         return await self._metrics.backend.range(expr, start, window.end, step, timeout_s=BUDGET_S)
 
     async def lines_of(
-        self, queries: Sequence[str], legends: Sequence[str], window: Window
+        self, queries: Sequence[str], legends: Sequence[str], window: Window, *, exemplars: bool = False
     ) -> dict[str, Any]:
         """Queries over a window, as chart JSON."""
-        return await drawn(self._metrics.backend, queries, legends, window, window.end)
+        answer = await drawn(self._metrics.backend, queries, legends, window, window.end)
+        if exemplars:
+            found = exemplars_drawn(self._metrics.exemplars, queries, window.start, window.end)
+            answer["exemplars"] = await found
+        return answer
 
     async def heat(self, query: str, window: Window) -> dict[str, Any]:
         """A histogram over a window, as the JSON of a heat map."""

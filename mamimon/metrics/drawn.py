@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,12 +17,15 @@ from mamimon.problems import Problem
 if TYPE_CHECKING:
     from mamimon.metrics.model import Labels, QueryResult
     from mamimon.metrics.query import SeriesBackend
+    from mamimon.metrics.store.dayfile import ExemplarRow
     from mamimon.window import Window
 
 POINTS = 240
 MOST_QUERIES = 40
 _MOST_SERIES = 60
 _HEAT_POINTS = 120
+_MOST_EXEMPLARS = 300
+_REQUEST_LABELS = ("request_id", "trace_id", "traceID", "traceId")
 _REFERENCE = re.compile(r"\{\{\s*([^}\s]+)\s*\}\}")
 
 
@@ -43,10 +48,47 @@ async def drawn(
         answer["warnings"] += [*found.warnings, *found.infos]
         legend = legends[i] if i < len(legends) else ""
         # Only what is shown is turned into Python numbers: a query may match thousands of series.
-        answer["series"] += _series(found, legend, text, _MOST_SERIES - len(answer["series"]))
+        own = _series(found, legend, text, _MOST_SERIES - len(answer["series"]))
+        answer["series"] += [{**one, "query": i} for one in own]
         count += len(found.labels)
     answer["more"] = count - len(answer["series"])
     return answer
+
+
+async def exemplars_drawn(
+    ask: Callable[..., Awaitable[list[tuple[dict[str, str], list[ExemplarRow]]]]],
+    queries: Sequence[str],
+    start: float,
+    end: float,
+) -> list[dict[str, Any]]:
+    """The exemplars of the series that queries select, as dots with where they lead; `ask` is the store's."""
+    from mamimon.metrics.promql import PromQLError, parse
+    from mamimon.metrics.promql.ast import Selector, walk
+
+    selectors = []
+    for text in queries:
+        with contextlib.suppress(PromQLError):  # the chart itself says what is wrong
+            selectors += [list(node.matchers) for node in walk(parse(text)) if isinstance(node, Selector)]
+    out = []
+    seen = set()
+    for labels, rows in await ask(selectors, start, end, _MOST_EXEMPLARS) if selectors else []:
+        for _, at, value, text in rows:
+            # One request is in every bucket that it fits.
+            if (at, value, text) in seen:
+                continue
+            seen.add((at, value, text))
+            own = msgspec.json.decode(text, type=dict[str, str])
+            request_id = next((own[name] for name in _REQUEST_LABELS if own.get(name)), "")
+            shown = [*own.items(), *((name, said) for name, said in labels.items() if name != "__name__")]
+            out.append(
+                {
+                    "time": at / 1000,
+                    "value": value,
+                    "label": ", ".join(f"{name}={said}" for name, said in shown),
+                    "url": f"/requests/{quote(request_id, safe='')}" if request_id else "",
+                }
+            )
+    return out[:_MOST_EXEMPLARS]
 
 
 async def heat_drawn(backend: SeriesBackend, query: str, window: Window, now: float) -> dict[str, Any]:

@@ -133,10 +133,29 @@
   // ---- one panel ----
   const form = dialog.querySelector("form"), look = dialog.querySelector(".look");
   const lines = (panel) => (panel.queries || []).map((one) => one.expr + (one.legend ? " | " + one.legend : "")).join("\n");
+  // "name | unit | colour | right | as another name": words after the first may come in any order.
+  const UNITS = [...form.elements.unit.options].map((one) => one.value).filter(Boolean);
+  function written(one) {
+    const of = one.match === "regex" ? `/${one.of}/` : one.match === "query" ? `#${one.of}` : one.of;
+    return [of, one.unit, one.colour, ...["right", "negative", "hidden"].filter((flag) => one[flag]), one.name && "as " + one.name].filter(Boolean).join(" | ");
+  }
+  function override(line) {
+    const [of, ...words] = line.split(" | ").map((one) => one.trim()), made = { of };
+    if (/^\/.+\/$/.test(of)) Object.assign(made, { of: of.slice(1, -1), match: "regex" });
+    if (/^#\d+$/.test(of)) Object.assign(made, { of: of.slice(1), match: "query" });
+    for (const word of words) {
+      if (word.startsWith("as ")) made.name = word.slice(3);
+      else if (["right", "negative", "hidden"].includes(word)) made[word] = true;
+      else if (UNITS.includes(word)) made.unit = word;
+      else if (word) made.colour = word;
+    }
+    return made;
+  }
   function read() {
     const given = new FormData(form), old = editing >= 0 ? copy(current.panels[editing]) : {};
-    const panel = { ...old, title: given.get("title").trim(), kind: given.get("kind"), unit: given.get("unit"), width: Number(given.get("width")), calc: given.get("calc"), field: given.get("field").trim(), text: given.get("text"), repeat: given.get("repeat"), about: given.get("about").trim(), log_scale: given.has("log_scale"), below: given.has("below") };
+    const panel = { ...old, title: given.get("title").trim(), kind: given.get("kind"), unit: given.get("unit"), width: Number(given.get("width")), calc: given.get("calc"), field: given.get("field").trim(), text: given.get("text"), repeat: given.get("repeat"), about: given.get("about").trim(), log_scale: given.has("log_scale"), exemplars: given.has("exemplars"), below: given.has("below") };
     for (const name of ["warn", "crit", "low", "high"]) { const text = given.get(name).trim().replace(",", "."); if (text === "") delete panel[name]; else panel[name] = Number(text); }
+    panel.overrides = given.get("overrides").split("\n").filter((line) => line.trim()).map(override);
     panel.queries = given.get("queries").split("\n").filter((line) => line.trim()).map((line) => { const at = line.lastIndexOf(" | "); return at < 0 ? { expr: line.trim() } : { expr: line.slice(0, at).trim(), legend: line.slice(at + 3).trim() }; });
     return panel;
   }
@@ -166,6 +185,8 @@
     form.elements.width.value = panel.width || 6;
     repeat.value = panel.repeat || "";
     form.elements.log_scale.checked = Boolean(panel.log_scale);
+    form.elements.exemplars.checked = Boolean(panel.exemplars);
+    form.elements.overrides.value = (panel.overrides || []).map(written).join("\n");
     form.elements.below.checked = Boolean(panel.below);
     form.elements.queries.value = lines(panel);
     dialog.showModal();

@@ -1,6 +1,7 @@
 // Draws every <figure class="chart" data-src="…">: one JSON answer a chart, drawn by uPlot.
 // Answer: {times:[epoch s], series:[{name, values:[number|null]}], marks:[{time,label,kind}], threshold:{value,label}, error}
 // data-kind: line (default) | bars | stack | heat (answer: {times, lower, upper, counts}).
+// A series may have its own unit, colour (c1…c6, ok, warn, crit, #rrggbb) and, with right, the axis on the right.
 // exemplars:[{time, value, label, url}] of the answer are dots that lead somewhere.
 // data-unit: see units.py. data-refresh: seconds. data-key: a board (board.js) asks for it together with others.
 // data-warn, data-limit: thresholds. data-low, data-high: ends of the axis. data-log: logarithmic.
@@ -25,7 +26,7 @@
       while (Math.abs(value) >= 1024 && i < units.length - 1) { value /= 1024; i += 1; }
       return plain.format(Number(value.toPrecision(3))) + " " + units[i] + unit.slice(5);
     }
-    if (unit === "date") return new Date(value * 1000).toLocaleString(lang);
+    if (unit === "date") return new Date(value * 1000).toLocaleString(lang, { hourCycle: "h23" });
     if (SECONDS[unit]) { value *= SECONDS[unit]; unit = "s"; }
     if (unit === "s") return Math.abs(value) < 1 && value !== 0 ? plain.format(Number((value * 1000).toPrecision(3))) + " ms" : plain.format(Number(value.toPrecision(3))) + " s";
     if (unit === "percent") return plain.format(Number(value.toPrecision(3))) + " %";
@@ -43,6 +44,12 @@
     if (step >= 86400 || (step >= 60 && when.getHours() === 0 && when.getMinutes() === 0)) return axisDay.format(when);
     return (step < 60 ? axisSecond : axisMinute).format(when);
   }
+
+  // A tip says the day too where the chart shows more than one.
+  const tipDay = new Intl.DateTimeFormat(lang, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const told = (at, times) => (times[times.length - 1] - times[0] > 86400 ? tipDay : axisSecond).format(new Date(at * 1000));
+
+  const own = (colour) => (!colour || colour[0] === "#" ? colour : css("--" + colour));
 
   // A status or level that is a failure has the colour of one.
   const bad = (name) => /^5\d\d$|error|5xx|crit/i.test(name);
@@ -102,7 +109,7 @@
       const names = data.series.map((one) => one.name);
       let columns = data.series.map((one) => one.values);
       if (kind === "stack") columns = stacked(columns).reverse();
-      const shape = [kind, ...names].join("\n");
+      const shape = [kind, ...data.series.map((one) => [one.name, one.colour, one.unit, one.right].join("\t"))].join("\n");
       const table = [data.times, ...columns];
       if (this.figure.dataset.limit && !data.threshold) data.threshold = { value: Number(this.figure.dataset.limit), label: "" };
       this.extra = data;
@@ -115,13 +122,14 @@
     }
     make(table, names, kind, unit) {
       const bars = kind === "bars" || kind === "stack";
-      const colour = (i) => css(bars && LEVELS[names[i]] || "--c" + (i % 6 + 1));
+      const given = this.extra.series, right = kind === "stack" ? undefined : given.find((one) => one.right);
+      const colour = (i) => own(given[i].colour) || css(bars && LEVELS[names[i]] || "--c" + (i % 6 + 1));
       const order = names.map((_, i) => i), log = this.figure.dataset.log !== undefined;
       const series = [{}, ...order.map((i) => {
-        const stroke = bad(names[i]) && bars ? css("--crit") : colour(i);
+        const stroke = bad(names[i]) && bars && !given[i].colour ? css("--crit") : colour(i), scale = right && given[i].right ? "r" : "y";
         return bars
-          ? { label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40], align: 1 }), value: (u, v) => show(v, unit) }
-          : { label: names[i], stroke, width: 1.5, points: { show: table[i + 1].filter((v) => v != null).length < 3 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
+          ? { scale, label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40], align: 1 }), value: (u, v) => show(v, unit) }
+          : { scale, label: names[i], stroke, width: 1.5, points: { show: table[i + 1].filter((v) => v != null).length < 3 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
       })];
       // The highest sum is drawn first, so that the lower ones stand in front of it.
       if (kind === "stack") series.splice(1, order.length, ...series.slice(1).reverse());
@@ -131,8 +139,8 @@
         width: figure.clientWidth || 300, height: figure.clientHeight || 160,
         cursor: { sync: { key: figure.closest("[data-sync]") ? "page" : undefined }, drag: { x: true, y: false, setScale: false } },
         legend: { show: false }, padding: [8, 18, 0, 0],
-        scales: { x: { range: (u, min, max) => [min, max + (bars ? width(u.data[0]) : 0)] }, y: { distr: log ? 3 : 1, range: (u, min, max) => this.ends(min, max, log)} },
-        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: (u, texts) => Math.max(58, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), space: figure.clientHeight < 120 ? 16 : 30, ...(unit === "bytes" && { incrs: BYTES }), values: (u, ticks) => ticks.map((v) => (v == null ? "" : show(v, unit))) }],
+        scales: { x: { range: (u, min, max) => [min, max + (bars ? width(u.data[0]) : 0)] }, y: { distr: log ? 3 : 1, range: (u, min, max) => this.ends(min, max, log)}, ...(right && { r: { distr: log ? 3 : 1, range: (u, min, max) => this.free(min, max, log) } }) },
+        axes: [{ ...axis, size: 28, space: 72, values: (u, ticks, _, __, step) => ticks.map((at) => tick(at, step)) }, { ...axis, size: (u, texts) => Math.max(58, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), space: figure.clientHeight < 120 ? 16 : 30, ...(unit === "bytes" && { incrs: BYTES }), values: (u, ticks) => ticks.map((v) => (v == null ? "" : show(v, unit))) }, ...(right ? [{ ...axis, scale: "r", side: 1, grid: { show: false }, size: (u, texts) => Math.max(50, 14 + 6.6 * Math.max(0, ...(texts || []).map((one) => one.length))), values: (u, ticks) => ticks.map((v) => (v == null ? "" : show(v, right.unit ?? unit))) }] : [])],
         series,
         hooks: {
           draw: [(u) => this.marks(u), (u) => this.dots(u)],
@@ -148,10 +156,10 @@
         setCursor: (u) => {
           const i = u.cursor.idx;
           if (i == null || u.cursor.left < 0) { box.hidden = true; return; }
-          const when = new Date(u.data[0][i] * 1000).toLocaleTimeString(lang);
-          const rows = this.extra.series.map((one) => [one.name, one.values[i]]).filter((row) => row[1] != null).sort((a, b) => b[1] - a[1]).slice(0, 8);
+          const when = told(u.data[0][i], u.data[0]);
+          const rows = this.extra.series.map((one) => [one.name, one.values[i], one.unit ?? unit]).filter((row) => row[1] != null).sort((a, b) => b[1] - a[1]).slice(0, 8);
           const near = (this.extra.marks || []).filter((one) => Math.abs(u.valToPos(one.time, "x") - u.cursor.left) < 6).map((one) => "◆ " + one.label);
-          box.textContent = [when, ...near, ...rows.map((row) => row[0] + "  " + show(row[1], unit))].join("\n");
+          box.textContent = [when, ...near, ...rows.map((row) => row[0] + "  " + show(row[1], row[2]))].join("\n");
           box.hidden = false;
           const right = u.cursor.left > u.over.clientWidth / 2;
           box.style.left = right ? "" : u.cursor.left + 12 + "px";
@@ -210,7 +218,7 @@
           const value = rows[y] && x >= 0 ? rows[y][x] : null;
           box.hidden = u.cursor.left < 0 || value == null;
           if (box.hidden) return;
-          box.textContent = [new Date(data.times[x] * 1000).toLocaleTimeString(lang), edge(data.lower[y], "−∞") + " – " + edge(data.upper[y], "+∞"), plain.format(value)].join("\n");
+          box.textContent = [told(data.times[x], data.times), edge(data.lower[y], "−∞") + " – " + edge(data.upper[y], "+∞"), plain.format(value)].join("\n");
           const right = u.cursor.left > u.over.clientWidth / 2;
           box.style.left = right ? "" : u.cursor.left + 12 + "px";
           box.style.right = right ? u.over.clientWidth - u.cursor.left + 12 + "px" : "";
@@ -228,6 +236,12 @@
       figure.dataset.points = String(data.times.length);
       const last = rows.map((row, y) => ({ name: "≤ " + edge(data.upper[y], "+∞"), values: row.map((v) => v == null ? null : v) }));
       this.alternative({ series: last }, "");
+    }
+    // The axis on the right has no limits: it is as long as what is drawn by it.
+    free(min, max, log) {
+      if (min == null || max == null) { min = 0; max = 1; }
+      if (log) return [Math.max(1e-12, min > 0 ? min / 1.5 : max / 1e4), max * 1.5 || 1];
+      return [Math.min(0, min * 1.1), max > 0 ? max * 1.1 : min < 0 ? 0 : 1];
     }
     // The ends of the axis: what is drawn, the limits, and what the panel asks for.
     ends(min, max, log) {
@@ -247,7 +261,7 @@
       ctx.textBaseline = "alphabetic";
       let free = -Infinity;  // a name that would stand on another is left to the tip
       for (const mark of [...(this.extra.marks || [])].sort((a, b) => a.time - b.time)) {
-        const x = u.valToPos(mark.time, "x", true);
+        const x = Math.round(u.valToPos(mark.time, "x", true)) + 0.5;  // on a pixel, not between two
         if (x < box.left || x > box.left + box.width) continue;
         ctx.strokeStyle = ctx.fillStyle = css(mark.kind === "alert" ? "--crit" : "--accent");
         ctx.setLineDash([3 * ratio, 3 * ratio]);
@@ -262,7 +276,7 @@
       const warn = this.figure.dataset.warn;
       for (const limit of [warn && { value: Number(warn), label: "", colour: "--warn" }, this.extra.threshold]) {
         if (!limit) continue;
-        const y = u.valToPos(limit.value, "y", true);
+        const y = Math.round(u.valToPos(limit.value, "y", true)) + 0.5;
         if (y < box.top || y > box.top + box.height) continue;
         ctx.strokeStyle = ctx.fillStyle = css(limit.colour || "--crit");
         ctx.setLineDash([2 * ratio, 4 * ratio]);
@@ -308,7 +322,7 @@
         box.className = "legend";
         this.figure.after(box);
       }
-      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = LEVELS[name] && this.figure.dataset.kind !== "line" ? "lv-" + name : bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); item.textContent = name; return item; }));
+      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = LEVELS[name] && this.figure.dataset.kind !== "line" ? "lv-" + name : bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); item.textContent = name; const colour = this.extra?.series?.[i]?.colour; if (colour) item.style.setProperty("--k", own(colour)), item.className = "own"; return item; }));
       // What scrolls must be reached by keyboard.
       if (box.scrollHeight > box.clientHeight) box.tabIndex = 0; else box.removeAttribute("tabindex");
       if (names.length > 40) { const more = document.createElement("span"); more.textContent = "+" + (names.length - 40); box.append(more); }
@@ -327,7 +341,7 @@
       table.replaceChildren(...data.series.slice(0, 40).map((one) => {
         const row = table.ownerDocument.createElement("tr"), name = row.insertCell(), value = row.insertCell();
         name.textContent = one.name;
-        value.textContent = show(one.values.findLast((v) => v != null), unit);
+        value.textContent = show(one.values.findLast((v) => v != null), one.unit ?? unit);
         return row;
       }));
     }

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-import msgspec
 from litestar import Request, Response, get
 
-from mamimon.metrics.drawn import MOST_QUERIES, POINTS, drawn, heat_drawn, named, steps
+from mamimon.metrics.drawn import MOST_QUERIES, POINTS, drawn, exemplars_drawn, heat_drawn, named, steps
 from mamimon.metrics.routes.answer import parameters
 from mamimon.metrics.routes.status import rfc3339
 from mamimon.problems import bad_input
@@ -23,9 +20,6 @@ if TYPE_CHECKING:
     from mamimon.metrics.model import QueryResult
     from mamimon.metrics.query import LocalBackend
     from mamimon.storage import Core
-
-_MOST_EXEMPLARS = 300
-_REQUEST_LABELS = ("request_id", "trace_id", "traceID", "traceId")
 
 
 def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
@@ -46,7 +40,7 @@ def chart_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHa
         answer = await drawn(backend, queries[:MOST_QUERIES], given.all("legend"), window, now)
         if given.get("exemplars"):
             start, end, _step = steps(window, now, POINTS)
-            answer["exemplars"] = await _exemplars(backend, queries[:MOST_QUERIES], start, end)
+            answer["exemplars"] = await exemplars_drawn(backend.exemplars, queries[:MOST_QUERIES], start, end)
         return answer
 
     return [chart, *_other_handlers(core, backend)]
@@ -76,34 +70,6 @@ def _other_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterH
         return await heat_drawn(backend, given.get("query"), window, now)
 
     return [csv, heatmap]
-
-
-async def _exemplars(
-    backend: LocalBackend, queries: list[str], start: float, end: float
-) -> list[dict[str, Any]]:
-    """The exemplars of the series that queries select, as dots with where they lead."""
-    from mamimon.metrics.promql import PromQLError, parse
-    from mamimon.metrics.promql.ast import Selector, walk
-
-    selectors = []
-    for text in queries:
-        with contextlib.suppress(PromQLError):  # the chart itself says what is wrong
-            selectors += [list(node.matchers) for node in walk(parse(text)) if isinstance(node, Selector)]
-    out = []
-    for labels, rows in await backend.exemplars(selectors, start, end, _MOST_EXEMPLARS) if selectors else []:
-        for _, at, value, text in rows:
-            own = msgspec.json.decode(text, type=dict[str, str])
-            request_id = next((own[name] for name in _REQUEST_LABELS if own.get(name)), "")
-            shown = [*own.items(), *((name, said) for name, said in labels.items() if name != "__name__")]
-            out.append(
-                {
-                    "time": at / 1000,
-                    "value": value,
-                    "label": ", ".join(f"{name}={said}" for name, said in shown),
-                    "url": f"/requests/{quote(request_id, safe='')}" if request_id else "",
-                }
-            )
-    return out[:_MOST_EXEMPLARS]
 
 
 def _csv(found: QueryResult) -> bytes:
