@@ -25,5 +25,6 @@ class AccountSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     oidc_admin_groups: Annotated[list[str], text("Groups whose people are administrators.")] = []
     oidc_editor_groups: Annotated[list[str], text("Groups whose people are editors.")] = []
     oidc_default_role: Annotated[
-        Literal["", "viewer", "editor", "admin"], text("Role of everybody else; empty lets them not in.")
+        Literal["", "none", "viewer", "editor", "admin"],
+        text("Role of everybody else; none is for teams to give one, empty lets them not in."),
     ] = "viewer"

@@ -19,6 +19,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _STEP = 1 << 20
+# Where projects are in addresses: /p/<slug>/…
+PROJECTS = "/p/"
 
 
 def header(scope: Scope, name: str) -> str:
@@ -192,15 +194,39 @@ async def answer(
     await send({"type": "http.response.body", "body": body})
 
 
+def split_project(path: str) -> tuple[str, str]:
+    """The slug of the project that a path names, and the path inside it: `/p/shop/logs` → `shop`, `/logs`.
+
+    The slug is empty where the path names none.
+    """
+    if not path.startswith(PROJECTS):
+        return "", path
+    slug, _, rest = path[len(PROJECTS) :].partition("/")
+    return slug, f"/{rest}"
+
+
+def moved(scope: Scope, change: Callable[[str], str]) -> Scope:
+    """The same request at another path."""
+    scope = {**scope, "path": change(scope["path"])}
+    raw = scope.get("raw_path")
+    if raw is not None:
+        scope["raw_path"] = change(raw.decode("latin-1")).encode("latin-1")
+    return scope
+
+
 def prefixed(app: AsgiApp, prefix: str) -> AsgiApp:
-    """The same app seen one folder deeper: a request for `/x` is served as `prefix + "/x"`."""
+    """The same app seen one folder deeper: a request for `/x` is served as `prefix + "/x"`.
+
+    A project's name stays in front: `/p/shop/x` is served as `/p/shop` + prefix + `/x`.
+    """
+
+    def deeper(path: str) -> str:
+        slug, rest = split_project(path)
+        return f"{PROJECTS}{slug}{prefix}{rest}" if slug else prefix + path
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         if prefix and scope["type"] in {"http", "websocket"}:
-            scope = {**scope, "path": prefix + scope["path"]}
-            raw = scope.get("raw_path")
-            if raw is not None:
-                scope["raw_path"] = prefix.encode() + raw
+            scope = moved(scope, deeper)
         await app(scope, receive, send)
 
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mamimon.accounts.model import Scope
+from mamimon.accounts.model import Need
 
 # Answered to anybody: liveness, what pages are made of, signing in, and doors with a key of their own
 # (Sentry's DSN key, the event key, the ping's UUID, the signature of an acknowledge link, an invitation,
@@ -19,6 +19,11 @@ _PUBLIC = re.compile(
     r"|^/(capture|batch|e)/?$"
     # /sdk/mamimon.js tells the DSN to everybody already; an application asks for it with any token or none.
     r"|^/api/mamimon/errors/dsn$"
+)
+# The server's own, which are not there under a project's prefix.
+_SERVER = re.compile(
+    r"^/(healthz|readyz|ready|robots\.txt|logout|account(/.*)?|login(/.*)?)$|^/(static|join|language)/"
+    r"|^/settings/(projects|teams)(/|$)|^/api/mamimon/(users|projects|teams)(/|$)"
 )
 # The status page, where it is public; signed in, who may read may subscribe.
 _STATUS = {"/status", "/status/feed.atom", "/status/subscribe"}
@@ -35,22 +40,29 @@ _ASKED_BY_POST = re.compile(
     r"|^/api/v1/search/|^/status/subscribe$"
 )
 _ADMIN = re.compile(
-    r"^/settings(/|$)|^/api/v1/admin/|^/api/mamimon/((users|tokens|settings|backup|cleanup)(/|$)|events/keys)"
+    r"^/settings(/|$)|^/api/v1/admin/|^/api/mamimon/((users|tokens|members|teams|projects|settings|backup|cleanup)(/|$)|events/keys)"
 )
 # What a person changes about the own account.
 _OWN = re.compile(r"^/account(/|$)")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
-def requirement(method: str, path: str, *, public_status: bool = False) -> Scope | None:
+def of_server(path: str) -> bool:
+    """Whether a path is the server's, not a project's."""
+    return _SERVER.match(path) is not None
+
+
+def requirement(method: str, path: str, *, public_status: bool = False) -> Need | None:
     """The scope that `method path` needs; None where anybody may."""
     if _PUBLIC.match(path) or (public_status and path in _STATUS):
         return None
     if _ADMIN.match(path):
         return "admin"
+    if _OWN.match(path):
+        return "self"
     if method in _SAFE:
         # A CORS preflight carries no credentials and reveals nothing.
         return None if method == "OPTIONS" else "read"
     if _INGEST.match(path):
         return "ingest"
-    return "read" if _ASKED_BY_POST.match(path) or _OWN.match(path) else "write"
+    return "read" if _ASKED_BY_POST.match(path) else "write"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from mamimon.accounts.gate import current_actor
-from mamimon.accounts.model import ROLES, SCOPES
+from mamimon.accounts.model import OWN_ROLES, ROLES, SCOPES, AuditEntry
 from mamimon.accounts.passwords import MIN_PASSWORD
 from mamimon.accounts.people import People
 from mamimon.accounts.session_pages import local_path
@@ -47,12 +48,13 @@ def _settings_handlers(core: Core, people: People) -> list[ControllerRouterHandl
                 "closed": people.closed,
                 "actor": current_actor.get(),
                 "users": await people.store.users(),
-                "tokens": [token for _, token in await people.store.tokens()],
+                "tokens": await people.tokens(people.projects.first),
+                "projects_here": people.projects.all(),
                 "audit": await people.store.audit(20),
-                "roles": ROLES,
+                "roles": OWN_ROLES if len(people.projects.all()) > 1 else ROLES,
                 "scopes": SCOPES,
                 "min_password": MIN_PASSWORD,
-                "rows": _effective(core),
+                "rows": effective(core),
                 "data_dir": str(core.data_dir),
                 "message": message,
                 "secret": secret,
@@ -66,15 +68,7 @@ def _settings_handlers(core: Core, people: People) -> list[ControllerRouterHandl
 
     @get("/settings/audit.csv", include_in_schema=False)
     async def audit_csv() -> Response[str]:
-        entries = await people.store.audit(AUDIT_EXPORT)
-        out = io.StringIO()
-        table = csv.writer(out, lineterminator="\n")
-        table.writerow(("at", "actor", "action", "target"))
-        for entry in entries:
-            at = dt.datetime.fromtimestamp(entry.at, dt.UTC).isoformat(timespec="seconds")
-            table.writerow((at, *(_cell(one) for one in (entry.actor, entry.action, entry.target))))
-        headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-        return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+        return audit_table(await people.store.audit(AUDIT_EXPORT))
 
     @post("/settings/{what:str}", include_in_schema=False)
     async def change(what: FromPath[str], data: Form) -> Template | Redirect:
@@ -114,6 +108,19 @@ async def _change(people: People, what: FromPath[str], data: dict[str, str], act
         raise bad_input("there is no such change")
 
 
+def audit_table(entries: Sequence[AuditEntry]) -> Response[str]:
+    """The audit log as a file for spreadsheets."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(("at", "actor", "action", "target", "project"))
+    for entry in entries:
+        at = dt.datetime.fromtimestamp(entry.at, dt.UTC).isoformat(timespec="seconds")
+        texts = (entry.actor, entry.action, entry.target, entry.project)
+        table.writerow((at, *(_cell(one) for one in texts)))
+    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+    return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
 def _cell(text: str) -> str:
     """A spreadsheet must not take a name for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
@@ -149,7 +156,7 @@ def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _effective(core: Core) -> list[tuple[str, str, str, bool]]:
+def effective(core: Core) -> list[tuple[str, str, str, bool]]:
     """Every setting as (name, value, meaning, differs from the default); secrets are not shown."""
     values = shown(core.settings)
     rows = []

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import hmac
-import ipaddress
 import logging
 import secrets
 from collections import OrderedDict
-from http.cookies import CookieError, SimpleCookie
 from typing import TypeVar
 
-from mamimon.accounts.model import LOCAL, ROLES, SCOPES, Actor, Link, Opened, Session, Token, User
+from mamimon.accounts.credentials import decoded, presented
+from mamimon.accounts.model import (
+    FIRST,
+    LOCAL,
+    OWN_ROLES,
+    ROLES,
+    SCOPES,
+    Actor,
+    Link,
+    Opened,
+    Project,
+    Session,
+    Token,
+    User,
+)
 from mamimon.accounts.oidc import Identity, role_of
 from mamimon.accounts.passwords import dummy, hashed, verified
+from mamimon.accounts.projects import Projects
 from mamimon.accounts.second_factor import SecondFactor
 from mamimon.accounts.sign_in_store import SignInStore
 from mamimon.accounts.store import AccountStore
@@ -47,6 +59,7 @@ class People:
         self._core = core
         self.store = AccountStore(core.state)
         self.sign_ins = SignInStore(core.state)
+        self.projects = Projects(core)
         self.factor = SecondFactor(self.sign_ins, core.clock, core.data_dir)
         self.local_secret = secrets.token_urlsafe(32)
         self._users = 0
@@ -63,6 +76,7 @@ class People:
         self._users = len(await self.store.users())
         self._tokens = dict(await self.store.tokens())
         self._remembered.clear()
+        await self.projects.load()
 
     @property
     def closed(self) -> bool:
@@ -94,8 +108,19 @@ class People:
         return await self._add_link(name, None, RESET_S, actor)
 
     async def _add_link(self, name: str, role: str | None, lasts_s: float, actor: str) -> str:
-        secret, now = secrets.token_urlsafe(32), self._core.clock.now()
-        await self.sign_ins.add_link(_digest(secret), name, role, now, now + lasts_s, actor)
+        return await self._keep_link(Link(name, role, actor, self._core.clock.now() + lasts_s))
+
+    async def invite_to(self, project: Project, name: str, role: str, actor: str) -> str:
+        """A secret by which a new person joins with a role in one further project, and in no other."""
+        _check_name(name)
+        if role not in ROLES:
+            raise bad_input(f"a role is one of {', '.join(ROLES)}")
+        until = self._core.clock.now() + INVITATION_S
+        return await self._keep_link(Link(name, "none", actor, until, project.id, role), project.slug)
+
+    async def _keep_link(self, link: Link, project: str = "") -> str:
+        secret = secrets.token_urlsafe(32)
+        await self.sign_ins.add_link(_digest(secret), link, self._core.clock.now(), project)
         return secret
 
     async def link(self, secret: str) -> Link:
@@ -133,20 +158,26 @@ class People:
         await self.sign_ins.drop_factor(name, self._core.clock.now(), actor)
         await self.load()
 
-    async def add_token(self, name: str, scope: str, actor: str) -> str:
-        """Make an API token and return its secret, which is not kept."""
+    async def tokens(self, project: Project) -> list[Token]:
+        """A project's tokens, without their secrets."""
+        return [token for _, token in await self.store.tokens() if token.project_id == project.id]
+
+    async def add_token(self, name: str, scope: str, actor: str, project: Project | None = None) -> str:
+        """Make an API token of a project (the first if None) and return its secret, which is not kept."""
         if scope not in SCOPES:
             raise bad_input(f"a scope is one of {', '.join(SCOPES)}")
         if not name or len(name) > 100 or not name.isprintable():
             raise bad_input("a token needs a name of 1 to 100 printable characters")
         secret = "mmt_" + secrets.token_urlsafe(32)
-        await self.store.add_token(_digest(secret), name, scope, self._core.clock.now(), actor)
+        place = project or self.projects.first
+        await self.store.add_token(_digest(secret), name, scope, place, self._core.clock.now(), actor)
         await self.load()
         return secret
 
-    async def remove_token(self, token_id: int, actor: str) -> None:
-        """Revoke a token; it stops working at once."""
-        await self.store.remove_token(token_id, self._core.clock.now(), actor)
+    async def remove_token(self, token_id: int, actor: str, project: Project | None = None) -> None:
+        """Revoke a token of a project (the first if None); it stops working at once."""
+        place = project or self.projects.first
+        await self.store.remove_token(token_id, place, self._core.clock.now(), actor)
         await self.load()
 
     async def sign_in(self, name: str, password: str, device: str) -> Opened:
@@ -239,46 +270,47 @@ class People:
         """End the session of a cookie value."""
         await self.store.remove_session(_digest(cookie))
 
-    async def identify(self, authorization: str, cookie: str) -> Actor | None:
-        """Who a request's `Authorization` and session cookie say it is; None where nobody."""
+    async def identify(self, authorization: str, cookie: str, project_id: int = FIRST) -> Actor | None:
+        """Who a request's `Authorization` and session cookie say it is, with the role in a project.
+
+        None where they say nobody.
+        """
         if authorization:
-            return await self._by_header(authorization)
+            return await self._by_header(authorization, project_id)
         if cookie:
             user = await self.store.session_user(_digest(cookie), self._core.clock.now())
-            return None if user is None else Actor.user(user)
+            return None if user is None else self._actor(user, project_id)
         return None
 
-    async def _by_header(self, authorization: str) -> Actor | None:
-        scheme, _, value = authorization.partition(" ")
-        value = value.strip()
-        if scheme.lower() in {"bearer", "token"}:
-            return self._by_secret(value)
-        if scheme.lower() == "apikey":
-            # Elasticsearch's form is base64("id:secret"); ours may also come plain.
-            return self._by_secret(value) or self._by_secret(_decoded(value).partition(":")[2])
-        if scheme.lower() == "basic":
-            name, _, password = _decoded(value).partition(":")
-            by_secret = self._by_secret(password)
-            if by_secret is not None:
-                return by_secret
-            user = await self._check(name, password)
-            if user is not None and user.second_factor:
-                raise Problem(
-                    Kind.UNAUTHENTICATED, "this account has a second factor; a program uses an API token"
-                )
-            return None if user is None else Actor.user(user)
-        return None
+    def _actor(self, user: User, project_id: int) -> Actor:
+        return Actor.as_user(user, self.projects.role(user, project_id))
 
-    def _by_secret(self, secret: str) -> Actor | None:
-        if not secret:
-            return None
-        if hmac.compare_digest(secret.encode(), self.local_secret.encode()):
+    def project_of(self, authorization: str) -> int:
+        """The project whose token a request presents; the first where it presents none."""
+        token = self._presented(authorization)
+        return FIRST if token is None else token.project_id
+
+    def _presented(self, authorization: str) -> Token | None:
+        return next(filter(None, (self._tokens.get(_digest(one)) for one in presented(authorization))), None)
+
+    async def _by_header(self, authorization: str, project_id: int) -> Actor | None:
+        local = self.local_secret.encode()
+        if any(hmac.compare_digest(one.encode(), local) for one in presented(authorization)):
             return LOCAL
-        token = self._tokens.get(_digest(secret))
-        if token is None:
+        token = self._presented(authorization)
+        if token is not None:
+            self._used[token.id] = self._core.clock.now()
+            return Actor.as_token(token, project_id)
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() != "basic":
             return None
-        self._used[token.id] = self._core.clock.now()
-        return Actor.token(token)
+        name, _, password = decoded(value.strip()).partition(":")
+        user = await self._check(name, password)
+        if user is not None and user.second_factor:
+            raise Problem(
+                Kind.UNAUTHENTICATED, "this account has a second factor; a program uses an API token"
+            )
+        return None if user is None else self._actor(user, project_id)
 
     async def note_use(self) -> None:
         """Write down when tokens were used last."""
@@ -330,29 +362,8 @@ def _check_name(name: str) -> None:
 
 
 def _check_role(role: str) -> None:
-    if role not in ROLES:
-        raise bad_input(f"a role is one of {', '.join(ROLES)}")
-
-
-def session_cookie(header: str, name: str) -> str:
-    """The session's value in a `Cookie` header, or an empty string."""
-    if name not in header:
-        return ""
-    try:
-        found = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return "" if found is None else found.value
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    if role not in OWN_ROLES:
+        raise bad_input(f"a role is one of {', '.join(ROLES)}, or none")
 
 
 def _remember(table: OrderedDict[K, V], key: K, value: V) -> None:
@@ -364,10 +375,3 @@ def _remember(table: OrderedDict[K, V], key: K, value: V) -> None:
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
-
-
-def _decoded(value: str) -> str:
-    try:
-        return base64.b64decode(value, validate=True).decode()
-    except ValueError:
-        return ""

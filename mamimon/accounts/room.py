@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mamimon.accounts.model import Project
 from mamimon.accounts.own_pages import own_handlers
 from mamimon.accounts.pages import page_handlers
 from mamimon.accounts.passkey_pages import passkey_handlers
 from mamimon.accounts.passkey_store import PasskeyStore
 from mamimon.accounts.passkeys import Passkeys
 from mamimon.accounts.people import People
-from mamimon.accounts.routes import api_handlers
+from mamimon.accounts.project_pages import member_page_handlers, project_page_handlers
+from mamimon.accounts.project_routes import member_handlers, project_api_handlers
+from mamimon.accounts.routes import api_handlers, token_handlers
 from mamimon.accounts.session_pages import session_handlers, sign_on_handlers
 from mamimon.room import Task
 from mamimon.storage import Core
@@ -61,4 +64,39 @@ class AccountRoom:
             *own_handlers(core, people, self._passkeys.store),
             *passkey_handlers(core, people, self._passkeys),
             *page_handlers(core, people),
+            *project_api_handlers(people),
+            *member_handlers(people, people.projects.first),
+            *project_page_handlers(core, people),
+        ]
+
+
+class ProjectAccounts:
+    """The room of a further project: its members, its tokens and its settings page.
+
+    People, sessions and everything else of accounts are the server's and in its first project.
+    """
+
+    name = "accounts"
+
+    def __init__(self, core: Core, people: People, project: Project) -> None:
+        self._core = core
+        self.people = people
+        self._project = project
+
+    async def open(self) -> None:
+        """See `Room.open`."""
+
+    async def close(self) -> None:
+        """See `Room.close`."""
+
+    def tasks(self) -> Sequence[Task]:
+        """See `Room.tasks`."""
+        return []
+
+    def handlers(self) -> Sequence[ControllerRouterHandler]:
+        """See `Room.handlers`."""
+        return [
+            *token_handlers(self.people, self._project),
+            *member_handlers(self.people, self._project),
+            *member_page_handlers(self._core, self.people, self._project),
         ]

@@ -9,7 +9,7 @@ from litestar import delete, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from mamimon.accounts.gate import current_actor
-from mamimon.accounts.model import AuditEntry, Token, User
+from mamimon.accounts.model import AuditEntry, Project, Token, User
 from mamimon.accounts.people import People
 
 if TYPE_CHECKING:
@@ -84,22 +84,6 @@ def api_handlers(people: People) -> list[ControllerRouterHandler]:
         """Take the second factor away from a person who lost it."""
         await people.remove_factor(name, current_actor.get().name)
 
-    @get("/api/mamimon/tokens")
-    async def tokens() -> list[Token]:
-        """Every token, without its secret."""
-        return [token for _, token in await people.store.tokens()]
-
-    @post("/api/mamimon/tokens")
-    async def add_token(data: JSONBody[NewToken]) -> dict[str, str]:
-        """Make a token; the secret is in this answer only."""
-        secret = await people.add_token(data.name, data.scope, current_actor.get().name)
-        return {"name": data.name, "scope": data.scope, "token": secret}
-
-    @delete("/api/mamimon/tokens/{token_id:int}")
-    async def remove_token(token_id: FromPath[int]) -> None:
-        """Revoke a token."""
-        await people.remove_token(token_id, current_actor.get().name)
-
     @get("/api/mamimon/settings/audit")
     async def audit(limit: FromQuery[int] = 50) -> list[AuditEntry]:
         """The newest changes first; 100,000 at most."""
@@ -112,8 +96,28 @@ def api_handlers(people: People) -> list[ControllerRouterHandler]:
         set_role,
         link,
         remove_factor,
-        tokens,
-        add_token,
-        remove_token,
         audit,
+        *token_handlers(people, people.projects.first),
     ]
+
+
+def token_handlers(people: People, project: Project) -> list[ControllerRouterHandler]:
+    """`/api/mamimon/tokens`: the tokens of one project."""
+
+    @get("/api/mamimon/tokens")
+    async def tokens() -> list[Token]:
+        """The project's tokens, without their secrets."""
+        return await people.tokens(project)
+
+    @post("/api/mamimon/tokens")
+    async def add_token(data: JSONBody[NewToken]) -> dict[str, str]:
+        """Make a token; the secret is in this answer only."""
+        secret = await people.add_token(data.name, data.scope, current_actor.get().name, project)
+        return {"name": data.name, "scope": data.scope, "token": secret}
+
+    @delete("/api/mamimon/tokens/{token_id:int}")
+    async def remove_token(token_id: FromPath[int]) -> None:
+        """Revoke a token."""
+        await people.remove_token(token_id, current_actor.get().name, project)
+
+    return [tokens, add_token, remove_token]

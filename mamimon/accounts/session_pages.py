@@ -63,12 +63,15 @@ def session_handlers(core: Core, people: People) -> list[ControllerRouterHandler
         context: dict[str, Any] = {
             "section": "",
             "link": None,
+            "project": "",
             "secret": secret,
             "message": message,
             "min": MIN_PASSWORD,
         }
         try:
-            context["link"] = await people.link(secret)
+            link = context["link"] = await people.link(secret)
+            invited = people.projects.by_id(link.project_id) if link.project_id is not None else None
+            context["project"] = invited.name if invited is not None else ""
         except Problem as problem:
             context["message"], status = problem.detail, problem.status
         return Template("accounts/join.html", context=context, status_code=status)

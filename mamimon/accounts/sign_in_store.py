@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mamimon.accounts.audit_store import note
 from mamimon.accounts.model import Link, Session
-from mamimon.accounts.store import insert_user
+from mamimon.accounts.store import insert_user, kept_role
 from mamimon.problems import Kind, Problem, not_found
 from mamimon.storage import Database
 
@@ -120,12 +120,14 @@ class SignInStore:
 
         await self._database.write(write)
 
-    async def add_link(
-        self, digest: bytes, name: str, role: str | None, now: float, expires_at: float, actor: str
-    ) -> None:
-        """Keep a link by which a new person (`role`) or one there is (None) sets a password."""
+    async def add_link(self, digest: bytes, link: Link, now: float, project: str = "") -> None:
+        """Keep a link by which a new person (it has a role) or one there is (None) sets a password.
+
+        `project` is the slug of the one that it invites to, for the audit log.
+        """
 
         def write(raw: sqlite3.Connection) -> None:
+            name, role = link.name, link.role
             there = raw.execute("SELECT 1 FROM user WHERE name = ?", (name,)).fetchone() is not None
             if there and role is not None:
                 raise Problem(Kind.CONFLICT, f"there is a user {name} already")
@@ -134,10 +136,12 @@ class SignInStore:
             # A newer link makes the older ones void.
             raw.execute("DELETE FROM account_link WHERE name = ? OR expires_at <= ?", (name, now))
             raw.execute(
-                "INSERT INTO account_link (hash, name, role, made_by, expires_at) VALUES (?, ?, ?, ?, ?)",
-                (digest, name, role, actor, expires_at),
+                "INSERT INTO account_link (hash, name, role, made_by, expires_at, project_id, project_role)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (digest, name, role, link.made_by, link.expires_at, link.project_id, link.project_role),
             )
-            note(raw, now, actor, f"user.invite {role}" if role else "password.reset-link", name)
+            action = f"user.invite {link.project_role or role}" if role else "password.reset-link"
+            note(raw, now, link.made_by, action, name, project)
 
         await self._database.write(write)
 
@@ -146,7 +150,8 @@ class SignInStore:
 
         def read(raw: sqlite3.Connection) -> Link | None:
             row = raw.execute(
-                "SELECT name, role, made_by, expires_at FROM account_link WHERE hash = ? AND expires_at > ?",
+                "SELECT name, role, made_by, expires_at, project_id, project_role FROM account_link"
+                " WHERE hash = ? AND expires_at > ?",
                 (digest, now),
             ).fetchone()
             return None if row is None else Link(*row)
@@ -161,15 +166,23 @@ class SignInStore:
 
         def write(raw: sqlite3.Connection) -> str:
             row = raw.execute(
-                "DELETE FROM account_link WHERE hash = ? AND expires_at > ? RETURNING name, role",
+                "DELETE FROM account_link WHERE hash = ? AND expires_at > ?"
+                " RETURNING name, role, project_id, project_role",
                 (digest, now),
             ).fetchone()
             if row is None:
                 raise not_found("this link was used already or is over")
-            name, role = str(row[0]), row[1]
+            name = str(row[0])
+            role, project_id, project_role = row[1:]
             if role is not None:
                 insert_user(raw, name, role, password, now)
-                note(raw, now, name, f"user.join {role}", name)
+                if project_id is not None:
+                    raw.execute(
+                        "INSERT INTO project_role (project_id, user_id, role)"
+                        " SELECT ?, id, ? FROM user WHERE name = ?",
+                        (project_id, project_role, name),
+                    )
+                note(raw, now, name, f"user.join {project_role or role}", name)
                 return name
             found = raw.execute("SELECT id FROM user WHERE name = ?", (name,)).fetchone()
             if found is None:
@@ -185,7 +198,10 @@ class SignInStore:
         """Name and role of who the identity provider knows by a subject."""
 
         def read(raw: sqlite3.Connection) -> tuple[str, str] | None:
-            row = raw.execute("SELECT name, role FROM user WHERE subject = ?", (subject,)).fetchone()
+            row = raw.execute(
+                "SELECT name, CASE WHEN outside THEN 'none' ELSE role END FROM user WHERE subject = ?",
+                (subject,),
+            ).fetchone()
             return None if row is None else (str(row[0]), str(row[1]))
 
         return await self._database.read(read)
@@ -199,8 +215,9 @@ class SignInStore:
         def write(raw: sqlite3.Connection) -> None:
             try:
                 raw.execute(
-                    "INSERT INTO user (name, role, password, created_at, subject) VALUES (?, ?, '', ?, ?)",
-                    (name, role, now, subject),
+                    "INSERT INTO user (name, role, outside, password, created_at, subject)"
+                    " VALUES (?, ?, ?, '', ?, ?)",
+                    (name, *kept_role(role), now, subject),
                 )
             except sqlite3.IntegrityError:
                 raise Problem(

@@ -7,23 +7,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mamimon.accounts.audit_store import note
-from mamimon.accounts.model import AuditEntry, Token, User
+from mamimon.accounts.model import AuditEntry, Project, Token, User
 from mamimon.problems import Kind, Problem, not_found
 from mamimon.storage import Database
 
-_USER = "user.id, user.name, user.role, user.created_at, user.totp_seed IS NOT NULL, user.subject IS NOT NULL"
+_USER = (
+    "user.id, user.name, CASE WHEN user.outside THEN 'none' ELSE user.role END, user.created_at,"
+    " user.totp_seed IS NOT NULL, user.subject IS NOT NULL"
+)
 
 
 def _user(row: Sequence[Any]) -> User:
     return User(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]))
 
 
+def kept_role(role: str) -> tuple[str, bool]:
+    """The columns `role` and `outside` that say a role."""
+    return ("viewer", True) if role == "none" else (role, False)
+
+
 def insert_user(raw: sqlite3.Connection, name: str, role: str, password: str, now: float) -> None:
     """Add who signs in by a password (its hash); a taken name raises CONFLICT."""
     try:
         raw.execute(
-            "INSERT INTO user (name, role, password, created_at) VALUES (?, ?, ?, ?)",
-            (name, role, password, now),
+            "INSERT INTO user (name, role, outside, password, created_at) VALUES (?, ?, ?, ?, ?)",
+            (name, *kept_role(role), password, now),
         )
     except sqlite3.IntegrityError:
         raise Problem(Kind.CONFLICT, f"there is a user {name} already") from None
@@ -90,7 +98,7 @@ class AccountStore:
             others = raw.execute("SELECT role FROM user WHERE id != ?", row).fetchall()
             if role != "admin" and ("admin",) not in others:
                 raise Problem(Kind.CONFLICT, f"{name} is the last administrator")
-            raw.execute("UPDATE user SET role = ? WHERE id = ?", (role, row[0]))
+            raw.execute("UPDATE user SET role = ?, outside = ? WHERE id = ?", (*kept_role(role), row[0]))
             note(raw, now, actor, f"user.role {role}", name)
 
         await self._database.write(write)
@@ -134,20 +142,24 @@ class AccountStore:
             lambda raw: [
                 (row[0], Token(*row[1:]))
                 for row in raw.execute(
-                    "SELECT hash, id, name, scope, created_at, created_by, used_at FROM token ORDER BY id"
+                    "SELECT hash, id, name, scope, created_at, created_by, used_at, project_id FROM token"
+                    " ORDER BY id"
                 )
             ]
         )
 
-    async def add_token(self, digest: bytes, name: str, scope: str, now: float, actor: str) -> None:
-        """Keep a new token."""
+    async def add_token(
+        self, digest: bytes, name: str, scope: str, project: Project, now: float, actor: str
+    ) -> None:
+        """Keep a new token of a project."""
 
         def write(raw: sqlite3.Connection) -> None:
             raw.execute(
-                "INSERT INTO token (hash, name, scope, created_at, created_by) VALUES (?, ?, ?, ?, ?)",
-                (digest, name, scope, now, actor),
+                "INSERT INTO token (hash, name, scope, created_at, created_by, project_id)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (digest, name, scope, now, actor, project.id),
             )
-            note(raw, now, actor, f"token.add {scope}", name)
+            note(raw, now, actor, f"token.add {scope}", name, project.slug)
 
         await self._database.write(write)
 
@@ -161,25 +173,28 @@ class AccountStore:
             )
         )
 
-    async def remove_token(self, token_id: int, now: float, actor: str) -> None:
-        """Revoke a token."""
+    async def remove_token(self, token_id: int, project: Project, now: float, actor: str) -> None:
+        """Revoke a token of a project; another project's is not there."""
 
         def write(raw: sqlite3.Connection) -> None:
-            row = raw.execute("SELECT name FROM token WHERE id = ?", (token_id,)).fetchone()
+            row = raw.execute(
+                "DELETE FROM token WHERE id = ? AND project_id = ? RETURNING name", (token_id, project.id)
+            ).fetchone()
             if row is None:
                 raise not_found(f"there is no token {token_id}")
-            raw.execute("DELETE FROM token WHERE id = ?", (token_id,))
-            note(raw, now, actor, "token.remove", row[0])
+            note(raw, now, actor, "token.remove", row[0], project.slug)
 
         await self._database.write(write)
 
-    async def audit(self, limit: int = 50) -> list[AuditEntry]:
-        """The newest changes first."""
+    async def audit(self, limit: int = 50, project: str = "") -> list[AuditEntry]:
+        """The newest changes first; with a `project` (slug) only those of its people and tokens."""
         return await self._database.read(
             lambda raw: [
                 AuditEntry(*row)
                 for row in raw.execute(
-                    "SELECT at, actor, action, target FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+                    "SELECT at, actor, action, target, project FROM audit WHERE ? IN ('', project)"
+                    " ORDER BY id DESC LIMIT ?",
+                    (project, limit),
                 )
             ]
         )
