@@ -1,4 +1,4 @@
-"""What `users` and `tokens` share: through the running server, else straight into the data directory.
+"""What `users`, `tokens`, `projects` and `teams` share: through the running server, else into the files.
 
 Before the first start there is no server to ask, and a server on a public address does not start
 without an account; so with nobody holding the data directory's lock the command does the work itself.
@@ -12,10 +12,11 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import click
 
-from mamimon.cli.ask import ask, server_options
+from mamimon.cli.ask import ask, chosen_project, server_options
 
 __all__ = ["change", "rows", "server_options"]
 
@@ -69,15 +70,58 @@ async def _directly(method: str, path: str, body: dict[str, str] | None, folder:
 
 async def _apply(people: Any, method: str, path: str, body: dict[str, str] | None) -> Any:
     kind, _, rest = path.removeprefix("/api/mamimon/").partition("/")
-    name, _, what = rest.partition("/")
+    name, _, what = (unquote(part) for part in rest.partition("/"))
     who = "local administrator"
     if kind == "users":
         return await _of_user(people, method, name, what, body, who)
+    if kind == "projects":
+        return await _of_project(people.projects, method, name.partition("?")[0], what, body, who)
+    if kind == "teams":
+        return await _of_team(people.projects, method, name, what, body, who)
+    project = people.projects.find(chosen_project() or "default")
+    if kind == "members":
+        return await _of_member(people, method, project, name, body, who)
     if method == "GET":
-        return [token for _, token in await people.store.tokens()]
+        return await people.tokens(project)
     if body is None:
-        return await people.remove_token(int(name), who)
-    return {"token": await people.add_token(body["name"], body["scope"], who)}
+        return await people.remove_token(int(name), who, project)
+    return {"token": await people.add_token(body["name"], body["scope"], who, project)}
+
+
+async def _of_project(
+    projects: Any, method: str, slug: str, what: str, body: dict[str, str] | None, who: str
+) -> Any:
+    if method == "GET":
+        return projects.all()
+    if method == "DELETE":
+        return await projects.delete(slug, slug, who)
+    if what == "name" and body is not None:
+        return await projects.rename(slug, body["name"], who)
+    if what:
+        return await projects.archive(slug, what == "archive", who)
+    assert body is not None
+    return await projects.create(body["slug"], body["name"], who)
+
+
+async def _of_team(
+    projects: Any, method: str, team: str, what: str, body: dict[str, str] | None, who: str
+) -> Any:
+    if method == "GET":
+        return await projects.teams()
+    if what:
+        name = body["name"] if body is not None else what.rpartition("/")[2]
+        return await projects.set_member(team, name, body is not None, who)
+    return await (projects.remove_team(team, who) if body is None else projects.add_team(body["name"], who))
+
+
+async def _of_member(
+    people: Any, method: str, project: Any, what: str, body: dict[str, str] | None, who: str
+) -> Any:
+    if body is None:
+        return await people.projects.members(project)
+    if what == "invite":
+        return {"path": f"/join/{await people.invite_to(project, body['name'], body['role'], who)}"}
+    return await people.projects.grant(project, body["kind"], body["name"], body["role"], who)
 
 
 async def _of_user(

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+_PROJECT = "mamimon.project"
 
 
 def server_options(command: F) -> F:
-    """Add --url, --token and --data-dir to a command that asks a running server."""
+    """Add --url, --token, --data-dir and --project to a command that asks a running server."""
     for option in reversed(
         (
             click.option(
@@ -25,14 +26,36 @@ def server_options(command: F) -> F:
             click.option(
                 "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Data directory."
             ),
+            click.option(
+                "--project",
+                envvar="MAMIMON_PROJECT",
+                expose_value=False,
+                callback=_note_project,
+                help="Short name of the project; the token's own, or the first, if not given.",
+            ),
         )
     ):
         command = option(command)
     return command
 
 
+def _note_project(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.meta[_PROJECT] = value or ""
+
+
+def chosen_project() -> str:
+    """What --project says, or an empty string."""
+    context = click.get_current_context(silent=True)
+    return str(context.meta.get(_PROJECT, "")) if context is not None else ""
+
+
 def server_url(url: str | None, data_dir: Path | None) -> str:
-    """The address of the server to ask."""
+    """The address of the server to ask; of the project that --project names."""
+    project = chosen_project()
+    return _server(url, data_dir) + (f"/p/{project}" if project else "")
+
+
+def _server(url: str | None, data_dir: Path | None) -> str:
     if url or os.environ.get("MAMIMON_URL"):
         return (url or os.environ["MAMIMON_URL"]).rstrip("/")
     return str(_record(data_dir).get("url", "http://127.0.0.1:7007"))
@@ -41,7 +64,7 @@ def server_url(url: str | None, data_dir: Path | None) -> str:
 def server_token(url: str | None, token: str | None, data_dir: Path | None) -> str | None:
     """The token to ask with: the one given, else the local secret of the data directory's own server."""
     record = _record(data_dir)
-    same = server_url(url, data_dir) == record.get("url")
+    same = _server(url, data_dir) == record.get("url")
     return token or (str(record["secret"]) if same and "secret" in record else None)
 
 

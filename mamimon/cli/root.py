@@ -14,6 +14,8 @@ COMMANDS: dict[str, str] = {
     "config": "mamimon.cli.config:config",
     "users": "mamimon.cli.users:users",
     "tokens": "mamimon.cli.tokens:tokens",
+    "projects": "mamimon.cli.projects:projects",
+    "teams": "mamimon.cli.projects:teams",
     "cleanup": "mamimon.cli.cleanup:cleanup",
     "backup": "mamimon.cli.backup:backup",
     "query": "mamimon.cli.query:query",

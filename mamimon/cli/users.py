@@ -9,7 +9,8 @@ import click
 
 from mamimon.cli.accounts import change, rows, server_options
 
-ROLE = click.Choice(["viewer", "editor", "admin"])
+# "none" is for people of other projects than the first.
+ROLE = click.Choice(["none", "viewer", "editor", "admin"])
 
 
 @click.group()

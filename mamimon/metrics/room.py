@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,8 +88,7 @@ class MetricRoom:
         await self.store.open()
         await self.pushed.open()
         await self.statsd.open()
-        if threading.current_thread() is threading.main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+        self._core.on_hangup.append(self._on_hangup)
         self._core.registry.register(_Figures(self))
 
     def _on_hangup(self) -> None:

@@ -18,19 +18,21 @@ from mamimon.room import Direct
 from mamimon.server.assets import static, zipped
 from mamimon.server.pages import page_handlers, template_config
 from mamimon.server.protect import protect
+from mamimon.server.rooted import rooted
 from mamimon.server.system import system_handlers
 from mamimon.server.traces import trace_handlers
 
 if TYPE_CHECKING:
     from mamimon.http import AsgiApp, Receive, Scope, Send
     from mamimon.server.house import House
+    from mamimon.server.houses import Houses
     from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.server")
 
 
 def create_app(house: House, core: Core) -> AsgiApp:
-    """The ASGI app of one server: every room's handlers behind the gate and `protect`."""
+    """The app of one project: every room's handlers."""
     app = Litestar(
         route_handlers=[
             *house.handlers(),
@@ -48,8 +50,15 @@ def create_app(house: House, core: Core) -> AsgiApp:
         request_max_body_size=core.settings.server.max_body_bytes,
         logging_config=None,
     )
-    assert house.people is not None
-    return protect(gate(_direct(zipped(cast("AsgiApp", app)), house), core, house.people), core)
+    inner = cast("AsgiApp", app)
+    return _direct(zipped(rooted(inner, house.root) if house.root else inner), house)
+
+
+def front(houses: Houses) -> AsgiApp:
+    """The app of the server: every project's app behind the gate and `protect`."""
+    core, people = houses.first.core, houses.first.people
+    assert core is not None and people is not None
+    return protect(gate(houses, core, people), core)
 
 
 def _direct(app: AsgiApp, house: House) -> AsgiApp:

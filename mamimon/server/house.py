@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mamimon.accounts.gate import current_actor
+from mamimon.accounts.model import Project
 from mamimon.accounts.people import People
-from mamimon.accounts.room import AccountRoom
+from mamimon.accounts.room import AccountRoom, ProjectAccounts
 from mamimon.alerts.room import AlertRoom
 from mamimon.clock import Clock
 from mamimon.config import Settings
@@ -17,6 +19,7 @@ from mamimon.errors.room import ErrorRoom
 from mamimon.events.room import EventRoom
 from mamimon.forward.room import ForwardRoom
 from mamimon.health.room import HealthRoom
+from mamimon.http import PROJECTS
 from mamimon.logs.room import LogRoom
 from mamimon.metrics.room import MetricRoom
 from mamimon.retention.room import RetentionRoom
@@ -30,9 +33,23 @@ _log = logging.getLogger("mamimon.server")
 
 
 class House:
-    """The rooms of one server over one data directory."""
+    """The rooms of one project over one data directory.
 
-    def __init__(self, settings: Settings, data_dir: Path, clock: Clock) -> None:
+    The house of a further `project` is built beside the `first` one, which has the accounts and the
+    guard of the disk.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        data_dir: Path,
+        clock: Clock,
+        *,
+        first: House | None = None,
+        project: Project | None = None,
+    ) -> None:
+        self.first = first or self
+        self.project = project
         self.settings = settings
         self.data_dir = data_dir
         self.clock = clock
@@ -40,6 +57,11 @@ class House:
         self.rooms: list[Room] = []
         self.people: People | None = None
         self._guard: DiskGuard | None = None
+
+    @property
+    def root(self) -> str:
+        """Where its pages are; empty for the first project's."""
+        return f"{PROJECTS}{self.project.slug}" if self.project is not None else ""
 
     async def open(self) -> Core:
         """Open the state database and every room; on a failure what was opened is closed again."""
@@ -52,10 +74,7 @@ class House:
         try:
             await migrate(state, "state")
             self.core = Core(self.settings, self.clock, self.data_dir, state)
-            self._guard = DiskGuard(self.data_dir, self.settings.storage, self.clock)
-            self._guard.look()
-            self.core.writable = self._guard.writable
-            self.core.registry.register(self._guard)
+            self.core.writable = self._watch_disk(self.core)
             for room in self._build(self.core):
                 await room.open()
                 self.rooms.append(room)
@@ -65,9 +84,23 @@ class House:
             raise
         return self.core
 
+    def _watch_disk(self, core: Core) -> Callable[[], bool]:
+        if self.first is not self:
+            assert self.first.core is not None
+            return self.first.core.writable
+        self._guard = DiskGuard(self.data_dir, self.settings.storage, self.clock)
+        self._guard.look()
+        core.registry.register(self._guard)
+        return self._guard.writable
+
     def _build(self, core: Core) -> Sequence[Room]:
         """The rooms in the order they open; a later one may be handed an earlier one."""
-        accounts = AccountRoom(core)
+        accounts: AccountRoom | ProjectAccounts
+        if self.project is None:
+            accounts = AccountRoom(core)
+        else:
+            assert self.first.people is not None
+            accounts = ProjectAccounts(core, self.first.people, self.project)
         self.people = accounts.people
         logs = LogRoom(core)
         metrics = MetricRoom(core)
@@ -84,15 +117,20 @@ class House:
 
     def tasks(self) -> list[Task]:
         """Every room's background tasks."""
-        assert self._guard is not None
-        return [Task("disk guard", self._guard.run), *(task for room in self.rooms for task in room.tasks())]
+        guard = [Task("disk guard", self._guard.run)] if self._guard is not None else []
+        return [*guard, *(task for room in self.rooms for task in room.tasks())]
 
     def handlers(self) -> list[ControllerRouterHandler]:
         """Every room's doors and pages."""
         return [handler for room in self.rooms for handler in room.handlers()]
 
     def badges(self) -> dict[str, int]:
-        """Counts shown in the navigation; a room that has some offers `badge() -> {key: count}`."""
+        """Counts shown in the navigation; a room that has some offers `badge() -> {key: count}`.
+
+        Who may not read the project sees none.
+        """
+        if "read" not in current_actor.get().allowed:
+            return {}
         return {k: n for room in self.rooms if isinstance(room, Badged) for k, n in room.badge().items()}
 
     async def close(self) -> None:

@@ -13,10 +13,12 @@ from litestar.response import Template
 from litestar.template import TemplateConfig
 
 import mamimon
-from mamimon.accounts.gate import FORBIDDEN
+from mamimon.accounts.gate import FORBIDDEN, current_actor
+from mamimon.accounts.model import FIRST
 from mamimon.alerts.translated import translated
 from mamimon.dashboards.builtin import builtin
 from mamimon.i18n import current_locale, gettext, ngettext, web_dir
+from mamimon.server.rooted import rooted_templates
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -53,6 +55,8 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         lstrip_blocks=True,
         auto_reload=False,
     )
+    if house.root:
+        environment.template_class = rooted_templates(house.root)
     environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.globals.update(
         locale=current_locale.get,
@@ -61,6 +65,8 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         version=mamimon.__version__,
         now=core.clock.now,
         builtin_slugs=builtin,
+        root=house.root,
+        project_places=lambda: _projects(house),
     )
     environment.filters.update(
         number=number,
@@ -72,6 +78,14 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         rule_text=translated,
     )
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+
+
+def _projects(house: House) -> list[tuple[str, str, bool]]:
+    """The projects that who asks may open: slug, name, and whether it is this one; empty for one only."""
+    assert house.people is not None
+    number = house.project.id if house.project is not None else FIRST
+    found = house.people.projects.of_actor(current_actor.get())
+    return [(one.slug, one.name, one.id == number) for one in found] if len(found) > 1 else []
 
 
 def page_handlers(house: House, core: Core) -> list[ControllerRouterHandler]:

@@ -31,7 +31,7 @@ _HEADERS = [
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 # Doors that other sites' pages may post to: the browser SDKs. They carry their own key.
 _CROSS_SITE = re.compile(
-    r"^/api/\d+/(envelope|store|security|csp|minidump|unreal)/?$|^/(capture|batch|e)/?$|^/sdk/"
+    r"^(/p/[^/]+)?/(api/\d+/(envelope|store|security|csp|minidump|unreal)/?$|(capture|batch|e)/?$|sdk/)"
 )
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

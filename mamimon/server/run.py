@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import signal
 import socket
 import threading
@@ -15,11 +13,13 @@ from pathlib import Path
 
 import uvicorn
 
-from mamimon.accounts.people import is_loopback
+from mamimon.accounts.credentials import is_loopback
 from mamimon.clock import Clock, SystemClock
 from mamimon.config import ConfigError, Settings
-from mamimon.server.app import create_app
+from mamimon.room import Task
+from mamimon.server.app import front
 from mamimon.server.house import House
+from mamimon.server.houses import Houses, record
 from mamimon.server.listeners import Listener, bind, by_port
 from mamimon.server.supervisor import Supervisor
 from mamimon.storage.data_dir import DataDirLock
@@ -45,6 +45,7 @@ class Server:
         self.data_dir = data_dir
         self.clock = clock or SystemClock()
         self.house = House(settings, data_dir, self.clock)
+        self.houses: Houses | None = None
         self.listeners: list[Listener] = []
         self.warnings: list[str] = []
         self.ready = threading.Event()
@@ -72,6 +73,8 @@ class Server:
                 finally:
                     for listener in self.listeners:
                         listener.sock.close()
+                    if self.houses is not None:
+                        await self.houses.close()
                     await self.house.close()
         except BaseException as error:
             self.failure = error
@@ -84,7 +87,8 @@ class Server:
         self._refuse_to_be_open()
         core.base_url = self.settings.server.public_url.rstrip("/") or self.url
         core.ports = frozenset(self.ports().values())
-        app = create_app(self.house, core)
+        houses = self.houses = Houses(self.house, self.url)
+        app = front(houses)
         supervisor = Supervisor(self.clock, core.registry)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
@@ -98,9 +102,9 @@ class Server:
                 h11_max_incomplete_event_size=64 * 1024,
                 ws="none",
             ),
-            core.on_stop,
+            houses.on_stop,
         )
-        for task in self.house.tasks():
+        for task in (*self.house.tasks(), Task("projects", houses.run)):
             supervisor.start(task)
         watcher = asyncio.create_task(self._announce())
         self._handle_signals()
@@ -124,16 +128,7 @@ class Server:
         while not self._uvicorn.started:  # noqa: ASYNC110 - uvicorn offers a flag, not an event
             await asyncio.sleep(0.005)
         assert self.house.people is not None
-        record = {
-            "url": self.url,
-            "pid": os.getpid(),
-            "ports": self.ports(),
-            "secret": self.house.people.local_secret,
-        }
-        path = self.data_dir / "server.json"
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-            json.dump(record, file)
+        record(self.data_dir, self.url, self.ports(), self.house.people.local_secret)
         self.ready.set()
         for warning in self.warnings:
             _log.warning(warning)
@@ -145,6 +140,8 @@ class Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop_or_hurry)
+            if self.houses is not None:
+                loop.add_signal_handler(signal.SIGHUP, self.houses.on_hangup)
 
     def _stop_or_hurry(self) -> None:
         assert self._uvicorn is not None
@@ -160,13 +157,12 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process by the signal, not by 0."""
 
-    def __init__(self, config: uvicorn.Config, on_stop: list[Callable[[], None]]) -> None:
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_stop = on_stop
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for end in self._on_stop:
-            end()
+        self._on_stop()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

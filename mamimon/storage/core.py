@@ -36,3 +36,5 @@ class Core:
     """False while the disk is (nearly) full: doors answer 503, queries and pages go on."""
     on_stop: list[Callable[[], None]] = field(default_factory=list)
     """Called when the server begins to stop, before it waits for requests: who streams ends here."""
+    on_hangup: list[Callable[[], None]] = field(default_factory=list)
+    """Called on SIGHUP: who has a configuration file reads it again."""

@@ -64,7 +64,7 @@ function distinctId() {
 function findDsn(given) {
   const tag = doc && doc.querySelector("script[data-dsn]");
   const [mine, number] = SERVED.split("/");
-  const served = number && HERE && new URL(HERE).origin.replace("//", `//${mine}@`) + "/" + number;
+  const served = number && HERE && new URL("..", HERE).href.replace("//", `//${mine}@`) + number;
   return given || ENV.VITE_SENTRY_DSN || (tag && tag.dataset.dsn) || served;
 }
 

@@ -23,6 +23,8 @@
     }
   }
 
+  // A further project has its pages under a prefix.
+  const root = document.documentElement.dataset.root || "";
   const go = { o: "/", i: "/incidents", a: "/alerts", l: "/logs", m: "/graph", e: "/errors", v: "/events", c: "/checks", d: "/dashboards", x: "/explore", s: "/settings" };
   let pending = "";
   document.addEventListener("keydown", (event) => {
@@ -31,7 +33,7 @@
       if (event.key === "Escape") event.target.blur();
       return;
     }
-    if (pending === "g" && go[event.key]) { pending = ""; location.href = go[event.key]; return; }
+    if (pending === "g" && go[event.key]) { pending = ""; location.href = root + go[event.key]; return; }
     pending = event.key === "g" ? "g" : "";
     if (event.key === "/") {
       const box = document.querySelector("input.q, input[type=search]");

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const host = document.getElementById("editor"), dialog = document.getElementById("panel-dialog"), settings = document.getElementById("settings-dialog");
-  const slug = host.dataset.slug, say = (text) => { document.getElementById("edit-state").textContent = text; };
+  const root = document.documentElement.dataset.root || "", slug = host.dataset.slug, say = (text) => { document.getElementById("edit-state").textContent = text; };
   let version = host.dataset.version, current = JSON.parse(document.getElementById("document").value), saved = JSON.stringify(current);
   let past = [], future = [], editing = -1, turn = 0;
   current.panels ||= []; current.variables ||= []; current.links ||= [];
@@ -16,7 +16,7 @@
     document.getElementById("undo").disabled = !past.length;
     document.getElementById("redo").disabled = !future.length;
     document.getElementById("save").disabled = JSON.stringify(current) === saved;
-    const answer = await fetch(`/dashboards/${slug}/preview${location.search}`, { method: "POST", body: JSON.stringify(current) });
+    const answer = await fetch(`${root}/dashboards/${slug}/preview${location.search}`, { method: "POST", body: JSON.stringify(current) });
     if (mine !== turn) return;
     if (!answer.ok) { say((await answer.json()).error); return; }
     host.innerHTML = await answer.text();
@@ -41,7 +41,7 @@
   }
   async function save() {
     const body = JSON.stringify(current);
-    const answer = await fetch(`/api/mamimon/dashboards/${slug}`, { method: "PUT", body, headers: { "If-Match": `"${version}"`, "Content-Type": "application/json" } });
+    const answer = await fetch(`${root}/api/mamimon/dashboards/${slug}`, { method: "PUT", body, headers: { "If-Match": `"${version}"`, "Content-Type": "application/json" } });
     if (!answer.ok) { const told = await answer.json(); say(told.error + (told.hint ? " – " + told.hint : "")); return false; }
     version = answer.headers.get("ETag").replaceAll('"', "");
     saved = body;
@@ -168,7 +168,7 @@
   async function preview() {
     fields();
     const panel = { ...read(), width: 12, height: 7, repeat: "" };
-    const answer = await fetch(`/dashboards/${slug}/preview${location.search}`, { method: "POST", body: JSON.stringify({ ...current, panels: [panel] }) });
+    const answer = await fetch(`${root}/dashboards/${slug}/preview${location.search}`, { method: "POST", body: JSON.stringify({ ...current, panels: [panel] }) });
     if (!answer.ok) { look.textContent = (await answer.json()).error; return; }
     look.innerHTML = await answer.text();
     look.querySelectorAll(".tools,.grip").forEach((one) => one.remove());

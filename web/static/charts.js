@@ -175,7 +175,7 @@
         if (one.time < min || one.time > max) continue;
         const dot = document.createElement(one.url ? "a" : "span");
         dot.className = "exemplar";
-        if (one.url) { dot.href = one.url; dot.addEventListener("mousedown", (event) => event.stopPropagation()); }
+        if (one.url) { dot.href = (document.documentElement.dataset.root || "") + one.url; dot.addEventListener("mousedown", (event) => event.stopPropagation()); }
         dot.title = one.label + "\n" + show(one.value, this.figure.dataset.unit || "");
         dot.setAttribute("aria-label", dot.title);
         dot.style.left = u.valToPos(one.time, "x") + "px";

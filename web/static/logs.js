@@ -4,6 +4,7 @@
   const rows = document.getElementById("rows");
   if (!rows) return;
   const words = rows.dataset, lang = document.documentElement.lang || "en";
+  const root = document.documentElement.dataset.root || "";
   const columns = (words.columns || "").split(",").filter(Boolean);
 
   function node(tag, name, text) {
@@ -16,9 +17,9 @@
 
   // Another search from here: this page's own address with some of it changed.
   function search(change) {
-    const page = new URL(location.href), next = new URL("/logs", location.href);
+    const page = new URL(location.href), next = new URL(root + "/logs", location.href);
     for (const name of ["q", "level", "dataset", "since", "start", "end", "cols"]) {
-      const value = page.pathname === "/logs" ? page.searchParams.get(name) : null;
+      const value = page.pathname === root + "/logs" ? page.searchParams.get(name) : null;
       if (value) next.searchParams.set(name, value);
     }
     change(next.searchParams);
@@ -87,7 +88,7 @@
     if (!button) return;
     if (button.dataset.act === "copy") copied(button, button.closest("tr").cells[1].textContent);
     if (button.dataset.act === "json") {
-      const answer = await fetch("/api/mamimon/logs/lines/" + encodeURIComponent(button.closest("details.line").dataset.id));
+      const answer = await fetch(root + "/api/mamimon/logs/lines/" + encodeURIComponent(button.closest("details.line").dataset.id));
       if (answer.ok) copied(button, JSON.stringify((await answer.json()).document, null, 2));
     }
   });
@@ -104,10 +105,10 @@
     if (!hit || line.querySelector(".fields")) return;
     const box = node("div", "fields"), bar = node("p", "row-actions"), table = node("table");
     const link = (text, href) => { const made = node("a", "", text); made.href = href; bar.append(made, " "); };
-    link(words.context, "/logs/line/" + encodeURIComponent(hit.id));
+    link(words.context, root + "/logs/line/" + encodeURIComponent(hit.id));
     const request = hit.document.request_id || hit.document.trace_id;
-    if (request) link(words.request, "/requests/" + encodeURIComponent(request));
-    if (hit.pattern) link(words.pattern, "/logs/patterns/" + hit.pattern);
+    if (request) link(words.request, root + "/requests/" + encodeURIComponent(request));
+    if (hit.pattern) link(words.pattern, root + "/logs/patterns/" + hit.pattern);
     bar.append(node("span", "faint", hit.dataset));
     for (const [name, value] of flat(hit.document, "", [])) {
       const row = table.insertRow(), head = node("th", "mono muted", name);

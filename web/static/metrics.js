@@ -2,6 +2,7 @@
 (() => {
   "use strict";
   const MOST = 30;
+  const root = document.documentElement.dataset.root || "";
   const KEYWORDS = ["by", "without", "on", "ignoring", "group_left", "group_right", "offset", "bool", "and", "or", "unless"];
   const PLAIN = new Set(["offset", "bool", "and", "or", "unless"]);
   const DURATIONS = ["1m", "5m", "15m", "30m", "1h", "6h", "1d", "7d"];
@@ -17,9 +18,9 @@
   async function words() {
     if (!language) {
       const [names, metadata, spoken] = await Promise.all([
-        data("/api/v1/label/__name__/values"),
-        data("/api/v1/metadata"),
-        fetch("/api/mamimon/promql/words").then((answer) => answer.json()),
+        data(root + "/api/v1/label/__name__/values"),
+        data(root + "/api/v1/metadata"),
+        fetch(root + "/api/mamimon/promql/words").then((answer) => answer.json()),
       ]);
       const help = (name) => {
         const found = metadata[name] || metadata[name.replace(/_(bucket|sum|count|total)$/, "")];
@@ -40,14 +41,14 @@
     const open = head.lastIndexOf("{"), inside = open > head.lastIndexOf("}");
     const value = /([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)\s*"([^"]*)$/.exec(head);
     if (inside && value) {
-      const all = await data("/api/v1/label/" + encodeURIComponent(value[1]) + "/values");
+      const all = await data(root + "/api/v1/label/" + encodeURIComponent(value[1]) + "/values");
       return { typed: value[2], from: all.map((text) => ({ text, note: "", after: '"' })) };
     }
     const grouping = /\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^()]*)$/.exec(head);
     if (inside || grouping) {
       const typed = /[a-zA-Z_]?\w*$/.exec(head)[0];
       const metric = inside && /([a-zA-Z_:][\w:]*)\s*$/.exec(head.slice(0, open));
-      const all = await data("/api/v1/labels" + (metric ? "?match[]=" + encodeURIComponent(metric[1]) : ""));
+      const all = await data(root + "/api/v1/labels" + (metric ? "?match[]=" + encodeURIComponent(metric[1]) : ""));
       return { typed, from: all.filter((text) => text !== "__name__").map((text) => ({ text, note: "", after: inside ? '="' : "" })) };
     }
     const span = /(?:\[|offset\s+)([0-9a-z]*)$/.exec(head);
