@@ -1,6 +1,6 @@
 """Bugsink over a temporary directory, as its single-server template sets it up: gunicorn and snappea.
 
-Installed in a virtual environment of its own: `python -m venv V && V/bin/pip install bugsink`.
+Installed in a virtual environment of its own by `.ci/peers bugsink`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ _PROJECT = (
 
 
 class Bugsink:
-    """A running one: its DSN and how many events it has digested."""
+    """A running one: its DSN, its processes and how many events it has digested."""
 
-    def __init__(self, dsn: str, folder: Path) -> None:
+    def __init__(self, dsn: str, folder: Path, processes: list[int]) -> None:
         self.dsn = dsn
+        self.processes = processes
         self._folder = folder
 
     def digested(self) -> int:
@@ -90,7 +91,7 @@ def running(binaries: Path, folder: Path) -> Iterator[Bugsink]:
         deadline = time.monotonic() + 120
         while not _answers(port) and time.monotonic() < deadline:
             time.sleep(0.5)
-        yield Bugsink(f"http://{key}@127.0.0.1:{port}/{number}", folder)
+        yield Bugsink(f"http://{key}@127.0.0.1:{port}/{number}", folder, [part.pid for part in parts])
     finally:
         for part in parts:
             part.terminate()

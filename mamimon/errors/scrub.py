@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -79,6 +79,7 @@ _HEADERS = re.compile(
     r"goog-iam|gitlab|vault|shopify-access)[\w\-]*(key|token)?|x-forwarded-client-cert|www-authenticate)$"
 )
 _MIN_ECHO = 6
+_MAX_ECHOES = 200
 
 
 def scrub(event: Event, *, suspected: bool = True) -> Event:
@@ -110,17 +111,24 @@ def _scrub_all(event: Event) -> None:
         for value in event.request.cookies.values():
             _keep(value, secrets)
     if not secrets:
-        _walk_event(event, scrub_value, _scrub_frame)
+        _walk_event(event, scrub_value, _scrub_plain)
         if event.request is not None:
             _scrub_request(event.request, scrub_value)
         return
-    longest = sorted(secrets, key=len, reverse=True)[:200]
-    echoes = re.compile("|".join(re.escape(one) for one in longest))
+    # The longest first: a short secret may be part of a long one.
+    echoes = sorted(secrets, key=len, reverse=True)[:_MAX_ECHOES]
 
     def apply(value: Any) -> Any:
         return scrub_value(value, echoes)
 
-    _walk_event(event, apply, lambda frame: _walk_frame(frame, apply))
+    def walk(frame: Frame) -> None:
+        if any(one in _place(frame).words for one in echoes):
+            _walk_frame(frame, apply)
+        else:
+            _scrub_frame(frame)
+            frame.variables = apply(frame.variables)
+
+    _walk_event(event, apply, walk)
     if event.request is not None:
         _scrub_request(event.request, apply)
 
@@ -131,10 +139,11 @@ def is_secret_name(name: str) -> bool:
     return bool(_EXACT.match(name) or _LOOSE.search(name))
 
 
-def scrub_text(value: str, echoes: re.Pattern[str] | None = None) -> str:
+def scrub_text(value: str, echoes: Sequence[str] = ()) -> str:
     """`value` without what looks like a secret."""
-    if echoes is not None:
-        value = echoes.sub(FILTERED, value)
+    for one in echoes:
+        if one in value:
+            value = value.replace(one, FILTERED)
     # Lines of code and names of files come again with every event of an issue.
     return _scrub_again(value) if len(value) <= 300 else _scrub_text(value)
 
@@ -164,7 +173,7 @@ def _assigned(value: str) -> tuple[str, ...]:
     return tuple(found["value"] for found in _ASSIGNED.finditer(value) if not found["call"])
 
 
-def scrub_value(value: Any, echoes: re.Pattern[str] | None = None) -> Any:
+def scrub_value(value: Any, echoes: Sequence[str] = ()) -> Any:
     """Any JSON value without secrets, by names and by shapes."""
     if type(value) is str:
         return scrub_text(value, echoes) if value else value
@@ -251,6 +260,8 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     before: list[str]
     after: list[str]
     secrets: frozenset[str]
+    words: str
+    """All of it as it came."""
 
 
 def _place_of(key: tuple[Any, ...]) -> _Place:
@@ -265,6 +276,7 @@ def _place_of(key: tuple[Any, ...]) -> _Place:
         before=[scrub_text(one) for one in before],
         after=[scrub_text(one) for one in after],
         secrets=frozenset(found),
+        words="\n".join((code, path, file, *before, *after)),
     )
 
 
@@ -282,9 +294,14 @@ def _gather_frame(frame: Frame, secrets: set[str]) -> None:
 
 
 def _scrub_frame(frame: Frame) -> None:
+    """Everything but the variables."""
     place = _place(frame)
     frame.code, frame.path, frame.file = place.code, place.path, place.file
     frame.before, frame.after = place.before, place.after
+
+
+def _scrub_plain(frame: Frame) -> None:
+    _scrub_frame(frame)
     frame.variables = scrub_value(frame.variables)
 
 
