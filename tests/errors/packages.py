@@ -22,6 +22,7 @@ SENTRY_BROWSER_BEFORE = "@sentry/browser@10.78.0"
 SENTRY_NODE = "@sentry/node@11.12.0"
 SENTRY_NODE_BEFORE = "@sentry/node@10.78.0"
 SENTRY_CLI = "@sentry/cli@3.8.0"
+SENTRY_CLI_BEFORE = "@sentry/cli@2.58.3"
 ESBUILD = "esbuild@0.28.2"
 
 

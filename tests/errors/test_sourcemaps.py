@@ -21,7 +21,7 @@ from mamimon.errors import sourcemap
 from mamimon.errors.bundle import joined, read_bundle
 from mamimon.errors.symbolicate import places, source_path
 from tests.conftest import ROOT, wait_until
-from tests.errors.packages import ESBUILD, SENTRY_BROWSER, SENTRY_CLI, npm
+from tests.errors.packages import ESBUILD, SENTRY_BROWSER, SENTRY_CLI, SENTRY_CLI_BEFORE, npm
 from tests.errors.sites import Site, serve
 from tests.errors.test_doors import dsn_of, envelope, event, issues, item, post
 
@@ -182,7 +182,7 @@ def test_names_of_files() -> None:
 
 def built(folder: Path) -> Path:
     """The shop's page, bundled and minified by esbuild; returns the folder that is served."""
-    modules = npm(ESBUILD, SENTRY_BROWSER, SENTRY_CLI)
+    modules = npm(ESBUILD, SENTRY_BROWSER)
     (folder / "src").mkdir(parents=True)
     (folder / "src" / "cart.ts").write_text(CART)
     (folder / "src" / "main.ts").write_text(MAIN)
@@ -208,7 +208,16 @@ def site() -> Iterator[Site]:
         yield one
 
 
-def sentry_cli(build: Path, server: Any, *arguments: str) -> str:
+@pytest.fixture(params=[SENTRY_CLI_BEFORE, SENTRY_CLI])
+def cli(request: pytest.FixtureRequest) -> Path:
+    """The program of sentry-cli, one major back and current."""
+    program = npm(request.param) / "node_modules/.bin/sentry-cli"
+    told = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=60).stdout
+    assert request.param.endswith("@" + told.split()[-1])
+    return program
+
+
+def sentry_cli(program: Path, server: Any, *arguments: str) -> str:
     """Run sentry-cli against the server as its manual says."""
     env = {
         **os.environ,
@@ -218,7 +227,6 @@ def sentry_cli(build: Path, server: Any, *arguments: str) -> str:
         "SENTRY_PROJECT": "1",
         "SENTRY_DISABLE_UPDATE_CHECK": "1",
     }
-    program = build.parent / "node_modules/.bin/sentry-cli"
     done = subprocess.run([str(program), *arguments], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -263,14 +271,14 @@ def check_resolved(server: Any, found: dict[str, Any]) -> None:
 @pytest.mark.peer("sentry-cli")
 @pytest.mark.feature("E3")
 def test_sentry_cli_uploads_and_the_issue_page_shows_the_source(
-    server: Any, browser: Any, site: Site, build: Path, tmp_path: Path
+    server: Any, browser: Any, site: Site, build: Path, cli: Path, tmp_path: Path
 ) -> None:
     """Debug ids injected and bundles uploaded by sentry-cli resolve an error of a real browser."""
     dist = copied(build, tmp_path)
-    sentry_cli(build, server, "sourcemaps", "inject", str(dist))
+    sentry_cli(cli, server, "sourcemaps", "inject", str(dist))
 
-    told = sentry_cli(build, server, "sourcemaps", "upload", str(dist))
-    again = sentry_cli(build, server, "sourcemaps", "upload", str(dist))
+    told = sentry_cli(cli, server, "sourcemaps", "upload", str(dist))
+    again = sentry_cli(cli, server, "sourcemaps", "upload", str(dist))
 
     assert "File processing complete" in told
     assert "Nothing to upload" in again
@@ -281,16 +289,16 @@ def test_sentry_cli_uploads_and_the_issue_page_shows_the_source(
 @pytest.mark.peer("sentry-cli")
 @pytest.mark.feature("E3")
 def test_a_release_and_a_path_find_the_map(
-    server: Any, browser: Any, site: Site, build: Path, tmp_path: Path
+    server: Any, browser: Any, site: Site, build: Path, cli: Path, tmp_path: Path
 ) -> None:
     """Without debug ids the release and the address of the file do; `releases new` and `finalize` work."""
     dist = copied(build, tmp_path)
-    sentry_cli(build, server, "releases", "new", "web@1.0")
-    sentry_cli(build, server, "sourcemaps", "upload", "--release", "web@1.0", str(dist))
-    sentry_cli(build, server, "releases", "finalize", "web@1.0")
-    sentry_cli(build, server, "deploys", "new", "--release", "web@1.0", "-e", "production")
+    sentry_cli(cli, server, "releases", "new", "web@1.0")
+    sentry_cli(cli, server, "sourcemaps", "upload", "--release", "web@1.0", str(dist))
+    sentry_cli(cli, server, "releases", "finalize", "web@1.0")
+    sentry_cli(cli, server, "deploys", "new", "--release", "web@1.0", "-e", "production")
 
-    assert "Scopes" in sentry_cli(build, server, "info")
+    assert "Scopes" in sentry_cli(cli, server, "info")
     check_resolved(server, crash(server, browser, site, dist, "web@1.0"))
 
 
