@@ -12,14 +12,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
 from mamimon.alerts import links, notification_store, store, storm
 from mamimon.alerts.channels.send import send
 from mamimon.alerts.model import Message, Notification, Outcome
 from mamimon.alerts.routing import Routing, Target
 from mamimon.alerts.wording import Context
 from mamimon.i18n import LOCALES, current_locale
+from mamimon.tally import Tally
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,11 +53,13 @@ class Delivery:
         self._flying: dict[int, asyncio.Task[None]] = {}
         self._client: httpx.AsyncClient | None = None
         self.key = b""
-        self._count = Counter(
+        self._count = Tally(
             "mamimon_notifications",
-            "Attempts to tell somebody.",
-            ["channel", "result"],
+            "Attempts to tell somebody; refused is what trying again cannot help.",
+            ["channel", "kind", "result"],
             registry=core.registry,
+            clock=core.clock,
+            scrape_interval_s=core.settings.metrics.scrape_interval_s,
         )
 
     async def open(self) -> None:
@@ -172,7 +173,8 @@ class Delivery:
             self._core.settings.server.locale if self._core.settings.server.locale in LOCALES else "en"
         )
         outcome = await send(target, message, await self._context(target, message), self._client)
-        self._count.labels(target.kind, "ok" if outcome.ok else "error").inc()
+        result = "ok" if outcome.ok else "error" if outcome.retry else "refused"
+        self._count.add(target.kind, message.kind, result)
         return outcome
 
     async def _context(self, target: Target, message: Message) -> Context:

@@ -279,7 +279,7 @@ class Dispatcher:
         """Open or extend the incident and write an intent for each target; returns the incident's id."""
         routing = self._routing()
         policy = routing.policy(group.receiver, self._core.settings.alerts)
-        incident, opened = incidents.ensure(raw, group.labels, message, policy, now)
+        incident, opened = incidents.ensure(raw, group.labels, message, policy, now, group.incident)
         message.incident = incident.id
         repeat = (
             not opened

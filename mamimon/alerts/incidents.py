@@ -11,6 +11,8 @@ from mamimon.alerts.routing import Routing, Target
 from mamimon.alerts.wording import common
 from mamimon.problems import Kind, Problem, bad_input, not_found
 
+RELATED_S = 600.0
+_PLACES = ("namespace", "cluster", "environment")
 _SUBJECT = ("path", "endpoint", "route", "name", "service", "mountpoint", "instance", "job")
 
 
@@ -51,12 +53,58 @@ def key_of(labels: Labels) -> str:
     return ",".join(f"{name}={labels[name]}" for name in sorted(labels))
 
 
+def service_of(labels: Labels) -> tuple[str, ...]:
+    """What makes alerts of different names about the same service; empty where they name none.
+
+    A job alone is a service only on the same instance: that of node_exporter is a hundred machines,
+    and our own has every check.
+    """
+    name = labels.get("service") or labels.get("service_name") or ""
+    if not name:
+        job = labels.get("job", "")
+        if not job or "name" in labels:
+            return ()
+        name = f"{job}\n{labels.get('instance', '')}"
+    return (name, *(labels.get(one, "") for one in _PLACES))
+
+
+def _related(raw: sqlite3.Connection, message: Message, now: float) -> Incident | None:
+    """An open incident of the same service that began at about the same time."""
+    service = service_of(common([one.labels for one in message.alerts]))
+    began = min((one.starts_at for one in message.alerts), default=now)
+    if not service:
+        return None
+    near = store.open_around(raw, began - RELATED_S, began + RELATED_S)
+    return next((one for one in near if service_of(one.labels) == service), None)
+
+
+def _own(raw: sqlite3.Connection, number: int | None) -> Incident | None:
+    one = store.incident(raw, number) if number is not None else None
+    return one if one is not None and one.state != "resolved" else None
+
+
 def ensure(
-    raw: sqlite3.Connection, labels: Labels, message: Message, policy: Policy, now: float
+    raw: sqlite3.Connection,
+    labels: Labels,
+    message: Message,
+    policy: Policy,
+    now: float,
+    current: int | None = None,
 ) -> tuple[Incident, bool]:
-    """The group's open incident, opened where there is none; and whether it was opened now."""
+    """The group's open incident, opened where there is none; and whether it was opened now.
+
+    A group that has none (`current`) joins that of its own key, else one of the same service and time.
+    """
     key = key_of(labels)
     found = store.open_by_key(raw, key)
+    joined = None if found is not None else _own(raw, current) or _related(raw, message, now)
+    if joined is not None:
+        worse = severity(message.alerts)
+        if rank(worse) < rank(joined.severity):
+            joined.severity = worse
+            store.save_incident(raw, joined)
+        store.add_event(raw, joined.id, now, "alert", f"{message.title}: {message.summary}")
+        return joined, False
     if found is not None:
         worse = severity(message.alerts)
         if rank(worse) < rank(found.severity):

@@ -187,6 +187,16 @@ def unresolved(raw: Raw) -> list[Incident]:
     return [_incident(row) for row in rows]
 
 
+def open_around(raw: Raw, start: float, end: float) -> list[Incident]:
+    """Incidents that are not resolved and began in that time, newest first."""
+    rows = raw.execute(
+        f"SELECT {_INCIDENT} FROM incident WHERE state <> 'resolved' AND started_at BETWEEN ? AND ?"  # noqa: S608
+        " ORDER BY id DESC",
+        (start, end),
+    )
+    return [_incident(row) for row in rows]
+
+
 def open_by_key(raw: Raw, key: str) -> Incident | None:
     """The incident of a key that is not resolved."""
     row = raw.execute(

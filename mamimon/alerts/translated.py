@@ -21,6 +21,8 @@ _SENTENCES = (
     N_("%(job)s at %(instance)s has been down for 5 minutes"),
     N_("The check %(name)s has failed for 5 minutes"),
     N_("The check %(name)s has been degraded for 10 minutes"),
+    N_("Messages by %(channel)s do not arrive"),
+    N_("Each attempt and its answer is on the incident's page; /settings/alerts sends a test."),
     N_("More than 5 %% of the requests of the last 5 minutes ended in an error."),
     N_("One request in twenty of the last 5 minutes took longer than 5 seconds."),
     N_("Delete what is not needed or add space; at 100 %% nothing is stored any more."),

@@ -18,6 +18,7 @@ class Change(msgspec.Struct, kw_only=True):
 
     issue: int
     kind: str
+    project: int
 
 
 def issues_of(
@@ -92,7 +93,7 @@ def _apply_delta(raw: sqlite3.Connection, delta: Delta, now: float) -> list[Chan
         " ignored_until_users, last_release FROM error_issue WHERE id = ?",
         (root,),
     ).fetchone()
-    changes = [Change(issue=root, kind="new")] if count == 0 else []
+    changes = [Change(issue=root, kind="new", project=project)] if count == 0 else []
     count += delta.count
     if status == "resolved":
         regressed = (
@@ -105,7 +106,7 @@ def _apply_delta(raw: sqlite3.Connection, delta: Delta, now: float) -> list[Chan
     )
     if regressed or returned:
         kind = "regressed" if regressed else "returned"
-        changes.append(Change(issue=root, kind=kind))
+        changes.append(Change(issue=root, kind=kind, project=project))
         note(raw, root, now, kind, "", delta.release)
         raw.execute(
             "UPDATE error_issue SET status = 'unresolved', regressed = ?, resolved_at = 0, resolved_in = '',"

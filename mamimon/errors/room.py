@@ -29,6 +29,7 @@ from mamimon.errors.wire.sdk import sdk_handlers
 from mamimon.errors.wire.sentry import SentryDoor
 from mamimon.room import Task
 from mamimon.storage import Core
+from mamimon.tally import Tally
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -57,6 +58,14 @@ class ErrorRoom:
         resolver = Resolver(self.artifacts, core.settings.errors.sourcemap_folder)
         self.ingest.improve = self.query.improve = resolver.resolve
         self._unresolved = 0
+        self._changes = Tally(
+            "mamimon_errors_issues",
+            "Issues that are new, regressed or returned, by project number.",
+            ["kind", "project"],
+            registry=core.registry,
+            clock=core.clock,
+            scrape_interval_s=core.settings.metrics.scrape_interval_s,
+        )
         self._gauge = Gauge(
             "mamimon_errors_unresolved", "Issues that wait for somebody.", registry=core.registry
         )
@@ -104,6 +113,8 @@ class ErrorRoom:
     def _changed(self, changes: list[Change]) -> None:
         # Each kind of change (new, regressed, returned) makes one more unresolved issue.
         self._count(self._unresolved + len(changes))
+        for one in changes:
+            self._changes.add(one.kind, str(one.project))
 
     def _count(self, unresolved: int) -> None:
         self._unresolved = unresolved

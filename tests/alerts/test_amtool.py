@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from mamimon.alerts import configuration
 from mamimon.config import AlertSettings, ConfigError
@@ -154,6 +155,21 @@ def test_amtool_prints_of_us_what_it_prints_of_alertmanager(both: tuple[Amtool, 
     theirs, ours = both
     answers = [(step, ours.run(*step), theirs.run(*step)) for step in STEPS]
     assert [one for one in answers if one[1] != one[2]] == []
+
+
+@pytest.mark.peer("amtool")
+@pytest.mark.feature("A2")
+def test_amtool_shows_the_configuration_in_use(both: tuple[Amtool, Amtool]) -> None:
+    """`config show` prints our file; Alertmanager's prints the same with its own defaults written out."""
+    theirs, ours = both
+    shown = []
+    for one in (theirs, ours):
+        code, out, err = one.raw("config", "show")
+        assert code == 0, err
+        shown.append(yaml.safe_load(out))
+    assert shown[1] == yaml.safe_load(CONFIG)
+    names = [[receiver["name"] for receiver in one["receivers"]] for one in shown]
+    assert names[0] == names[1] == ["everybody", "pager", "team"]
 
 
 @pytest.mark.peer("amtool")

@@ -207,14 +207,26 @@ def test_a_failing_receiver_is_tried_again_and_every_attempt_is_kept(
     slack.answers = [(429, {"Retry-After": "30"}, b"slow down"), (500, {}, b"oops")]
     server = start(alerts={"slack_webhook_url": slack.url})
     send(server, {"alertname": "X"}, endsAt=forever(clock))
-    step(clock, 8)
-    wait_until(lambda: len(slack.posts) == 1)
+
+    def tries() -> list[Any]:
+        found = server.client.get("/api/mamimon/alerts/notifications").json()
+        return list(found[0]["attempts"]) if found else []
+
+    def tried(times: int) -> None:
+        """Let time pass until so many attempts are recorded; only then is the next one's time known."""
+
+        def enough() -> bool:
+            step(clock, 5)
+            return len(tries()) >= times
+
+        wait_until(enough, 60, f"attempt {times}")
+        assert len(tries()) == len(slack.posts) == times
+
+    tried(1)
     step(clock, 20)
-    assert len(slack.posts) == 1
-    step(clock, 15)
-    wait_until(lambda: len(slack.posts) == 2)
-    step(clock, 60)
-    wait_until(lambda: len(slack.posts) == 3)
+    assert len(slack.posts) == 1, "not before the 30 s that were asked for"
+    tried(2)
+    tried(3)
     (row,) = wait_until(
         lambda: [
             r for r in server.client.get("/api/mamimon/alerts/notifications").json() if r["status"] == "sent"

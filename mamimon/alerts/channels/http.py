@@ -6,6 +6,8 @@ form (Mattermost, Rocket.Chat, a proxy), so it is posted here. Redirects are not
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from mamimon.alerts.model import Alert, Message, Outcome
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
 _ANSWER = 400
+_WORDS_S = 2.0
 _SHOWN = 10
 
 
@@ -128,12 +131,7 @@ async def _post(
 
     try:
         async with client.stream("POST", url, json=payload, headers=headers, auth=basic) as answer:
-            body = b""
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > _ANSWER:
-                    break
-            text = body[:_ANSWER].decode("utf-8", "replace").strip()
+            text = await _words(answer)
             shown = f"HTTP {answer.status_code} {text}".strip()
             if answer.is_success:
                 return Outcome(True, shown)
@@ -147,6 +145,19 @@ async def _post(
         return Outcome(False, f"the URL cannot be used: {error}", retry=False)
     except httpx.HTTPError as error:
         return Outcome(False, f"{type(error).__name__}: {error}"[:_ANSWER])
+
+
+async def _words(answer: httpx.Response) -> str:
+    """The beginning of the answer's text. Its status decides: a body that never ends is not waited for,
+    or what was taken would be sent again and again."""
+    body = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_WORDS_S):
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > _ANSWER:
+                    break
+    return body[:_ANSWER].decode("utf-8", "replace").strip()
 
 
 def _retry_after(text: str) -> float | None:

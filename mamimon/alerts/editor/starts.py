@@ -61,6 +61,14 @@ def starts() -> list[tuple[str, dict[str, str]]]:
             },
         ),
         (
+            gettext("a new error, or one that came back"),
+            {
+                "name": "NewError",
+                "expr": "sum by (kind, project) (increase(mamimon_errors_issues_total[10m])) > 0",
+                "summary": "An error of project {{ $labels.project }} is {{ $labels.kind }}; see /errors",
+            },
+        ),
+        (
             gettext("more errors than usual"),
             {
                 "name": "ErrorsSpike",
