@@ -325,3 +325,23 @@ async def test_a_restart_finds_the_long_history(opened: Opener, year: Any) -> No
     await store.history.drop_month(HOUR, "2025-01")
     await store.history.drop_month(300_000, "2025-01")
     assert not ask(store, "gauge", START * 1000 + HOUR, START * 1000 + DAY_MS, HOUR).labels
+
+
+@pytest.mark.feature("M6")
+async def test_a_restart_makes_no_day_anew(opened: Opener) -> None:
+    """A day that is over keeps its file as it is once compacted, so its history is still the file's own."""
+    clock = ManualClock(float(START))
+    store = await opened(clock)
+    for i in range(300):
+        clock.advance(60)
+        await store.append("t", (START + i * 60) * 1000, [({"__name__": "n"}, float(i))])
+    clock.advance(2 * 86_400)
+    await store.seal_due()
+    day = store._days["2025-01-01"]
+    await day.file.compact()
+    assert await store.history.make(day)
+    for _ in range(2):
+        store = await opened(clock)
+        day = store._days["2025-01-01"]
+        await day.file.compact()
+        assert not store.history.missing(day)

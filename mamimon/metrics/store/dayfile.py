@@ -233,10 +233,20 @@ class DayFile:
                     break
         return found
 
-    async def compact(self) -> None:
-        """Give the space of deleted write-ahead rows back; for a day that is over."""
-        await self._database.manage(lambda raw: raw.execute("VACUUM"))
-        await self._database.sync()
+    async def compact(self, *, erased: bool = False) -> None:
+        """Give the space of deleted write-ahead rows back; for a day that is over.
+
+        A file without free pages keeps its time, by which the long history knows it again, unless samples
+        were `erased`, of which something may be left inside pages. For the long history's sake the WAL is
+        emptied now as well, not by the next stop.
+        """
+
+        def work(raw: sqlite3.Connection) -> None:
+            if erased or raw.execute("PRAGMA freelist_count").fetchone()[0]:
+                raw.execute("VACUUM")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self._database.manage(work)
 
     def load_series(self) -> list[bytes]:
         """The canonical label texts in the order of their ids. Blocking."""

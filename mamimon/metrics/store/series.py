@@ -309,7 +309,7 @@ class SeriesStore:
             day = self._days.get(name)
             async with self._turn:
                 if day is not None and day.file.writable:
-                    await day.file.compact()
+                    await day.file.compact(erased=True)
             self._erased.discard(name)
 
     def days(self) -> list[str]:
