@@ -1,4 +1,4 @@
-"""Alerts of our rules sent on to other Alertmanagers, as Prometheus sends them.
+"""Alerts of our rules sent on to other Alertmanagers, as Prometheus sends them, relabelled.
 
 Each goes out when it changes and again every minute with an end a few minutes ahead, so that an
 Alertmanager forgets what nobody repeats; one that is over is told for a quarter of an hour.
@@ -23,6 +23,7 @@ from mamimon.clock import rest
 if TYPE_CHECKING:
     import httpx
 
+    from mamimon.metrics.model import Labels
     from mamimon.storage import Core
 
 _log = logging.getLogger("mamimon.alerts")
@@ -45,14 +46,22 @@ class Sent(msgspec.Struct):
 
 
 class Relay:
-    """Sends to every address of `targets`; `mine` gives the alerts that fire at the start."""
+    """Sends to every address of `targets`; `mine` gives the alerts that fire at the start.
+
+    `relabelled` gives the labels under which an alert goes out, None for one that stays here.
+    """
 
     def __init__(
-        self, core: Core, targets: Callable[[], Sequence[str]], mine: Callable[[], Sequence[Alert]]
+        self,
+        core: Core,
+        targets: Callable[[], Sequence[str]],
+        mine: Callable[[], Sequence[Alert]],
+        relabelled: Callable[[Labels], Labels | None],
     ) -> None:
         self._core = core
         self._targets = targets
         self._mine = mine
+        self._relabelled = relabelled
         self._alerts: dict[str, Alert] = {}
         self._wake = asyncio.Event()
         self.id = uuid.uuid4().hex
@@ -98,7 +107,8 @@ class Relay:
         self.sent = {url: one for url, one in self.sent.items() if url in urls}
         if not self._alerts:
             return True
-        bodies = [_body(one, now) for one in self._alerts.values()]
+        shown = ((self._relabelled(one.labels), one) for one in self._alerts.values())
+        bodies = [_body(labels, one, now) for labels, one in shown if labels is not None]
         found = await asyncio.gather(*(self._send(client, url, bodies) for url in urls))
         return all(found)
 
@@ -131,10 +141,10 @@ def _plain(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
-def _body(one: Alert, now: float) -> dict[str, Any]:
+def _body(labels: Labels, one: Alert, now: float) -> dict[str, Any]:
     over = one.resolved(now)
     return {
-        "labels": one.labels,
+        "labels": labels,
         "annotations": one.annotations,
         "startsAt": rfc3339(one.starts_at),
         "endsAt": rfc3339(one.ends_at if over else now + LIVES_S),

@@ -21,6 +21,7 @@ from mamimon.alerts.service import Alerting
 from mamimon.alerts.suggest.pages import suggestion_handlers
 from mamimon.alerts.wire.alertmanager import alertmanager_handlers
 from mamimon.alerts.wire.prometheus import prometheus_handlers
+from mamimon.metrics.scrape.relabel import relabel
 from mamimon.room import Task
 from mamimon.storage import Core
 
@@ -57,6 +58,7 @@ class AlertRoom:
             _check,
             self._count_lines,
             lambda: self._metrics.config.alertmanagers if self._metrics.config else [],
+            self._relabelled,
         )
         metrics.scraper.after_reload.append(self.service.reload)
         health.maintenance.read_matchers = matchers.parse
@@ -82,6 +84,11 @@ class AlertRoom:
     def _external_labels(self) -> Labels:
         config = self._metrics.config
         return dict(config.external_labels) if config is not None else {}
+
+    def _relabelled(self, labels: Labels) -> Labels | None:
+        """An alert's labels as other Alertmanagers get them, with the external ones it lacks."""
+        config = self._metrics.config
+        return labels if config is None else relabel(self._external_labels() | labels, config.alert_relabel)
 
     async def _count_lines(self, lines: LineCount, at: float) -> list[tuple[Labels, float]]:
         return await count(self._logs.backend, self.service.backend(), lines, at)

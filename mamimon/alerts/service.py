@@ -48,6 +48,7 @@ class Alerting:
         check: rules.Check,
         count: Count,
         alertmanagers: Callable[[], Sequence[str]],
+        relabelled: Callable[[Labels], Labels | None],
     ) -> None:
         self.core = core
         self.settings = core.settings.alerts
@@ -66,6 +67,7 @@ class Alerting:
             core,
             lambda: [*alertmanagers(), *self.settings.alertmanager_urls],
             lambda: [one for one in self.dispatcher.firing() if one.source],
+            relabelled,
         )
         self.engine = Engine(core, backend, append, self._told, external_labels, count)
         self.own = OwnRules(core, lambda: self.reload(force=True))

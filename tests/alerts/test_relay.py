@@ -129,3 +129,46 @@ def test_what_points_at_ourselves_goes_round_once(
     assert "http://127.0.0.1:9 " in page
     sources = [one["receivers"] for one in server.client.get("/alertmanager/api/v2/alerts").json()]
     assert len(sources) == 1
+
+
+@pytest.mark.feature("A2")
+def test_alerts_go_out_relabelled(
+    start: Callable[..., Any],
+    clock: ManualClock,
+    app: App,
+    prometheus_yml: str,
+    alertmanager: str,
+    tmp_path: Path,
+) -> None:
+    """With the external labels they lack, then by `alert_relabel_configs`; what is dropped stays here."""
+    clock.jump(-200)
+    rules = tmp_path / "rules.yml"
+    rules.write_text(
+        "groups: [{name: g, rules: ["
+        "{alert: LoadHigh, expr: load > 5, labels: {severity: page}},"
+        "{alert: LoadSeen, expr: load > 5, labels: {audience: us}}]}]\n"
+    )
+    file = Path(prometheus_yml)
+    text = file.read_text().replace("global: {", "global: {external_labels: {site: izmir, severity: none}, ")
+    file.write_text(
+        f"{text}alerting:\n  alert_relabel_configs:\n"
+        "  - {action: drop, source_labels: [audience], regex: us}\n"
+        "  - {source_labels: [severity], target_label: priority, replacement: p-$1}\n"
+        "  - {action: labeldrop, regex: instance|severity}\n"
+        f"  alertmanagers:\n  - static_configs: [{{targets: ['{alertmanager.removeprefix('http://')}']}}]\n"
+    )
+    server = start(
+        metrics={"prometheus_config": prometheus_yml, "scrape_self": False},
+        alerts={"builtin_rules": False, "rule_files": [str(rules)]},
+    )
+    settled(clock)
+    app.load = 9.0
+    live(clock, app, 45)
+    found = wait_until(
+        lambda: httpx.get(f"{alertmanager}/api/v2/alerts").json(), 30, "the alerts at Alertmanager"
+    )
+    assert [one["labels"] for one in found] == [
+        {"alertname": "LoadHigh", "site": "izmir", "priority": "p-page", "job": "chat"}
+    ]
+    own = server.client.get("/alertmanager/api/v2/alerts").json()
+    assert {one["labels"]["alertname"] for one in own} >= {"LoadHigh", "LoadSeen"}

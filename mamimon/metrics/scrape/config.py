@@ -20,9 +20,11 @@ from mamimon.metrics.scrape.read_job import (
     read_job,
     read_limits,
     read_protocols,
+    read_rules,
 )
 from mamimon.metrics.scrape.read_otlp import read_otlp
 from mamimon.metrics.scrape.read_remote_write import RemoteWrite, read_remote_writes
+from mamimon.metrics.scrape.relabel import Relabel
 from mamimon.metrics.scrape.yaml_file import Node, YamlFile
 from mamimon.metrics.wire.otlp.model import OtlpSettings
 
@@ -62,6 +64,8 @@ class PrometheusConfig(msgspec.Struct, frozen=True, kw_only=True):
     rule_query_offset_s: float = 0.0
     rule_files: list[Path] = []
     alertmanagers: list[str] = []
+    alert_relabel: list[Relabel] = []
+    """What is changed in, or keeps back, alerts that go to Alertmanagers."""
     jobs: list[Job] = []
     otlp: OtlpSettings = OtlpSettings()
     remote_writes: list[RemoteWrite] = []
@@ -115,6 +119,7 @@ class _Reading:
             rule_query_offset_s=shared.get("rule_query_offset").duration(0.0, or_zero=True),
             rule_files=self._rule_files(root.get("rule_files")),
             alertmanagers=self._alertmanagers(root.get("alerting")),
+            alert_relabel=read_rules(root.get("alerting").get("alert_relabel_configs")),
             jobs=self._jobs(root, defaults),
             otlp=read_otlp(root.get("otlp")),
             remote_writes=read_remote_writes(root.get("remote_write"), self._warn),
@@ -161,7 +166,6 @@ class _Reading:
 
     def _alertmanagers(self, node: Node) -> list[str]:
         node.only({"alertmanagers", "alert_relabel_configs"})
-        self._warn(node, {"alert_relabel_configs"})
         urls = []
         for one in node.get("alertmanagers").items():
             self._warn(one, set(one.names()) - {"scheme", "path_prefix", "static_configs", "api_version"})
