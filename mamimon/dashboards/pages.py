@@ -56,7 +56,8 @@ def dashboard_handlers(boards: Boards) -> list[ControllerRouterHandler]:
             "others": every,
             "live": f"/dashboards/{slug}/live?{context['query']}",
             "fixed": fixed,
-            "kiosk": "kiosk" in request.query_params,
+            "kiosk": "kiosk" in request.query_params or "print" in request.query_params,
+            "printing": "print" in request.query_params,
             "may_edit": not fixed and "write" in actor.allowed and may_change(dashboard),
             "may_copy": "write" in actor.allowed,
         }

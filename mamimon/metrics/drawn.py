@@ -24,7 +24,8 @@ POINTS = 240
 MOST_QUERIES = 40
 _MOST_SERIES = 60
 _HEAT_POINTS = 120
-_MOST_EXEMPLARS = 300
+_READ_EXEMPLARS = 20_000
+_SLOTS = 60
 _REQUEST_LABELS = ("request_id", "trace_id", "traceID", "traceId")
 _REFERENCE = re.compile(r"\{\{\s*([^}\s]+)\s*\}\}")
 
@@ -69,26 +70,33 @@ async def exemplars_drawn(
     for text in queries:
         with contextlib.suppress(PromQLError):  # the chart itself says what is wrong
             selectors += [list(node.matchers) for node in walk(parse(text)) if isinstance(node, Selector)]
-    out = []
-    seen = set()
-    for labels, rows in await ask(selectors, start, end, _MOST_EXEMPLARS) if selectors else []:
-        for _, at, value, text in rows:
-            # One request is in every bucket that it fits.
-            if (at, value, text) in seen:
-                continue
-            seen.add((at, value, text))
-            own = msgspec.json.decode(text, type=dict[str, str])
-            request_id = next((own[name] for name in _REQUEST_LABELS if own.get(name)), "")
-            shown = [*own.items(), *((name, said) for name, said in labels.items() if name != "__name__")]
-            out.append(
-                {
-                    "time": at / 1000,
-                    "value": value,
-                    "label": ", ".join(f"{name}={said}" for name, said in shown),
-                    "url": f"/requests/{quote(request_id, safe='')}" if request_id else "",
-                }
-            )
-    return out[:_MOST_EXEMPLARS]
+    found = await ask(selectors, start, end, _READ_EXEMPLARS) if selectors else []
+    # One request is in every bucket that it fits.
+    every = {(at, value, text): labels for labels, rows in found for _, at, value, text in rows}
+    return [_dot(*row, every[row]) for row in _slowest(list(every), start, end)]
+
+
+def _slowest(rows: list[tuple[int, float, str]], start: float, end: float) -> list[tuple[int, float, str]]:
+    """The highest two of each part of the time where there are more than can be told apart."""
+    if len(rows) <= 2 * _SLOTS:
+        return rows
+    width = max((end - start) * 1000 / _SLOTS, 1.0)
+    slots: dict[int, list[tuple[int, float, str]]] = {}
+    for row in rows:
+        slots.setdefault(int((row[0] - start * 1000) / width), []).append(row)
+    return [row for slot in slots.values() for row in sorted(slot, key=lambda one: -one[1])[:2]]
+
+
+def _dot(at: int, value: float, text: str, labels: dict[str, str]) -> dict[str, Any]:
+    own = msgspec.json.decode(text, type=dict[str, str])
+    request_id = next((own[name] for name in _REQUEST_LABELS if own.get(name)), "")
+    shown = [*own.items(), *((name, said) for name, said in labels.items() if name != "__name__")]
+    return {
+        "time": at / 1000,
+        "value": value,
+        "label": ", ".join(f"{name}={said}" for name, said in shown),
+        "url": f"/requests/{quote(request_id, safe='')}" if request_id else "",
+    }
 
 
 async def heat_drawn(backend: SeriesBackend, query: str, window: Window, now: float) -> dict[str, Any]:

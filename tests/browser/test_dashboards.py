@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -295,3 +297,113 @@ def test_a_time_is_asked_for_in_words_and_by_brush(
     page.mouse.up()
     page.wait_for_url("**start=*")
     assert page.locator(".choices a.btn").count() == 1
+
+
+def test_a_dashboard_goes_out_as_pdf(running: Process, client: httpx.Client, browser: Any, page: Any) -> None:
+    """ "Print" opens a page in the size of A4 landscape with every panel drawn, light, and prints it."""
+    tall = [{**PANELS[1], "title": f"Chart {i}"} for i in range(12)]
+    _board(client, "paper", panels=[*PANELS, *tall])
+    context = browser.new_context(viewport=DESKTOP, color_scheme="dark")
+    context.add_init_script("window.print = () => { window.printed = (window.printed || 0) + 1; }")
+    there = context.new_page()
+    there.goto(running.url + "/dashboards/paper?since=5m")
+    there.click("summary:has-text('Share')")
+    with context.expect_page() as opened:
+        there.click("text=Print or save as PDF")
+    paper = opened.value
+    wait_until(lambda: paper.evaluate("window.printed"), 60, "the printing")
+    assert paper.locator("figure.chart[data-points] canvas").count() == 13
+    assert paper.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 251, 250)"
+    body = paper.pdf(prefer_css_page_size=True, print_background=True)
+    context.close()
+    assert body.startswith(b"%PDF-")
+    sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", body)
+    assert {(round(float(wide)), round(float(high))) for wide, high in sizes} == {(842, 595)}
+    assert 2 <= len(sizes) <= 5
+    assert body.count(b"/Subtype /Image") >= 13
+
+
+def test_a_folder_of_files_is_shown_and_copied(browser: Any, tmp_path: Path) -> None:
+    """A YAML file is a dashboard that is not edited in place but copied; a changed file arrives by itself."""
+    folder = tmp_path / "boards"
+    folder.mkdir()
+    text = "title: Team\npanels: [{title: Seven, kind: stat, queries: [{expr: vector(7)}]}]\n"
+    (folder / "team.yaml").write_text(text, encoding="utf-8")
+    server = Process(tmp_path / "data", env={"MAMIMON_DASHBOARDS__FOLDER": str(folder)})
+    page = browser.new_page(viewport=DESKTOP)
+    try:
+        page.goto(server.url + "/dashboards")
+        page.click("main >> text=Team")
+        assert page.locator(".stat").inner_text() == "7"
+        assert page.locator("a:text-is('Edit')").count() == 0
+        (folder / "team.yaml").write_text(text.replace("vector(7)", "vector(8)"), encoding="utf-8")
+
+        def changed() -> bool:
+            page.reload()
+            return bool(page.locator(".stat").inner_text() == "8")
+
+        wait_until(changed, 60, "the changed file")
+        page.click("button:text-is('Copy')")
+        page.wait_for_url("**/dashboards/team-2/edit")
+        (folder / "team.yaml").write_text("title: [", encoding="utf-8")
+
+        def told() -> bool:
+            page.goto(server.url + "/dashboards")
+            return "team.yaml" in page.inner_text("main")
+
+        wait_until(told, 60, "the problem of the file")
+    finally:
+        page.close()
+        server.kill()
+
+
+def test_named_people_by_the_settings_dialog(browser: Any, tmp_path: Path) -> None:
+    """An editor names who may see and who may change; the others' pages say so, with nothing to click."""
+    server = Process(tmp_path / "data")
+    contexts = {}
+    try:
+        with httpx.Client(base_url=server.url, timeout=30) as one:
+            for name, role in (("ada", "admin"), ("efe", "editor"), ("oya", "editor"), ("vera", "viewer")):
+                body = {"name": name, "role": role, "password": f"a long password of {name}"}
+                auth = None if name == "ada" else ("ada", "a long password of ada")
+                one.post("/api/mamimon/users", json=body, auth=auth).raise_for_status()
+                token = base64.b64encode(f"{name}:a long password of {name}".encode()).decode()
+                headers = {"Authorization": f"Basic {token}"}
+                contexts[name] = browser.new_context(viewport=DESKTOP, extra_http_headers=headers)
+        pages = {name: context.new_page() for name, context in contexts.items()}
+        efe = pages["efe"]
+        efe.goto(server.url + "/dashboards")
+        efe.fill("input[name=title]", "Ours")
+        efe.click("text=Make a dashboard")
+        efe.click("#open-settings")
+        efe.fill("#settings-dialog input[name=viewers]", "vera")
+        efe.fill("#settings-dialog input[name=editors]", "efe")
+        efe.click("#settings-dialog button.p")
+        efe.click("#done")
+        efe.wait_for_url("**/dashboards/ours")
+        address = server.url + "/dashboards/ours"
+        assert {name: page.goto(address).status for name, page in pages.items()} == {
+            "ada": 200, "efe": 200, "oya": 403, "vera": 200,
+        }  # fmt: skip
+        assert "for other people" in pages["oya"].inner_text("main")
+        assert pages["vera"].locator("a:text-is('Edit')").count() == 0
+        pages["oya"].goto(server.url + "/dashboards")
+        assert "Ours" not in pages["oya"].inner_text("main")
+        pages["ada"].click("a:text-is('Edit')")
+        pages["ada"].wait_for_url("**/dashboards/ours/edit")
+    finally:
+        for context in contexts.values():
+            context.close()
+        server.kill()
+
+
+def test_a_link_with_a_variable_is_clicked(running: Process, client: httpx.Client, page: Any) -> None:
+    """A dashboard's link goes where the picked value says."""
+    links = [{"title": "Details of $job", "url": "/dashboards/target?var-job=$job"}]
+    variables = [{"name": "job", "metric": "up", "value_of": "job", "all": False}]
+    _board(client, "leads", links=links, variables=variables)
+    _board(client, "target", variables=[{"name": "job", "metric": "up", "value_of": "job"}])
+    page.goto(running.url + "/dashboards/leads?var-job=mamimon")
+    page.click("text=Details of mamimon")
+    page.wait_for_url("**/dashboards/target?var-job=mamimon")
+    assert page.input_value("select[name=var-job]") == "mamimon"

@@ -3,6 +3,8 @@
 (() => {
   "use strict";
   const board = () => document.querySelector(".board");
+  const paper = document.querySelector(".paper") !== null;
+  if (paper) document.documentElement.dataset.theme = "light";  // before anything is drawn
   const wanted = new Set(), drawn = new Set();
   let soon = null, timer = null, failures = 0, marks = [];
 
@@ -48,7 +50,7 @@
     delete body.dataset.pending;
     body.dispatchEvent(new CustomEvent("mamimon:rows", { bubbles: true }));
   }
-  const visible = (node) => { const box = node.getBoundingClientRect(); return box.bottom > -200 && box.top < innerHeight + 200; };
+  const visible = (node) => { if (paper) return true; const box = node.getBoundingClientRect(); return box.bottom > -200 && box.top < innerHeight + 200; };
   function due() {
     const found = [];
     for (const box of board()?.querySelectorAll("section[data-key]") || []) {
@@ -75,7 +77,7 @@
   document.addEventListener("mamimon:want", (event) => want(event.target));
   // Charts that were seen before this script came.
   document.querySelectorAll(".board figure.chart.loading[data-key]").forEach(want);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { ask(due()); next(); } });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && !paper) { ask(due()); next(); } });
 
   document.addEventListener("click", (event) => {
     const full = event.target.closest("[data-full]"), png = event.target.closest("[data-png]");
@@ -104,5 +106,11 @@
   for (const one of document.querySelectorAll("[data-zone]")) one.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const late = [...document.querySelectorAll(".board .body[data-pending]")].map((body) => body.closest("section").dataset.key);
   if (late.length) ask(late);
-  next();
+  if (!paper) next();
+  else {
+    // Printed once everything is there; what fails or takes a minute is printed as it is.
+    const until = Date.now() + 60000;
+    const wait = () => { if (Date.now() < until && document.querySelector(".board .chart.loading, .board [data-pending]")) setTimeout(wait, 100); else requestAnimationFrame(() => { document.documentElement.dataset.ready = "1"; window.print(); }); };
+    setTimeout(wait, 200);
+  }
 })();

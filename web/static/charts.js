@@ -351,7 +351,9 @@
   const watch = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting && !seen.has(entry.target)) { seen.add(entry.target); watch.unobserve(entry.target); new Chart(entry.target); }
   }, { rootMargin: "200px" });
-  const find = (root) => { for (const figure of root.querySelectorAll("figure.chart[data-src]")) watch.observe(figure); };
+  // On paper there is no scrolling.
+  const paper = document.querySelector(".paper") !== null;
+  const find = (root) => { for (const figure of root.querySelectorAll("figure.chart[data-src]")) if (paper) new Chart(figure); else watch.observe(figure); };
   document.addEventListener("htmx:afterSwap", (event) => find(event.target));
   document.addEventListener("mamimon:board", (event) => find(event.target));
   find(document);
