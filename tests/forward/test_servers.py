@@ -72,8 +72,13 @@ def test_lines_reach_a_second_server_and_resume_after_a_restart(
     write(again, 300, "later")
     wait_until(advancing(clock, lambda: count(second, "message:later") == 300), 60, "the later lines")
     assert count(second, "*") == 1000
-    state = again.client.get("/api/mamimon/forward").json()["targets"][0]
-    assert (state["state"], state["sent"], state["dead"]) == ("up", 1000, 0)
+
+    def state() -> tuple[Any, ...]:
+        found = again.client.get("/api/mamimon/forward").json()["targets"][0]
+        return found["state"], found["sent"], found["dead"]
+
+    # The lines are there before the answer that counts them is.
+    wait_until(lambda: state() == ("up", 1000, 0), what="the count")
     assert 'mamimon_forward_up{target="' in again.client.get("/metrics").text
 
 
