@@ -30,6 +30,7 @@ _HANDED = re.compile(
     rf"""(?x) ^\s* (?: if\b.*?[):{{]\s* )?
     (?: (?:raise|throw)\s+ (?:new\s+)? [\w.$:]+ \s* [({{] \s* {_MESSAGE} (?:\s*,[\w.$,=\s]*)? [)}}]
         (?:\s+from\s+\w+)?
+      | raise\s+ [A-Z][\w:]* \s*,\s* {_MESSAGE} (?:\s+(?:if|unless)\s.*)?
       | (?:raise|throw)\s+ [a-z_]\w* | (?:panic|die|abort|fail)\s* \(? \s* {_MESSAGE} \s* \)?
     ) \s* ;? \s* \}}? \s* $"""
 )

@@ -1,8 +1,10 @@
 """Makes the labelled corpus by running the programs beside it.
 
-`python -m tests.errors.corpus.collect FOLDER [python|node|browser|go|java|rust …]`
+`python -m tests.errors.corpus.collect FOLDER [python|node|browser|go|java|rust|ruby|php …]`
 
-FOLDER gets the programs' dependencies and builds (npm, Maven, Go, Cargo and Chromium are needed). Each
+FOLDER gets the programs' dependencies and builds (npm, Maven, Go, Cargo, Chromium and git are needed, and
+Debian's ruby-sentry-ruby-core, ruby-sinatra, php-cli, php-curl, php-mbstring, php-guzzlehttp-psr7 and
+php-symfony-options-resolver). Each
 program runs once a release: what lies above its functions grows from release to release, so line
 numbers move, and the folder it stands in is another one. What a client sends is caught by a small
 server, stripped of what grouping never reads (variables, lines around, packages, breadcrumbs), and
@@ -144,7 +146,7 @@ def release_of(source: Path, target: Path, number: int, comment: str, pattern: s
     shutil.copytree(source, target, dirs_exist_ok=True)
     begins = re.compile(pattern)
     for path in target.rglob("*"):
-        if path.suffix not in {".py", ".js", ".go", ".java", ".rs"}:
+        if path.suffix not in {".py", ".js", ".go", ".java", ".rs", ".rb", ".php"}:
             continue
         lines: list[str] = []
         for line in path.read_text(encoding="utf-8").split("\n"):
@@ -310,11 +312,49 @@ def rust(collector: Collector, folder: Path) -> None:
             collector.take(json.loads(line))
 
 
+def ruby(collector: Collector, folder: Path) -> None:
+    """sentry-ruby of Debian with Sinatra."""
+    for number in range(1, RELEASES + 1):
+        target = folder / f"ruby/releases/202609{number:02}1200"
+        release_of(PROGRAMS / "ruby", target, number, "#", r" *(def|class|module) ")
+        # Ruby's own limit gives stacks that its client does not send.
+        stack = {"RUBY_THREAD_VM_STACK_SIZE": str(16384 * number)}
+        run(["ruby", "main.rb"], target, **stack, **environment(collector, number))
+
+
+PHP_CLIENT = """<?php
+require '/usr/share/php/GuzzleHttp/Psr7/autoload.php';
+require '/usr/share/php/Psr/Log/autoload.php';
+require '/usr/share/php/Symfony/Component/OptionsResolver/autoload.php';
+spl_autoload_register(function (string $name): void {
+    $file = __DIR__ . '/src/' . strtr(substr($name, 7), '\\\\', '/') . '.php';
+    if (str_starts_with($name, 'Sentry\\\\') && is_file($file)) {
+        require $file;
+    }
+});
+require __DIR__ . '/src/functions.php';
+"""
+
+
+def php(collector: Collector, folder: Path) -> None:
+    """sentry-php from its repository (`SENTRY_PHP`, else GitHub)."""
+    client = folder / "vendor/sentry/sentry"
+    if not client.exists():
+        origin = os.environ.get("SENTRY_PHP", "https://github.com/getsentry/sentry-php")
+        run(["git", "clone", "-q", "--depth", "1", origin, str(client)], folder)
+    (client / "autoload.php").write_text(PHP_CLIENT)
+    for number in range(1, RELEASES + 1):
+        target = folder / f"php-{number}/var/www/shop"
+        release_of(PROGRAMS / "php", target, number, "//", r" *(public|private|class|function) ")
+        env = environment(collector, number)
+        run(["php", "main.php"], target, CLIENT=str(client / "autoload.php"), **env)
+
+
 def main() -> None:
     """The command."""
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = sys.argv[2:] or ["python", "node", "browser", "go", "java", "rust"]
+    chosen = sys.argv[2:] or ["python", "node", "browser", "go", "java", "rust", "ruby", "php"]
     for name in chosen:
         collector = Collector()
         globals()[name](collector, folder)
