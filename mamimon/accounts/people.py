@@ -291,7 +291,9 @@ class People:
         return FIRST if token is None else token.project_id
 
     def _presented(self, authorization: str) -> Token | None:
-        return next(filter(None, (self._tokens.get(_digest(one)) for one in presented(authorization))), None)
+        found = (self._tokens.get(_digest(one)) for one in presented(authorization))
+        # With a project its tokens go, too.
+        return next((one for one in found if one is not None and self.projects.known(one.project_id)), None)
 
     async def _by_header(self, authorization: str, project_id: int) -> Actor | None:
         local = self.local_secret.encode()

@@ -53,6 +53,10 @@ class Projects:
         """The project that is always there."""
         return self._standing.projects[FIRST]
 
+    def known(self, number: int) -> bool:
+        """Whether there is a project of this number, in service or not."""
+        return number in self._standing.projects
+
     def by_id(self, number: int) -> Project | None:
         """A project that is served, by its number."""
         found = self._standing.projects.get(number)

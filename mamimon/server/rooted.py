@@ -8,7 +8,7 @@ page, form or redirect can forget it. Scripts read the prefix from `<html data-r
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import jinja2
@@ -28,9 +28,21 @@ _LEADING = {b"location", b"hx-redirect", b"hx-location", b"hx-push-url", b"hx-re
 def rooted_templates(root: str) -> type[jinja2.Template]:
     """Templates whose addresses are below `root`."""
 
+    inserted = rf"\g<1>{root}"
+
     class Rooted(jinja2.Template):
         def render(self, *args: Any, **kwargs: Any) -> str:
-            return _IN_HTML.sub(rf"\g<1>{root}", super().render(*args, **kwargs))
+            return _IN_HTML.sub(inserted, super().render(*args, **kwargs))
+
+        def generate(self, *args: Any, **kwargs: Any) -> Iterator[str]:
+            held = ""
+            for piece in super().generate(*args, **kwargs):
+                # A tag is made of several pieces; it is looked at whole. (`+` would escape beside Markup.)
+                held = "".join((held, piece))
+                if held.rfind("<") <= held.rfind(">"):
+                    yield _IN_HTML.sub(inserted, held)
+                    held = ""
+            yield _IN_HTML.sub(inserted, held)
 
     return Rooted
 
