@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mamimon.accounts.gate import current_actor
 from mamimon.alerts import matchers, store
 from mamimon.alerts.editor.lines import count
 from mamimon.alerts.editor.pages import editor_handlers
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from mamimon.health.room import HealthRoom
     from mamimon.logs.room import LogRoom
     from mamimon.metrics.room import MetricRoom
+
+
+_SAME_DEPLOY_S = 3600.0
 
 
 class AlertRoom:
@@ -61,8 +66,19 @@ class AlertRoom:
             self._relabelled,
         )
         metrics.scraper.after_reload.append(self.service.reload)
+        errors.on_deploy = self._deployed
         health.maintenance.read_matchers = matchers.parse
         self.service.dispatcher.maintenance = self._in_maintenance
+
+    async def _deployed(self, version: str, at: float, environment: str) -> None:
+        """A release of Sentry's clients; finalized and then deployed it is told twice, and kept once."""
+
+        def work(raw: sqlite3.Connection) -> None:
+            near = store.deploys(raw, at - _SAME_DEPLOY_S, at + _SAME_DEPLOY_S)
+            if not any(one["version"] == version for one in near):
+                store.add_deploy(raw, at, version, "", current_actor.get().name, environment)
+
+        await self._core.state.write(work)
 
     def _in_maintenance(self, labels: Labels, now: float) -> list[Muting]:
         def matches(text: str, of: Mapping[str, str]) -> bool:

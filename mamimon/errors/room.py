@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ class ErrorRoom:
         self.uploads = Uploads(core, self.artifacts)
         resolver = Resolver(self.artifacts, core.settings.errors.sourcemap_folder)
         self.ingest.improve = self.query.improve = resolver.resolve
+        self.on_deploy: Callable[[str, float, str], Awaitable[None]] = _forget_deploy
+        """Told of a release that went live: version, epoch seconds, environment."""
         self._unresolved = 0
         self._changes = Tally(
             "mamimon_errors_issues",
@@ -170,3 +172,7 @@ class ErrorRoom:
     async def snapshot_month(self, month: str, target: Path) -> None:
         """A consistent copy of a month's file."""
         await self.events.snapshot(month, target)
+
+
+async def _forget_deploy(version: str, at: float, environment: str) -> None:
+    """Where no room keeps deploys."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
 import re
 import subprocess
 import sys
@@ -32,9 +34,9 @@ groups:
 class Clocked:
     """The killable server; time goes on where it stopped."""
 
-    def __init__(self, data_dir: Path, settings: dict[str, Any]) -> None:
-        self._data_dir, self._settings = data_dir, settings
-        self.now = float(int(time.time()))
+    def __init__(self, data_dir: Path, settings: dict[str, Any], now: float, zone: str) -> None:
+        self._data_dir, self._settings, self._zone = data_dir, settings, zone
+        self.now = now
         self.kills = -1
         self.start()
 
@@ -53,6 +55,7 @@ class Clocked:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env={**os.environ, "TZ": self._zone},
         )
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline().split()
@@ -95,7 +98,7 @@ class Clocked:
 
 
 @pytest.fixture
-def clocked(tmp_path: Path, app: App, mailbox: Mailbox) -> Iterator[Callable[[], Clocked]]:
+def clocked(tmp_path: Path, app: App, mailbox: Mailbox) -> Iterator[Callable[..., Clocked]]:
     """Start a killable server that scrapes `app`, watches its load and mails to `mailbox`."""
     running: list[Clocked] = []
     (tmp_path / "rules.yml").write_text(RULES)
@@ -115,8 +118,9 @@ def clocked(tmp_path: Path, app: App, mailbox: Mailbox) -> Iterator[Callable[[],
         },
     }
 
-    def run() -> Clocked:
-        running.append(Clocked(tmp_path / f"data-{len(running)}", settings))
+    def run(now: float | None = None, zone: str = "UTC") -> Clocked:
+        at = float(int(time.time())) if now is None else now
+        running.append(Clocked(tmp_path / f"data-{len(running)}", settings, at, zone))
         return running[-1]
 
     yield run
@@ -187,7 +191,7 @@ EVERYTHING_ONCE = {
 
 @pytest.mark.feature("A4")
 def test_a_kill_between_any_two_steps_neither_loses_nor_repeats_a_message(
-    clocked: Callable[[], Clocked], app: App, mailbox: Mailbox
+    clocked: Callable[..., Clocked], app: App, mailbox: Mailbox
 ) -> None:
     """Killed and started again after each of the seven steps, everybody is told each thing exactly once."""
     server = clocked()
@@ -205,7 +209,7 @@ def test_a_kill_between_any_two_steps_neither_loses_nor_repeats_a_message(
 
 @pytest.mark.feature("A4")
 def test_a_kill_in_the_middle_of_sending_sends_again(
-    clocked: Callable[[], Clocked], app: App, mailbox: Mailbox
+    clocked: Callable[..., Clocked], app: App, mailbox: Mailbox
 ) -> None:
     """Killed before the mail server's answer is known, the message is sent again after the start."""
     server = clocked()
@@ -236,7 +240,7 @@ def pending(server: Clocked) -> int:
 @pytest.mark.parametrize("at", ["pending", "firing", "the first was told", "acknowledged"])
 @pytest.mark.parametrize("seconds", [-3600.0, 3600.0])
 def test_a_clock_that_jumps_an_hour_neither_misses_nor_doubles_a_step(
-    clocked: Callable[[], Clocked], app: App, mailbox: Mailbox, at: str, seconds: float
+    clocked: Callable[..., Clocked], app: App, mailbox: Mailbox, at: str, seconds: float
 ) -> None:
     """After the wall clock is set an hour forward or back, each step comes in its time and once."""
     server = clocked()
@@ -252,7 +256,7 @@ def test_a_clock_that_jumps_an_hour_neither_misses_nor_doubles_a_step(
 
 @pytest.mark.feature("H4")
 def test_nine_hours_asleep_wake_the_next_person_once_and_late(
-    clocked: Callable[[], Clocked], app: App, mailbox: Mailbox
+    clocked: Callable[..., Clocked], app: App, mailbox: Mailbox
 ) -> None:
     """A laptop that slept after the first mail tells the second person once, and says how late it is."""
     server = clocked()
@@ -266,3 +270,27 @@ def test_nine_hours_asleep_wake_the_next_person_once_and_late(
     assert told(mailbox) == {**EVERYTHING_ONCE, ("efe@example.com", "firing"): 2}
     (mail,) = (one for one in mailbox.to("ada@example.com") if one["X-Mamimon"] == "escalation")
     assert "minutes late" in mail.get_body(("plain",)).get_content()
+
+
+@pytest.mark.slow
+@pytest.mark.feature("A4")
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Europe/Berlin", "2026-03-29T01:00:00+00:00"),
+        ("Europe/Berlin", "2026-10-25T01:00:00+00:00"),
+        # The last time that Istanbul's clocks went back, two weeks after the rest of Europe.
+        ("Europe/Istanbul", "2015-11-08T01:00:00+00:00"),
+    ],
+)
+def test_a_night_when_clocks_are_changed_neither_misses_nor_doubles_a_step(
+    clocked: Callable[..., Clocked], app: App, mailbox: Mailbox, zone: str, change: str
+) -> None:
+    """On a machine of that zone the change falls between the first mail and the second person's."""
+    changes_at = dt.datetime.fromisoformat(change).timestamp()
+    server = clocked(changes_at - 240, zone)
+    seen: dict[str, float] = {}
+    life(server, app, mailbox, lambda step: seen.update({step: server.now}))
+    wait_until(lambda: pending(server) == 0, what="deliveries at rest")
+    assert seen["the first was told"] < changes_at < seen["the second was told"], seen
+    assert told(mailbox) == EVERYTHING_ONCE

@@ -140,3 +140,27 @@ def test_a_new_error_and_one_that_came_back_fire(start: Callable[..., Any], cloc
     step(clock, 30)
     send_error(server)
     wait_until(lambda: fires("regressed"), 90, "an alert on the regression")
+
+
+@pytest.mark.feature("A7")
+def test_a_release_of_sentrys_clients_is_a_deploy(
+    start: Callable[..., Any], clock: ManualClock, slack: Hook
+) -> None:
+    """Finalized, then deployed as sentry-cli does it, it is one deploy on the incident's page; a bad time
+    is refused."""
+    server = start(alerts={"slack_webhook_url": slack.url, "builtin_rules": False})
+    settled(clock)
+    at = dt.datetime.fromtimestamp(clock.now() - 60, dt.UTC).isoformat()
+    release = "/api/0/organizations/o/releases/shop@2.1/"
+    assert server.client.put(release, json={"dateReleased": at, "projects": []}).status_code == 200
+    made = server.client.post(f"{release}deploys/", json={"environment": "production"})
+    assert made.status_code == 201, made.text
+    bad = server.client.post(f"{release}deploys/", json={"environment": "x", "dateFinished": "soon"})
+    assert bad.status_code == 400
+    (deploy,) = server.client.get("/api/mamimon/deploys").json()
+    assert deploy["version"] == "shop@2.1"
+    assert deploy["at"] == pytest.approx(clock.now() - 60, abs=1)
+    send(server, {"alertname": "X"}, endsAt=forever(clock))
+    step(clock, 10)
+    wait_until(lambda: server.client.get("/api/mamimon/incidents").json(), 30, "the incident")
+    assert "shop@2.1" in server.client.get("/incidents/1").text

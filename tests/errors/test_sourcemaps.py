@@ -297,6 +297,8 @@ def test_a_release_and_a_path_find_the_map(
     sentry_cli(cli, server, "sourcemaps", "upload", "--release", "web@1.0", str(dist))
     sentry_cli(cli, server, "releases", "finalize", "web@1.0")
     sentry_cli(cli, server, "deploys", "new", "--release", "web@1.0", "-e", "production")
+    deploys = server.client.get("/api/mamimon/deploys", params={"end": 4e9}).json()
+    assert [one["version"] for one in deploys] == ["web@1.0"], "finalized and deployed is one deploy"
 
     assert "Scopes" in sentry_cli(cli, server, "info")
     check_resolved(server, crash(server, browser, site, dist, "web@1.0"))

@@ -5,7 +5,8 @@
 | `GET /api/0/` | says who asks (`sentry-cli info`) |
 | `GET`, `POST /api/0/organizations/<org>/chunk-upload/` | the limits of uploads; takes parts of bundles |
 | `POST …/artifactbundle/assemble/`, `…/releases/<version>/assemble/` | puts a bundle together |
-| `POST`, `PUT`, `GET …/releases/…` | releases exist by being named, so these confirm |
+| `POST`, `PUT`, `GET …/releases/…` | confirms: a release exists by being named; a finalized one is a deploy |
+| `POST …/releases/<version>/deploys/` | marks the deploy |
 | `POST …/releases/<version>/files/` | one file of a release (sentry-cli before 2.0 and scripts) |
 
 Every organization's name is taken: there is one. A project is named by its number or its name.
@@ -49,6 +50,15 @@ class NewRelease(msgspec.Struct, kw_only=True, rename="camel"):
     version: str = ""
     projects: list[str | int] = []
     date_released: str | None = None
+
+
+class Deploy(msgspec.Struct, kw_only=True, rename="camel"):
+    """A deploy of a release as sentry-cli reports it; times as ISO 8601."""
+
+    environment: str = ""
+    name: str | None = None
+    date_started: str | None = None
+    date_finished: str | None = None
 
 
 def api0_handlers(room: ErrorRoom) -> list[ControllerRouterHandler]:
@@ -139,7 +149,9 @@ async def _releases(
         if request.method == "GET":
             return _json([])
         if rest[-1] == "deploys":
-            return _json(await _body(request, dict[str, Any]), 201)
+            deploy = await _body(request, Deploy)
+            await _deployed(room, "/".join(rest[:-1]), deploy.date_finished, deploy.environment)
+            return _json({"id": "1", **msgspec.to_builtins(deploy)}, 201)
         raise not_found("mamimon does not have this part of Sentry's API")
     if request.method == "GET" and not rest:
         return _json([])
@@ -149,6 +161,8 @@ async def _releases(
         raise bad_input("a release needs a version of at most 250 characters")
     numbers = await _projects(room, [*projects, *asked.projects])
     known = {one.id: one.name for one in await room.projects()}
+    if asked.date_released:
+        await _deployed(room, version, asked.date_released, "")
     now = dt.datetime.fromtimestamp(room.core.clock.now(), dt.UTC).isoformat()
     body = {
         "version": version,
@@ -158,6 +172,19 @@ async def _releases(
         "projects": [{"slug": known[one], "name": known[one]} for one in numbers],
     }
     return _json(body, 201 if request.method == "POST" else 200)
+
+
+async def _deployed(room: ErrorRoom, version: str, finished: str | None, environment: str) -> None:
+    if not version or len(version) > 200:
+        raise bad_input("a release needs a version of at most 200 characters")
+    at = room.core.clock.now()
+    if finished:
+        try:
+            given = dt.datetime.fromisoformat(finished)
+        except ValueError:
+            raise bad_input(f"not an ISO 8601 time: {finished[:40]!r}") from None
+        at = (given if given.tzinfo else given.replace(tzinfo=dt.UTC)).timestamp()
+    await room.on_deploy(version, at, environment[:200])
 
 
 async def _release_file(
