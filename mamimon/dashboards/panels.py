@@ -54,6 +54,11 @@ class View(msgspec.Struct):
         return self.panel.kind in CHARTS
 
     @property
+    def named(self) -> bool:
+        """Whether a series' name tells what the title does not."""
+        return any("{{" in one.legend for one in self.panel.queries)
+
+    @property
     def height(self) -> int:
         """In units of 36 px, what its kind needs where the panel does not say."""
         return self.panel.height or _HEIGHTS.get(self.panel.kind, 7)

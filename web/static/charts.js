@@ -129,7 +129,7 @@
         const stroke = bad(names[i]) && bars && !given[i].colour ? css("--crit") : colour(i), scale = right && given[i].right ? "r" : "y";
         return bars
           ? { scale, label: names[i], stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 40], align: 1 }), value: (u, v) => show(v, unit) }
-          : { scale, label: names[i], stroke, width: 1.5, points: { show: table[i + 1].filter((v) => v != null).length < 3 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
+          : { scale, label: names[i], stroke, width: 1.5, ...(i > 5 && !given[i].colour && { dash: i > 11 ? [2, 3] : [7, 3] }), points: { show: table[i + 1].filter((v) => v != null).length < 3 }, fill: names.length === 1 ? stroke + "1a" : undefined, value: (u, v) => show(v, unit) };
       })];
       // The highest sum is drawn first, so that the lower ones stand in front of it.
       if (kind === "stack") series.splice(1, order.length, ...series.slice(1).reverse());
@@ -259,19 +259,21 @@
       ctx.font = 11 * ratio + "px system-ui";
       ctx.lineWidth = ratio;
       ctx.textBaseline = "alphabetic";
-      let free = -Infinity;  // a name that would stand on another is left to the tip
-      for (const mark of [...(this.extra.marks || [])].sort((a, b) => a.time - b.time)) {
+      // A name stands where there is room up to the next mark or the edge; else it is left to the tip.
+      const marks = [...(this.extra.marks || [])].sort((a, b) => a.time - b.time), end = box.left + box.width;
+      const places = marks.map((one) => u.valToPos(one.time, "x", true)).filter((x) => x >= box.left && x <= end);
+      let free = box.left;
+      for (const mark of marks) {
         const x = Math.round(u.valToPos(mark.time, "x", true)) + 0.5;  // on a pixel, not between two
         if (x < box.left || x > box.left + box.width) continue;
         ctx.strokeStyle = ctx.fillStyle = css(mark.kind === "alert" ? "--crit" : "--accent");
         ctx.setLineDash([3 * ratio, 3 * ratio]);
         ctx.beginPath(); ctx.moveTo(x, box.top); ctx.lineTo(x, box.top + box.height); ctx.stroke();
-        const right = x > box.left + box.width * 0.75;
-        ctx.textAlign = right ? "right" : "left";
+        const next = places.find((one) => one > x + 1) ?? end;
         const name = mark.label.length > 24 ? mark.label.slice(0, 23) + "…" : mark.label, room = ctx.measureText(name).width + 8 * ratio;
-        if ((right ? x - room : x) < free) continue;
-        ctx.fillText(name, x + (right ? -4 : 4) * ratio, box.top + 10 * ratio);
-        free = right ? x : x + room;
+        if (x >= free && x + room <= next) { ctx.textAlign = "left"; ctx.fillText(name, x + 4 * ratio, box.top + 10 * ratio); free = x + room; }
+        else if (x - room >= free) { ctx.textAlign = "right"; ctx.fillText(name, x - 4 * ratio, box.top + 10 * ratio); free = x; }
+        else free = Math.max(free, x);
       }
       const warn = this.figure.dataset.warn;
       for (const limit of [warn && { value: Number(warn), label: "", colour: "--warn" }, this.extra.threshold]) {
@@ -317,12 +319,12 @@
     legend(names) {
       let box = this.figure.nextElementSibling;
       if (!box || !box.classList.contains("legend")) {
-        if (names.length < 2) return;
+        if (names.length < 2 && !(names.length && this.figure.dataset.named !== undefined)) return;
         box = document.createElement("div");
         box.className = "legend";
         this.figure.after(box);
       }
-      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = LEVELS[name] && this.figure.dataset.kind !== "line" ? "lv-" + name : bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); item.textContent = name; const colour = this.extra?.series?.[i]?.colour; if (colour) item.style.setProperty("--k", own(colour)), item.className = "own"; return item; }));
+      box.replaceChildren(...names.slice(0, 40).map((name, i) => { const item = document.createElement("span"); item.className = LEVELS[name] && this.figure.dataset.kind !== "line" ? "lv-" + name : bad(name) && this.figure.dataset.kind !== "line" ? "kc" : "k" + (i % 6 + 1); if (i > 5 && (this.figure.dataset.kind || "line") === "line") item.className += i > 11 ? " dots" : " dash"; item.textContent = name; const colour = this.extra?.series?.[i]?.colour; if (colour) item.style.setProperty("--k", own(colour)), item.className = "own"; return item; }));
       // What scrolls must be reached by keyboard.
       if (box.scrollHeight > box.clientHeight) box.tabIndex = 0; else box.removeAttribute("tabindex");
       if (names.length > 40) { const more = document.createElement("span"); more.textContent = "+" + (names.length - 40); box.append(more); }
