@@ -29,7 +29,7 @@ from mamimon.logs.model import (
 )
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
-from mamimon.logs.store.summary import EVER_US, Grain, label_field, tallies
+from mamimon.logs.store.summary import EVER_US, Grain, counted_lines, label_field, tallies
 from mamimon.logs.text import shown
 from mamimon.problems import bad_input
 from mamimon.storage.days import day_of, day_start
@@ -255,7 +255,7 @@ def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
     """Matching rows by (step number, level); from the roll-ups where the clause asks no more."""
     counts: Counter[tuple[int, int]] = Counter()
     grain = Grain(0 if step_us >= EVER_US else step_us, levels=True)
-    for row in tallies(view, grain) or view.any_order():
+    for row in tallies(view, grain) or counted_lines(view, grain):
         counts[row.time_us // step_us, row.level] += row.weight
     return counts
 

@@ -68,6 +68,9 @@ def documents(rng: random.Random, now: float, count: int) -> list[Doc]:
                 body[name] = make(rng)
         if rng.random() < 0.3:
             body["http.path"] = rng.choice(["/a", "/b/c", 5])
+        if rng.random() < 0.4:
+            # Flat lines are often judged by their bytes.
+            body = {k: v for k, v in body.items() if not isinstance(v, (dict, list))}
         day = dt.datetime.fromtimestamp(millis / 1000, dt.UTC)
         dataset = rng.choice(["web", "batch", "app"])
         index = "app" if dataset == "app" else f"logs-{dataset}-{day:%Y.%m.%d}"

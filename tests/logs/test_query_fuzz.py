@@ -13,7 +13,8 @@ import pytest
 from tests.logs.random_queries import Maker, Query, documents, line
 
 FULL = bool(os.environ.get("MAMIMON_FULL"))
-QUERIES, DOCUMENTS = (10_000, 2_000) if FULL else (500, 1_000)
+QUERIES = int(os.environ.get("MAMIMON_FUZZ", "10000" if FULL else "500"))
+DOCUMENTS = 2_000 if FULL else 1_000
 AT_ONCE = 50
 
 

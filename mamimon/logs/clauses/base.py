@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from mamimon.logs.clauses.needles import Needle, Sure, SureAll, weight
+from mamimon.logs.clauses.needles import Needle, weight
 from mamimon.logs.clauses.patterns import glob, join
+from mamimon.logs.clauses.sure import Sure, SureAll, SureNot
 from mamimon.logs.model import LEVELS, pattern_id, read_document
 from mamimon.logs.text import leaves, lookup, shown
 
@@ -131,7 +132,7 @@ class Clause(Protocol):
         ...
 
     def sure(self) -> Sure | None:
-        """What tells at a needle's place, within `bounds`, that the line matches; or None."""
+        """What tells by a line's bytes, within `bounds`, whether it matches; or None."""
         ...
 
     def bounds(self) -> tuple[int, int]:
@@ -208,15 +209,11 @@ class And:
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        # A clause that is nothing but bounds is kept to by whoever reads the line.
-        parts: list[Sure] = []
-        for clause in self.clauses:
-            if not getattr(clause, "only_bounds", False):
-                part = clause.sure()
-                if part is None:
-                    return None
-                parts.append(part)
-        return SureAll(parts) if len(parts) > 1 else parts[0] if parts else None
+        asked = [clause for clause in self.clauses if not getattr(clause, "only_bounds", False)]
+        known = [part for part in (clause.sure() for clause in asked) if part is not None]
+        if len(known) == len(asked) == 1:
+            return known[0]
+        return SureAll(known, len(known) == len(asked)) if known else None
 
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""
@@ -267,7 +264,12 @@ class Or:
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        return None
+        if self.minimum != 1 or bounded(self):
+            return None
+        parts = [clause.sure() for clause in self.clauses]
+        known = [SureNot(part) for part in parts if part is not None]
+        # One of them is what not all are not.
+        return SureNot(SureAll(known, len(known) == len(parts))) if known else None
 
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""
@@ -295,3 +297,14 @@ class Not(Plain):
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
         return not self.clause.match(row)
+
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
+        part = None if bounded(self) else self.clause.sure()
+        return None if part is None else SureNot(part)
+
+
+def bounded(clause: Clause) -> bool:
+    """Whether a clause has bounds of time in it, which `Clause.sure` leaves to who reads the line."""
+    inner = [clause.clause] if isinstance(clause, Not) else getattr(clause, "clauses", ())
+    return bool(getattr(clause, "only_bounds", False)) or any(map(bounded, inner))

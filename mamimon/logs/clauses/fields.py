@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
-from mamimon.logs.clauses.needles import Needle, Sure, SureLevel, glob_needle, needle_of, sure_of, sure_value
+from mamimon.logs.clauses.needles import Needle, glob_needle, needle_of
 from mamimon.logs.clauses.patterns import edits, plain_number, word_index
+from mamimon.logs.clauses.sure import Sure, SureLevel, sure_field, sure_words
 from mamimon.logs.model import level_number, pattern_number
 from mamimon.logs.text import fold, leaves, shown, tokens
 
@@ -95,10 +96,9 @@ class Words(Plain):
         """See `Clause.sure`."""
         if self.level:
             return SureLevel(self.level)
-        if self.slop or self.prefix or self.field in _OWN or "*" in self.field.strip("*"):
-            return None
-        number = "" if self.number is None else self.text
-        return sure_of(self.field.removesuffix(".keyword"), self.words, number)
+        if self.field in {"", "*"}:
+            return None if self.slop or self.prefix else sure_words(self.words, self.number is not None)
+        return None if self.field in _BESIDE or not self.words else sure_field(self.field, self._value)
 
     def levels(self) -> int:
         """See `Clause.levels`."""
@@ -121,18 +121,16 @@ class Exact(Plain):
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
-        for value in row.matching(self.field):
-            if isinstance(value, str):
-                if value == self.text or (self.fold_case and fold(value) == fold(self.text)):
-                    return True
-                if self._one and not self.only_whole and self._words._value(value):
-                    return True
-            elif isinstance(value, bool):
-                if shown(value) == self.text:
-                    return True
-            elif self.number is not None and self.number == value:
+        return any(self._value(value) for value in row.matching(self.field))
+
+    def _value(self, value: Any) -> bool:
+        if isinstance(value, str):
+            if value == self.text or (self.fold_case and fold(value) == fold(self.text)):
                 return True
-        return False
+            return self._one and not self.only_whole and self._words._value(value)
+        if isinstance(value, bool):
+            return shown(value) == self.text
+        return self.number is not None and self.number == value
 
     def index(self) -> str | None:
         """See `Clause.index`."""
@@ -144,9 +142,9 @@ class Exact(Plain):
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        if self._one and not self.only_whole and self.field != "level":
-            return self._words.sure()
-        return None if self.field in _OWN else sure_value(self.field, self.text)
+        if self.field in {"", "*"}:
+            return self._words.sure() if self._one and not self.only_whole else None
+        return None if self.field in _BESIDE else sure_field(self.field, self._value)
 
     def levels(self) -> int:
         """See `Clause.levels`."""
@@ -165,19 +163,26 @@ class Pattern(Plain):
         self.pattern = pattern
         self.starts = starts
         self.fold_case = fold_case
-        self._needle = glob_needle(wildcard)
+        self._needles = glob_needle(wildcard)
+        self._piece = self._needles[0][0].decode() if self._needles and fold_case else ""
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
-        for value in row.matching(self.field):
-            text = shown(value)
-            if self.pattern.fullmatch(fold(text) if self.fold_case else text):
-                return True
-            if self.only_whole or not isinstance(value, str):
-                continue
-            if any(self.pattern.fullmatch(word) for word in tokens(text)):
-                return True
-        return False
+        return any(self._value(value) for value in row.matching(self.field))
+
+    def _value(self, value: Any) -> bool:
+        text = fold(shown(value)) if self.fold_case else shown(value)
+        if self._piece not in text:
+            return False
+        if self.pattern.fullmatch(text):
+            return True
+        if self.only_whole or not isinstance(value, str):
+            return False
+        return any(self.pattern.fullmatch(word) for word in tokens(text))
+
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
+        return None if self.field in _BESIDE else sure_field(self.field, self._value)
 
     def index(self) -> str | None:
         """See `Clause.index`."""
@@ -188,7 +193,7 @@ class Pattern(Plain):
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        return None if self._needle is None or self.field in {"level", *_BESIDE} else (self._needle,)
+        return None if self.field in {"level", *_BESIDE} else self._needles
 
 
 class Exists(Plain):

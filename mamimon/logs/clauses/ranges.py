@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from mamimon.logs.clauses.base import ANY_TIME, Plain, Row
+from mamimon.logs.clauses.sure import Sure, sure_field
 from mamimon.logs.dates import parse_iso
 from mamimon.logs.text import exact_number_of
+
+# What a line does not say itself.
+_BESIDE = ("@timestamp", "_index", "_id", "dataset", "pattern")
 
 
 class Range(Plain):
@@ -23,10 +27,15 @@ class Range(Plain):
         if self.field == "@timestamp":
             low, high = self.bounds()
             return low <= row.time_us <= high
-        return any(
-            (self.low is None or self.low.above(value)) and (self.high is None or self.high.below(value))
-            for value in row.matching(self.field)
-        )
+        return any(self._value(value) for value in row.matching(self.field))
+
+    def _value(self, value: Any) -> bool:
+        above = self.low is None or self.low.above(value)
+        return above and (self.high is None or self.high.below(value))
+
+    def sure(self) -> Sure | None:
+        """See `Clause.sure`."""
+        return None if self.field in _BESIDE else sure_field(self.field, self._value)
 
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
-from operator import add, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from mamimon.logs.clauses.needles import Line as Place
-from mamimon.logs.clauses.needles import Needle, Sure, first_place, maybe_in, places
+from mamimon.logs.clauses.needles import is_odd
 
 _LEVEL = 3
 _LARGEST_BODY = 1 << 30
-# Lines with a needle that are looked at one by one before a body is lowered as a whole.
-_FEW = 8
 _local = threading.local()
 
 
@@ -41,8 +38,8 @@ class Block:
     """A block read back; `body` is decompressed when first asked for, unless it is handed in."""
 
     __slots__ = (
-        "_body", "_deltas", "_packed", "_starts", "_times", "datasets", "first_seq", "lengths", "levels",
-        "patterns", "place",
+        "_body", "_deltas", "_folded", "_odd", "_packed", "_starts", "_times", "datasets", "first_seq",
+        "lengths", "levels", "patterns", "place",
     )  # fmt: skip
 
     def __init__(self, first_seq: int, head: bytes, packed: bytes | None, body: bytes | None = None) -> None:
@@ -54,6 +51,8 @@ class Block:
         self._starts: list[int] | None = None
         self._packed = packed
         self._body = body
+        self._folded: bytes | None = None
+        self._odd: bool | None = None
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -64,6 +63,10 @@ class Block:
         if self._times is None:
             self._times = list(accumulate(self._deltas))
         return self._times
+
+    def times_array(self) -> Any:
+        """`times` as an array of numpy, and not remembered."""
+        return np.cumsum(np.frombuffer(self._deltas, np.int64))
 
     @property
     def body(self) -> bytes:
@@ -79,8 +82,23 @@ class Block:
         """Where each line begins in the body."""
         if self._starts is None:
             # Each line is followed by one newline, so a line starts one after the sum of those before.
-            self._starts = list(map(add, accumulate(self.lengths, initial=0), range(len(self))))
+            behind = np.cumsum(np.frombuffer(self.lengths, np.uint32).astype(np.int64) + 1)
+            self._starts = [0, *behind[:-1].tolist()]
         return self._starts
+
+    @property
+    def folded(self) -> bytes:
+        """The body as `fold_bytes` makes it, by numpy, which is seven times as fast and lets others run."""
+        if self._folded is None:
+            self._folded = np.bitwise_or(np.frombuffer(self.body, np.uint8), np.uint8(0x20)).tobytes()
+        return self._folded
+
+    @property
+    def odd(self) -> bool:
+        """See `is_odd`."""
+        if self._odd is None:
+            self._odd = is_odd(self.body)
+        return self._odd
 
     def raw(self, position: int) -> bytes:
         """One JSON line."""
@@ -173,67 +191,6 @@ def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
     keyed = [(block.times[i], i) for i in positions]
     keyed.sort(reverse=True)
     return list(map(itemgetter(1), keyed))
-
-
-def holding(block: Block, needles: tuple[Needle, ...], sure: Sure | None) -> tuple[list[int], set[int]]:
-    """Positions of lines that hold at least one of the needles, and of those that surely match."""
-    body, starts, lengths = block.body, block.starts, block.lengths
-    held: list[int] = []
-    certain: set[int] = set()
-    at = block.place
-    while len(held) < _FEW:
-        at = first_place(needles, body, at)
-        if at < 0:
-            return held, certain
-        position = bisect_right(starts, at) - 1
-        held.append(position)
-        if sure is not None and _is_sure(block, position, sure):
-            certain.add(position)
-        at = starts[position] + lengths[position]
-    more = _holding_many(block, needles, sure, at, certain)
-    return held + more, certain
-
-
-def _holding_many(
-    block: Block, needles: Sequence[Needle], sure: Sure | None, start: int, certain: set[int]
-) -> list[int]:
-    """`holding` from a place on, for needles that are in many lines."""
-    body, starts, lengths, levels = block.body, block.starts, block.lengths, block.levels
-    lowered = body.lower()
-    held: dict[int, None] = {}
-    position = 0
-
-    def line_end(at: int) -> int:
-        return starts[position] + lengths[position]
-
-    for needle in needles:
-        for at in places(needle, lowered, line_end, start):
-            position = bisect_right(starts, at) - 1
-            held[position] = None
-            if sure is not None and sure.holds(
-                Place(body, lowered, starts[position], line_end(at), levels[position])
-            ):
-                certain.add(position)
-    return list(held) if len(needles) == 1 else sorted(held)
-
-
-def among(
-    block: Block, positions: Iterable[int], needles: Sequence[Needle] | None, sure: Sure | None
-) -> tuple[list[int], set[int]]:
-    """`holding` for a few lines of a block; without needles each line may match."""
-    held: list[int] = []
-    certain: set[int] = set()
-    for position in positions:
-        if needles is None or maybe_in(needles, block.raw(position)):
-            held.append(position)
-            if sure is not None and _is_sure(block, position, sure):
-                certain.add(position)
-    return held, certain
-
-
-def _is_sure(block: Block, position: int, sure: Sure) -> bool:
-    raw = block.raw(position)
-    return sure.holds(Place(raw, raw.lower(), 0, len(raw), block.levels[position]))
 
 
 def decompress(packed: bytes) -> bytes:

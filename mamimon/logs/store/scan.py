@@ -19,9 +19,10 @@ from functools import cache
 import msgspec
 
 from mamimon.logs.clauses import ALL_LEVELS, All, Clause, Row
-from mamimon.logs.clauses.needles import first_place
-from mamimon.logs.store.blocks import Block, among, decompress, holding, newest_first
+from mamimon.logs.clauses.needles import first_place, is_odd
+from mamimon.logs.store.blocks import Block, decompress, newest_first
 from mamimon.logs.store.day import DayFile, dataset_bit
+from mamimon.logs.store.hits import among, holding
 
 # Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
 _FIRST_BYTES, _MOST_BYTES, _BATCHES = 1 << 10, 1 << 18, 3
@@ -126,12 +127,22 @@ class View:
     def count(self, most: int | None) -> int:
         """How many rows match; counting may stop above `most`."""
         found = 0
-        for _, block, positions in self._blocks(descending=True):
-            held, sure = self._held(block, positions)
-            found += len(held) if self._everything else sum(1 for _ in self._rows(block, held, sure))
+        for _, positions in self.matching():
+            found += len(positions)
             if most is not None and found > most:
                 break
         return found
+
+    def matching(self) -> Iterator[tuple[Block, Sequence[int]]]:
+        """Blocks and the positions of their matching rows, the newest block first."""
+        for _, block, positions in self._blocks(descending=True):
+            held, sure = self._held(block, positions)
+            if not self._everything and len(sure) < len(held):
+                # Of a row that surely matches nobody asks more, so none is made of it.
+                rows = self._rows(block, [i for i in held if i not in sure], set())
+                read = {row.seq - block.first_seq for row in rows}
+                held = [i for i in held if i in sure or i in read]
+            yield block, held
 
     def by_id(self, identity: str) -> Iterator[Row]:
         """The rows of a document id: one, or one a dataset where several were given the same."""
@@ -265,7 +276,7 @@ class View:
             if needles is not None and self._levels == ALL_LEVELS:
                 # Most blocks that the index lets through for a phrase do not hold it.
                 body = decompress(data)
-                if (place := first_place(needles, body)) < 0:
+                if (place := first_place(needles, body, odd=is_odd(body))) < 0:
                     continue
             block = Block(first, head, data, body)
             block.place = place
@@ -273,7 +284,7 @@ class View:
             if not positions:
                 continue
             if needles is not None and body is None and not _few(positions, block):
-                block.place = first_place(needles, block.body)
+                block.place = first_place(needles, block.body, odd=block.odd)
             if block.place >= 0:
                 opened.append((max_us, block, positions))
         return opened

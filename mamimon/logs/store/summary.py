@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
 from mamimon.logs.clauses import All, And, Clause, Exact, Not, Nothing, Or, Pattern, Range, Row, Source, Words
 from mamimon.logs.store import labels
 from mamimon.logs.store.scan import View
+from mamimon.storage.days import day_start
 
 _MINUTE_US = 60_000_000
 EVER_US = _MINUTE_US * 10**10
@@ -80,6 +82,31 @@ def tallies(view: View, grain: Grain) -> Iterator[Row] | None:
     if asked is None:
         return None
     return _tallies(view, grain, asked | grain.fields, hours=labels.has_hours(view.raw))
+
+
+def counted(view: View, grain: Grain) -> Iterator[Row] | None:
+    """`tallies`, and where lines must be read their counts, if time and level are all that is asked."""
+    rows = tallies(view, grain)
+    return counted_lines(view, grain) if rows is None and not grain.fields else rows
+
+
+def counted_lines(view: View, grain: Grain) -> Iterator[Row]:
+    """Matching lines by step, level and dataset, counted by columns: no row is made of any of them."""
+    step_us = grain.step_us or EVER_US
+    first = round(day_start(view.day) * 1e6) // step_us
+    counts: Counter[int] = Counter()
+    for block, positions in view.matching():
+        if not positions:
+            continue
+        at = np.asarray(positions)
+        # Steps are numbered from the day's first, so that all three fit into one number.
+        key = (block.times_array()[at] // step_us - first) << 20
+        key |= np.frombuffer(block.levels, np.uint8)[at].astype(np.int64) << 16
+        key |= np.frombuffer(block.datasets, np.uint16)[at]
+        counts.update(key.tolist())
+    for key, n in counts.items():
+        step = ((key >> 20) + first) * step_us
+        yield Tally(step, key >> 16 & 15, key & 0xFFFF, b"{}", view, n)
 
 
 def _tallies(view: View, grain: Grain, fields: frozenset[str], *, hours: bool) -> Iterator[Row] | None:

@@ -191,8 +191,7 @@ class Piece(Plain):
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        found = glob_needle("".join(char if char not in "*?\\" else " " for char in self._text))
-        return None if found is None else (found,)
+        return glob_needle("".join(char if char not in "*?\\" else " " for char in self._text))
 
 
 _Test = Callable[[Row, dict[str, str]], bool]
