@@ -194,6 +194,17 @@ async def answer(
     await send({"type": "http.response.body", "body": body})
 
 
+def denying(send: Send) -> Send:
+    """`send` of a WebSocket that takes an HTTP answer too, with which the upgrade is then refused."""
+
+    async def run(message: MutableMapping[str, Any]) -> None:
+        if message["type"].startswith("http.response."):
+            message = {**message, "type": f"websocket.{message['type']}"}
+        await send(message)
+
+    return run
+
+
 def split_project(path: str) -> tuple[str, str]:
     """The slug of the project that a path names, and the path inside it: `/p/shop/logs` → `shop`, `/logs`.
 

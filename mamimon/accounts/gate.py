@@ -98,7 +98,8 @@ class _Gate:
             await _refuse(scope, call.send, problem.status, problem.detail, problem.retry_after_s)
             return
         public = project is not None and self._houses.public_status(project)
-        needed = requirement(scope["method"], path, public_status=public)
+        # A WebSocket is asked for by GET.
+        needed = requirement(scope.get("method", "GET"), path, public_status=public)
         if project is not None and (needed is None or (actor is not None and needed in actor.allowed)):
             await self._serve(project, actor or Actor("anybody", frozenset()), call)
         elif actor is None:
@@ -157,7 +158,7 @@ async def _introduce(call: _Call) -> None:
 
 
 def _is_navigation(scope: Scope) -> bool:
-    return scope["method"] == "GET" and "text/html" in header(scope, "accept")
+    return scope.get("method") == "GET" and "text/html" in header(scope, "accept")
 
 
 async def _refuse(

@@ -32,6 +32,8 @@ class Watcher:
         self.plan = plan
         self.lost = 0
         self.closed = False
+        self.left = False
+        """Whether it is the reader who ended it."""
         self._hits: deque[LogHit] = deque()
         self._awake = asyncio.Event()
 
@@ -49,7 +51,12 @@ class Watcher:
             await asyncio.wait_for(self._awake.wait(), timeout_s)
         except TimeoutError:
             return []
-        self._awake.clear()
+        return self.drain()
+
+    def drain(self) -> list[LogHit]:
+        """What waits."""
+        if not self.closed:
+            self._awake.clear()
         hits = list(self._hits)
         self._hits.clear()
         return hits

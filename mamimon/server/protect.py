@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import Counter, Histogram
 
-from mamimon.http import AsgiApp, Receive, Scope, Send, answer, header
+from mamimon.http import AsgiApp, Receive, Scope, Send, answer, denying, header
 from mamimon.i18n import LOCALES, current_locale, negotiate
 from mamimon.storage import Core
 
@@ -61,12 +61,15 @@ def protect(app: AsgiApp, core: Core) -> AsgiApp:
         )
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
+        upgrade = scope["type"] == "websocket"
+        if upgrade:
+            send = denying(send)
         refusal = _refuse(scope, core)
         if refusal:
             await answer(send, 403, b'{"error":"' + refusal.encode() + b'","status":403}')
+            return
+        if upgrade:
+            await app(scope, receive, send)
             return
         current_locale.set(_locale(scope, core.settings.server.locale))
         receive = _hurried(receive, core.settings.server.body_deadline_s)
@@ -130,7 +133,8 @@ def _refuse(scope: Scope, core: Core) -> str:
     settings = core.settings.server
     if host and not _known_host(host, settings.host, settings.public_url, tuple(settings.allowed_hosts)):
         return "this Host is not ours; add it to server.allowed_hosts"
-    if scope["method"] in _SAFE or _CROSS_SITE.match(scope["path"]):
+    # Any page may open a WebSocket to anywhere and read it, so it is held to what changes something is.
+    if scope.get("method") in _SAFE or _CROSS_SITE.match(scope["path"]):
         return ""
     site = header(scope, "sec-fetch-site")
     if site and site not in {"same-origin", "none"}:

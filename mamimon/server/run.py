@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -25,6 +26,8 @@ from mamimon.server.supervisor import Supervisor
 from mamimon.storage.data_dir import DataDirLock
 
 _log = logging.getLogger("mamimon.server")
+# Clients of our only WebSocket, a live tail, have nothing to say.
+_FRAME_BYTES = 64 * 1024
 
 
 class Server:
@@ -100,7 +103,9 @@ class Server:
                 timeout_keep_alive=65,
                 timeout_graceful_shutdown=int(self.settings.server.stop_grace_s) or 1,
                 h11_max_incomplete_event_size=64 * 1024,
-                ws="none",
+                ws=_websocket,  # type: ignore[arg-type]
+                ws_max_size=_FRAME_BYTES,
+                ws_per_message_deflate=False,
             ),
             houses.on_stop,
         )
@@ -152,6 +157,12 @@ class Server:
         """Ask the server to stop gracefully; returns at once."""
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
+
+
+def _websocket(**parts: Any) -> asyncio.Protocol:
+    from mamimon.server.websockets import WebSocketProtocol
+
+    return WebSocketProtocol(**parts)
 
 
 class _Uvicorn(uvicorn.Server):

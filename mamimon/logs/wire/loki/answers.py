@@ -39,6 +39,23 @@ class Window(msgspec.Struct, frozen=True):
     end_us: int
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """A line as an answer shows it: its stream, and time, text and perhaps labels by kind."""
+
+    id: str
+    stream: dict[str, str]
+    values: list[Any]
+
+
+def by_stream(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Entries of one stream together, streams in the order in which they come up."""
+    streams: dict[metric.Key, dict[str, Any]] = {}
+    for one in entries:
+        key = tuple(sorted(one.stream.items()))
+        streams.setdefault(key, {"stream": one.stream, "values": []})["values"].append(one.values)
+    return list(streams.values())
+
+
 class Answers:
     """The questions, for one request."""
 
@@ -48,7 +65,8 @@ class Answers:
         self._began = time.monotonic()
         self.warnings: list[str] = []
 
-    def _plan(self, selected: Selected | None, window: Window) -> Plan:
+    def plan(self, selected: Selected | None, window: Window) -> Plan:
+        """What to read."""
         return Plan(
             clause=selected or All(),
             datasets=selected.datasets() if selected else None,
@@ -59,10 +77,17 @@ class Answers:
 
     async def lines(self, log: Log, window: Window, limit: int, forward: bool) -> dict[str, Any]:
         """A log query: the newest lines, or with `forward` the oldest, by stream."""
-        selected = Selected(log)
-        plan = self._plan(selected, window)
+        found = await self._first(Selected(log), window, limit, forward)
+        return self._data("streams", by_stream(found), len(found))
+
+    async def newest(self, selected: Selected, window: Window, limit: int) -> list[Entry]:
+        """The newest lines, newest first."""
+        return await self._first(selected, window, limit, False)
+
+    async def _first(self, selected: Selected, window: Window, limit: int, forward: bool) -> list[Entry]:
+        plan = self.plan(selected, window)
         days = self._room.local.days_within(plan)
-        found: list[tuple[dict[str, str], list[Any]]] = []
+        found: list[Entry] = []
         for day in reversed(days) if forward else days:
             need = limit - len(found)
             if need <= 0:
@@ -73,19 +98,14 @@ class Answers:
             found += part or []
             if not whole:
                 self.warnings.append(f"{day} could not be read to its end")
-        streams: dict[metric.Key, dict[str, Any]] = {}
-        for stream, entry in found:
-            key = tuple(sorted(stream.items()))
-            streams.setdefault(key, {"stream": stream, "values": []})["values"].append(entry)
-        return self._data("streams", list(streams.values()), len(found))
+        return found
 
-    def _entries(
-        self, selected: Selected, limit: int, forward: bool, view: View
-    ) -> list[tuple[dict[str, str], list[Any]]]:
+    def _entries(self, selected: Selected, limit: int, forward: bool, view: View) -> list[Entry]:
         rows = view.oldest() if forward else view.newest()
-        return [self._entry(selected, row) for row in islice(rows, limit)]
+        return [self.entry(selected, row) for row in islice(rows, limit)]
 
-    def _entry(self, selected: Selected, row: Row) -> tuple[dict[str, str], list[Any]]:
+    def entry(self, selected: Selected, row: Row) -> Entry:
+        """A line that the query takes."""
         extracted = selected.extracted(row) or {}
         stream = dict(stream_of(row))
         metadata = metadata_of(row, stream)
@@ -94,13 +114,13 @@ class Answers:
                 stream.pop(name, None)
                 metadata.pop(name, None)
         parsed = {name: text for name, text in extracted.items() if text}
-        entry: list[Any] = [str(time_ns(row)), message_of(row.document)]
+        values: list[Any] = [str(time_ns(row)), message_of(row.document)]
         if self._categorize:
             parts = {"structuredMetadata": metadata, "parsed": parsed}
-            entry.append({name: part for name, part in parts.items() if part})
+            values.append({name: part for name, part in parts.items() if part})
         else:
             stream = {**metadata, **stream, **parsed}
-        return stream, entry
+        return Entry(row.id, stream, values)
 
     async def samples(self, tree: Any, start_us: int, end_us: int, step_us: int) -> dict[str, Any]:
         """A metric query at each step from `start_us` to `end_us`; `step_us` 0 is an instant query."""
@@ -121,7 +141,7 @@ class Answers:
     ) -> metric.Found:
         before, later = round(node.range_s * 1e6), round(node.offset_s * 1e6)
         selected = Selected(node.log)
-        plan = self._plan(selected, Window(start_us - later - before + 1, end_us - later + 1))
+        plan = self.plan(selected, Window(start_us - later - before + 1, end_us - later + 1))
         found: metric.Found = {}
         budget = [_MOST_LINES]
         work = partial(_gather, node, parent, selected, found, budget)
@@ -156,7 +176,7 @@ class Answers:
     async def values(self, name: str, log: Log | None, window: Window) -> list[str]:
         """The values of a label: all of `dataset` and `level`, else those of the newest lines."""
         selected = Selected(log) if log else None
-        plan = self._plan(selected, window)
+        plan = self.plan(selected, window)
         found: set[str] = set()
         for day in self._room.local.days_within(plan):
             if log is None and name == "dataset":
@@ -171,7 +191,7 @@ class Answers:
 
     async def streams(self, log: Log | None, window: Window) -> list[dict[str, str]]:
         """The label sets of the newest lines."""
-        plan = self._plan(Selected(log) if log else None, window)
+        plan = self.plan(Selected(log) if log else None, window)
         found: dict[metric.Key, dict[str, str]] = {}
         for day in self._room.local.days_within(plan):
             part, _ = await self._room.store.read(day, plan, _newest_streams)
@@ -186,7 +206,7 @@ class Answers:
         wanted = selected.datasets()
         infos = [
             info
-            for day in self._room.local.days_within(self._plan(selected, window))
+            for day in self._room.local.days_within(self.plan(selected, window))
             for info in await self._room.catalogue.day(day)
             if info.docs and (wanted is None or wanted(info.dataset, info.plain, info.index))
         ]

@@ -14,12 +14,13 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from litestar import asgi
 
-from mamimon.http import Receive, Scope, Send, answer, decompress, header, query_items, read_body
+from mamimon.http import Receive, Scope, Send, answer, decompress, denying, header, query_items, read_body
 from mamimon.logs.dates import parse_iso
 from mamimon.logs.wire.loki import push
 from mamimon.logs.wire.loki.answers import Answers, Window
 from mamimon.logs.wire.loki.logql import parse
 from mamimon.logs.wire.loki.syntax import Log, LogQLError, seconds
+from mamimon.logs.wire.loki.tail import MOST_DELAY_S, Tail, tail
 from mamimon.logs.wire.loki.volume import Asked, volume
 from mamimon.problems import Kind, Problem, bad_input, unavailable
 
@@ -94,6 +95,9 @@ def loki_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
 async def _serve(room: LogRoom, core: Core, scope: Scope, receive: Receive, send: Send) -> None:
     path = (scope.get("raw_path", b"").decode("latin-1") or scope["path"]).partition("?")[0]
     path = path.removeprefix("/loki")
+    if scope["type"] == "websocket":
+        await _watch(room, core, scope, receive, denying(send), path)
+        return
     try:
         if path == "/api/v1/push":
             await _push(room, core, scope, receive)
@@ -143,18 +147,47 @@ async def _push(room: LogRoom, core: Core, scope: Scope, receive: Receive) -> No
         raise bad_input("\n".join(pushed.errors) + f"\ntotal ignored: {pushed.refused}")
 
 
+async def _watch(room: LogRoom, core: Core, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+    """A WebSocket: only the live tail is one."""
+    try:
+        if path != "/api/v1/tail":
+            raise Problem(Kind.NOT_FOUND, "404 page not found")
+        await tail(room, core.clock, _tailed(_call(room, core, scope, path)), receive, send)
+    except Problem as problem:
+        await refuse(send, problem)
+
+
+def _call(room: LogRoom, core: Core, scope: Scope, path: str) -> _Call:
+    flags = header(scope, "x-loki-response-encoding-flags")
+    return _Call(room, core, path, query_items(scope), "categorize-labels" in flags, core.clock.now())
+
+
+def _tailed(call: _Call) -> Tail:
+    log, limit = _log_query(call.text("query")), _limit(call)
+    start_us = call.window().start_us
+    delay = call.text("delay_for") or "0"
+    if not re.fullmatch(r"\d{1,9}", delay):
+        raise bad_input(f'strconv.ParseUint: parsing "{delay[:40]}": invalid syntax')
+    if int(delay) > MOST_DELAY_S:
+        raise bad_input(f"delay_for can't be greater than {MOST_DELAY_S}")
+    return Tail(log=log, start_us=start_us, limit=limit, delay_s=int(delay), categorize=call.categorize)
+
+
+async def _tail(call: _Call) -> dict[str, Any]:
+    _tailed(call)
+    raise bad_input("Bad Request: the client is not using the websocket protocol")
+
+
 async def _question(room: LogRoom, core: Core, scope: Scope, receive: Receive, path: str) -> dict[str, Any]:
     route = next(((work, found) for pattern, work in _ROUTES if (found := pattern.fullmatch(path))), None)
     if route is None:
         raise Problem(Kind.NOT_FOUND, "404 page not found")
     if scope["method"] not in {"GET", "POST"}:
         raise Problem(Kind.NOT_ALLOWED, "method not allowed")
-    items = query_items(scope)
+    call = _call(room, core, scope, path)
     if scope["method"] == "POST":
         form = await read_body(receive, 1 << 20)
-        items += parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True)
-    flags = header(scope, "x-loki-response-encoding-flags")
-    call = _Call(room, core, path, items, "categorize-labels" in flags, core.clock.now())
+        call.items += parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True)
     work, found = route
     return await work(call, *(unquote(part) for part in found.groups()))
 
@@ -242,6 +275,7 @@ _ROUTES: list[tuple[re.Pattern[str], Callable[..., Awaitable[dict[str, Any]]]]] 
         ("labels?", _labels),
         ("label/([^/]+)/values", _label_values),
         ("series", _series),
+        ("tail", _tail),
         ("index/stats", _stats),
         ("index/volume", _volume),
         ("index/volume_range", partial(_volume, ranged=True)),
