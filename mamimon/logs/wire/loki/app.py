@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from litestar import asgi
 
-from mamimon.http import Receive, Scope, Send, answer, decompress, denying, header, query_items, read_body
+from mamimon.http import Receive, Scope, Send, answer, decompress, header, query_items, read_body
 from mamimon.logs.dates import parse_iso
 from mamimon.logs.wire.loki import push
 from mamimon.logs.wire.loki.answers import Answers, Window
@@ -96,7 +96,7 @@ async def _serve(room: LogRoom, core: Core, scope: Scope, receive: Receive, send
     path = (scope.get("raw_path", b"").decode("latin-1") or scope["path"]).partition("?")[0]
     path = path.removeprefix("/loki")
     if scope["type"] == "websocket":
-        await _watch(room, core, scope, receive, denying(send), path)
+        await _watch(room, core, scope, receive, send, path)
         return
     try:
         if path == "/api/v1/push":
@@ -148,7 +148,7 @@ async def _push(room: LogRoom, core: Core, scope: Scope, receive: Receive) -> No
 
 
 async def _watch(room: LogRoom, core: Core, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-    """A WebSocket: only the live tail is one."""
+    """A WebSocket: only the live tail is one. `send` takes HTTP answers too (`http.denying`)."""
     try:
         if path != "/api/v1/tail":
             raise Problem(Kind.NOT_FOUND, "404 page not found")
