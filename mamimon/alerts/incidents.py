@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from mamimon.alerts import notification_store, store
-from mamimon.alerts.model import Alert, Incident, Labels, Message, Policy, severity_rank
+from mamimon.alerts.model import ROLES, Alert, Incident, Labels, Message, Policy, severity_rank
 from mamimon.alerts.routing import Routing, Target
 from mamimon.alerts.wording import common
 from mamimon.problems import Kind, Problem, bad_input, not_found
@@ -172,13 +172,22 @@ def acknowledge(
     return one
 
 
-def assign(raw: sqlite3.Connection, incident_id: int, person: str, by: str, now: float) -> Incident:
-    """Somebody takes or is given the incident."""
+def assign(
+    raw: sqlite3.Connection, incident_id: int, person: str, by: str, now: float, role: str = ""
+) -> Incident:
+    """Somebody takes or is given the incident, or a role in it; raises `Problem`."""
     one = get(raw, incident_id)
-    one.assigned_to = person[:200]
+    person = person.strip()[:200]
+    if role and role not in ROLES:
+        raise bad_input(f"there is no role {role[:40]!r}", f"one of {', '.join(ROLES)}")
+    if role in {"", "lead"}:
+        one.assigned_to = person
+        text, facts = f"assigned to {person}", {"to": person}
+    else:
+        one.roles = {**one.roles, role: person}
+        text, facts = f"{person} {ROLES[role]}", {"to": person, "role": role}
     store.save_incident(raw, one)
-    facts = {"to": one.assigned_to}
-    store.add_event(raw, one.id, now, "assigned", f"assigned to {one.assigned_to}", by, facts)
+    store.add_event(raw, one.id, now, "assigned", text, by, facts)
     return one
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from mamimon.i18n import N_
 from mamimon.metrics.scrape.yaml_file import duration as prometheus_duration
 from mamimon.problems import bad_input
 
@@ -205,6 +206,14 @@ class Policy(msgspec.Struct, frozen=True):
     repeats: int
 
 
+ROLES: dict[str, str] = {
+    "lead": N_("leads"),
+    "messages": N_("keeps others informed"),
+    "notes": N_("writes down"),
+}
+"""What people do in an incident; who leads is whom it is assigned to."""
+
+
 class Incident(msgspec.Struct, kw_only=True):
     """Something is wrong, from the first alert until the last is resolved."""
 
@@ -226,6 +235,8 @@ class Incident(msgspec.Struct, kw_only=True):
     """The next step of `policy`, counted over its repeats."""
     due_at: float | None = None
     """When that step is due; None while nobody is to be told."""
+    roles: dict[str, str] = {}
+    """Who does what beside whom it is assigned to, by the names of `ROLES`."""
 
     def short(self) -> IncidentSummary:
         """What lists show."""

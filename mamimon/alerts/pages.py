@@ -18,7 +18,7 @@ from mamimon.alerts import incidents, links, notification_store, postmortem, sto
 from mamimon.alerts.charts import incident_chart
 from mamimon.alerts.editor.keeper import FILE as OWN_FILE
 from mamimon.alerts.matchers import parse
-from mamimon.alerts.model import Incident, duration, show_duration
+from mamimon.alerts.model import ROLES, Incident, duration, show_duration
 from mamimon.alerts.quiet import reasons
 from mamimon.alerts.receiver_pages import receiver_handlers
 from mamimon.alerts.routes import AROUND_S, Who, changes_of, perform, person
@@ -231,7 +231,7 @@ def _incident_pages(service: Alerting, logs: LogRoom, errors: ErrorRoom) -> list
 
     @post("/incidents/{incident_id:int}/{action:str}", include_in_schema=False, status_code=303)
     async def act(incident_id: FromPath[int], action: FromPath[str], data: Form) -> Redirect:
-        who = Who(data.get("by", ""), data.get("note", ""), data.get("to", ""))
+        who = Who(data.get("by", ""), data.get("note", ""), data.get("to", ""), data.get("role", ""))
         await perform(service, incident_id, action, who, "page")
         return Redirect(f"/incidents/{incident_id}", status_code=303)
 
@@ -273,6 +273,10 @@ async def incident_context(
         "section": "/incidents",
         "incident": incident,
         "timeline": sorted(timeline, key=lambda entry: entry["at"]),
+        "roles": [
+            (word, incident.assigned_to if role == "lead" else incident.roles.get(role, ""), role)
+            for role, word in ROLES.items()
+        ],
         "notifications": notifications,
         "deploys": deploys,
         "chart_url": f"/api/mamimon/incidents/{incident_id}/chart" if incident.expr else "",

@@ -40,6 +40,7 @@ def markdown(
         (gettext("Lasted"), show_duration(round(until - one.started_at)) if until else "–"),
         (gettext("Severity"), one.severity),
         (gettext("Acknowledged by"), answered),
+        *((gettext(word).capitalize(), who) for word, who, _ in page["roles"] if who),
         (gettext("Rule"), one.expr or "–"),
         (gettext("Page"), title_url),
     ]

@@ -36,6 +36,8 @@ class Who(msgspec.Struct):
     by: Text = ""
     note: Text = ""
     to: Text = ""
+    role: Text = ""
+    """Of `assign`: lead, messages or notes."""
 
 
 class NewSilence(msgspec.Struct, kw_only=True):
@@ -259,7 +261,7 @@ async def perform(service: Alerting, incident_id: int, action: str, data: Who, h
     elif action == "resolve":
         await service.resolve(incident_id, by)
     elif action == "assign":
-        await service.assign(incident_id, data.to or by, by)
+        await service.assign(incident_id, data.to.strip() or by, by, data.role)
     elif action == "comment":
         await service.comment(incident_id, data.note, by)
     elif action == "escalate":

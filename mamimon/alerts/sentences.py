@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from mamimon.alerts.model import Event
+from mamimon.alerts.model import ROLES, Event
 from mamimon.i18n import gettext
 
 # Entries of before there were facts have their English text alone.
@@ -41,6 +41,8 @@ def _acknowledged(event: Event) -> str | None:
 
 
 def _assigned(event: Event) -> str | None:
+    if (word := ROLES.get(event.facts.get("role", ""))) is not None:
+        return f"{event.facts['to']}: {gettext(word)}"
     return gettext("assigned to %(to)s") % event.facts if event.facts else None
 
 

@@ -238,10 +238,10 @@ class Alerting:
         now = self.core.clock.now()
         return await self._change(lambda raw: incidents.acknowledge(raw, incident_id, person, now, note, how))
 
-    async def assign(self, incident_id: int, person: str, by: str) -> Incident:
-        """Give an incident to somebody."""
+    async def assign(self, incident_id: int, person: str, by: str, role: str = "") -> Incident:
+        """Give an incident, or a role in it, to somebody."""
         now = self.core.clock.now()
-        return await self._change(lambda raw: incidents.assign(raw, incident_id, person, by, now))
+        return await self._change(lambda raw: incidents.assign(raw, incident_id, person, by, now, role))
 
     async def comment(self, incident_id: int, text: str, by: str) -> Incident:
         """Add to an incident's timeline."""

@@ -105,7 +105,7 @@ def put_silences(raw: Raw, silences: Iterable[Silence], gone: Iterable[str] = ()
 
 _INCIDENT = (
     "id, key, title, state, severity, labels_json, summary, expr, started_at, acknowledged_at,"
-    " acknowledged_by, assigned_to, resolved_at, policy_json, step, due_at"
+    " acknowledged_by, assigned_to, resolved_at, policy_json, step, due_at, roles_json"
 )
 
 
@@ -127,6 +127,7 @@ def _incident(row: Sequence[Any]) -> Incident:
         policy=msgspec.json.decode(row[13], type=Policy),
         step=row[14],
         due_at=row[15],
+        roles=msgspec.json.decode(row[16], type=dict[str, str]),
     )
 
 
@@ -156,7 +157,8 @@ def save_incident(raw: Raw, one: Incident) -> None:
     """Write everything about an incident that can change."""
     raw.execute(
         "UPDATE incident SET title = ?, state = ?, severity = ?, summary = ?, acknowledged_at = ?,"
-        " acknowledged_by = ?, assigned_to = ?, resolved_at = ?, step = ?, due_at = ? WHERE id = ?",
+        " acknowledged_by = ?, assigned_to = ?, resolved_at = ?, step = ?, due_at = ?, roles_json = ?"
+        " WHERE id = ?",
         (
             one.title,
             one.state,
@@ -168,6 +170,7 @@ def save_incident(raw: Raw, one: Incident) -> None:
             one.resolved_at,
             one.step,
             one.due_at,
+            _json(one.roles),
             one.id,
         ),
     )

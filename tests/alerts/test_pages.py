@@ -24,7 +24,10 @@ def test_acknowledge_and_silence_by_hand(
     server = start(alerts={"slack_webhook_url": slack.url})
     send(server, {"alertname": "QueueFull", "service": "flux"}, endsAt=forever(clock))
     step(clock, 10)
-    wait_until(lambda: slack.posts)
+    told = "/api/mamimon/alerts/notifications"
+    wait_until(
+        lambda: [one["status"] for one in server.client.get(told).json()] == ["sent"], 30, "the message"
+    )
     page = browser.new_page()
     problems: list[str] = []
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
@@ -33,6 +36,19 @@ def test_acknowledge_and_silence_by_hand(
     page.wait_for_url("**/incidents/1")
     assert "acknowledged by" in page.inner_text("header.bar")
     assert "Slack was told" in page.inner_text(".tl")
+    for name, role in (("Ada", "lead"), ("Efe", "messages")):
+        page.fill("[name=to]", name)
+        page.select_option("[name=role]", role)
+        page.get_by_role("button", name="Assign").click()
+        page.wait_for_selector(f".tl p:has-text('{name}')", timeout=30_000)
+    assert "Efe: keeps others informed" in page.inner_text(".tl")
+    incident = server.client.get("/api/mamimon/incidents/1").json()
+    assert (incident["assigned_to"], incident["roles"]) == ("Ada", {"messages": "Efe"})
+    written = server.client.get("/incidents/1/postmortem.md", headers={"Accept-Language": "en"}).text
+    assert "| Leads | Ada |" in written
+    assert "| Keeps others informed | Efe |" in written
+    refused = server.client.post("/api/mamimon/incidents/1/assign", json={"to": "X", "role": "boss"})
+    assert refused.status_code == 400
     page.get_by_role("link", name="Silence").click()
     assert "This hides now: QueueFull" in page.inner_text(".silence-preview")
     page.fill("#by", "Ada")
