@@ -6,21 +6,28 @@ import gzip
 import http.server
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from tests.conftest import ROOT, wait_until
+from tests.errors.packages import ESBUILD, npm
 
 SDK = ROOT / "web" / "sdk" / "mamimon.js"
 
 
 class _Site(http.server.BaseHTTPRequestHandler):
     pages: ClassVar[dict[str, str]] = {}
+    over: ClassVar[threading.Event] = threading.Event()
 
     def do_GET(self) -> None:
+        if self.path == "/hangs":
+            self.over.wait(60)
+            return
         page = self.pages.get(self.path)
         self.send_response(200 if page is not None else 500)
         kind = "text/javascript" if self.path.endswith(".js") else "text/html; charset=utf-8"
@@ -41,7 +48,9 @@ def site() -> Iterator[tuple[str, dict[str, str]]]:
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site)
     thread = threading.Thread(target=web.serve_forever, daemon=True)
     thread.start()
+    _Site.over.clear()
     yield f"http://127.0.0.1:{web.server_port}", _Site.pages
+    _Site.over.set()
     web.shutdown()
     thread.join(5)
 
@@ -120,6 +129,59 @@ def test_a_page_reports_all_it_should(
         assert shown.status_code == 200
         assert not re.search(r">\s*(None|undefined)\s*<", shown.text)
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.feature("E4")
+def test_what_counts_as_an_error_is_configured(
+    server: Any, browser: Any, site: tuple[str, dict[str, str]]
+) -> None:
+    """Time-outs of both kinds are issues; an answer that is no error for the page is a breadcrumb."""
+    origin, pages = site
+    pages["/"] = f"<!doctype html><script src='{server.url}/sdk/mamimon.js'></script>"
+    page = browser.new_page()
+    page.goto(origin)
+    page.evaluate(
+        "() => { mamimon.initializeErrorTracking({isApiError: (status) => status === 503, sampleRate: 1});"
+        "console.warn('the cart is', 'odd'); history.pushState({}, '', '/cart'); }"
+    )
+    page.evaluate("() => fetch('/answers-500').then((one) => one.status)")
+    page.evaluate("() => fetch('/hangs', {signal: AbortSignal.timeout(100)}).catch(() => {})")
+    page.evaluate(
+        "() => { const one = new XMLHttpRequest(); one.open('GET', '/hangs'); one.timeout = 100;one.send(); }"
+    )
+    page.evaluate("() => fetch('/hangs', {signal: AbortSignal.abort()}).catch(() => {})")
+
+    wait_until(lambda: sum(one["count"] for one in issues(server).values()) == 2, 60, "the two time-outs")
+    page.close()
+    found = issues(server)
+    assert all(re.search(r"NetworkError: GET /hangs .*timed out", one) for one in found), [*found]
+    newest = server.client.get(f"/api/mamimon/errors/issues/{next(iter(found.values()))['id']}").json()[
+        "event"
+    ]
+    trail = [(one["category"], one.get("message", ""), one.get("data", {})) for one in newest["breadcrumbs"]]
+    assert any(kind == "console" and "the cart is odd" in said for kind, said, _ in trail), trail
+    assert any(kind == "navigation" and data["to"].endswith("/cart") for kind, _, data in trail), trail
+    assert any(data.get("url", "").endswith("/answers-500") for _, _, data in trail), trail
+
+
+@pytest.mark.feature("E4")
+def test_the_syntax_is_of_2018(server: Any, tmp_path: Path) -> None:
+    """A compiler to ES2018 finds nothing to rewrite but the module's import.meta."""
+    esbuild = npm(ESBUILD) / "node_modules/.bin/esbuild"
+    texts = [server.client.get(f"/sdk/mamimon.{kind}").text for kind in ("classic.js", "mjs")]
+    texts += [(SDK.parent / name).read_text() for name in ("mamimon.js", "react.js", "vue.js")]
+    for number, text in enumerate(texts):
+        assert "import.meta" in text or number not in {1, 2}
+        source = tmp_path / f"{number}.js"
+        source.write_text(text.replace("import.meta", "globalThis.meta"))
+        made = [
+            subprocess.run(
+                [str(esbuild), str(source), f"--target={target}"], capture_output=True, text=True, check=True
+            ).stdout
+            for target in ("es2018", "esnext")
+        ]
+        assert made[0] == made[1]
 
 
 @pytest.mark.browser
