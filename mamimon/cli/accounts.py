@@ -33,7 +33,11 @@ def rows(path: str, columns: tuple[str, ...], as_json: bool, where: dict[str, An
         click.echo(json.dumps(found))
         return
     for one in found:
-        click.echo("\t".join(str(one[column]) for column in columns))
+        click.echo("\t".join(_cell(one[column]) for column in columns).rstrip())
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def _call(method: str, path: str, body: dict[str, str] | None, where: dict[str, Any]) -> Any:
