@@ -20,6 +20,7 @@ from mamimon.dashboards.sources import Sources
 from mamimon.dashboards.store import DashboardStore
 from mamimon.dashboards.variables import Chosen, chosen, picks
 from mamimon.i18n import current_locale
+from mamimon.i18n import gettext as _
 from mamimon.problems import Kind, Problem, not_found
 from mamimon.storage import Core
 from mamimon.window import Window
@@ -64,9 +65,13 @@ class Boards:
         """A dashboard by its slug; none, or one that may not be seen, raises."""
         found = builtin().get(slug) or self.provisioned.found.get(slug) or await self.store.find(slug)
         if found is None:
-            raise not_found(f"there is no dashboard {slug[:80]!r}")
+            raise not_found(_("there is no dashboard %(name)s") % {"name": slug[:80]})
         if not may_see(found):
-            raise Problem(Kind.FORBIDDEN, "this dashboard is for other people")
+            raise Problem(
+                Kind.FORBIDDEN,
+                _("this dashboard is for other people"),
+                hint=_("Its settings name who may see it; its editors and administrators can add you."),
+            )
         return found
 
     async def own(self, slug: str) -> Dashboard:
@@ -78,7 +83,7 @@ class Boards:
                 Kind.CONFLICT, f"{kind} dashboards are not changed", hint="make a copy of it instead"
             )
         if not may_change(found):
-            raise Problem(Kind.FORBIDDEN, "only some people may change this dashboard")
+            raise Problem(Kind.FORBIDDEN, _("only some people may change this dashboard"))
         return found
 
     def digest(self, dashboard: Dashboard) -> bytes:

@@ -122,7 +122,7 @@ def _history_handlers(boards: Boards) -> list[ControllerRouterHandler]:
         versions = await boards.store.versions(slug)
         found = next((one for one in versions if str(one.version) == data.get("version")), None)
         if found is None:
-            raise not_found("there is no such version")
+            raise not_found(_("there is no such version"))
         await boards.store.save(found.dashboard, current_actor.get().name)
         return Redirect(f"/dashboards/{slug}", status_code=303)
 

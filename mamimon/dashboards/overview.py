@@ -119,7 +119,8 @@ def _change(value: float | None, old: float | None, unit: str) -> str:
 
 async def needs(sources: Sources, now: float) -> dict[str, Any]:
     """What waits for somebody: incidents, alerts, checks and new errors, the worst first."""
-    found = await attempts({"errors": sources.top_errors(now - _NEW_S, 10), "incidents": sources.incidents()})
+    newest = sources.top_errors(now - _NEW_S, now, 10)
+    found = await attempts({"errors": newest, "incidents": sources.incidents()})
     rows = [*_alerts(sources), *_checks(sources)]
     rows += [
         Need(

@@ -194,7 +194,7 @@ async def _data(sources: Sources, view: View, window: Window) -> Any:
         case "log_top":
             return await sources.log_top(first, panel.field or "message", window)
         case "errors":
-            return await sources.top_errors(window.start, 15)
+            return await sources.top_errors(window.start, window.end, 15)
         case "checks":
             return sources.checks()
         case "alerts":

@@ -15,6 +15,7 @@ from mamimon.dashboards.builtin import builtin
 from mamimon.dashboards.model import Dashboard
 from mamimon.dashboards.pages import head_context, live_answer, streamed
 from mamimon.dashboards.store import Share
+from mamimon.i18n import gettext as _
 from mamimon.problems import bad_input, not_found
 
 if TYPE_CHECKING:
@@ -94,5 +95,5 @@ async def _shared(boards: Boards, token: str) -> tuple[Share, Dashboard]:
         slug = share.slug
         found = builtin().get(slug) or boards.provisioned.found.get(slug) or await boards.store.find(slug)
     if share is None or found is None:
-        raise not_found("this link shows nothing: it was taken back, or its time is over")
+        raise not_found(_("this link shows nothing: it was taken back, or its time is over"))
     return share, found

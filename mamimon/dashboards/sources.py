@@ -172,9 +172,9 @@ class Sources:
             alike[_VARYING.sub("<n>", value)] += count
         return alike.most_common(size)
 
-    async def top_errors(self, since: float, limit: int = 10) -> list[Any]:
-        """The error groups that happened most."""
-        return list(await self._errors.top(since, limit))
+    async def top_errors(self, start: float, end: float, limit: int = 10) -> list[IssueSummary]:
+        """The error groups that happened most between two epoch seconds, to the hour."""
+        return await self._errors.query.top(start, end, limit)
 
     async def changed_series(self, window: Window, limit: int) -> Changes:
         """The series that moved most in a window."""

@@ -296,3 +296,15 @@ def test_the_head_of_a_page_does_not_wait_for_its_panels(
         text += "".join(texts)
     assert '<span class="stat">7</span>' in text
     assert text.rstrip().endswith("</html>")
+
+
+def test_the_errors_of_a_window_are_those_of_it(server: Any) -> None:
+    """A panel of errors shows what happened in the window, not since its beginning."""
+    _put(server, "wrong", panels=[{"title": "E", "kind": "errors"}])
+    key = server.client.get("/api/mamimon/errors/dsn").json()["dsn"].split("//")[1].split("@")[0]
+    event = {"exception": {"values": [{"type": "KeyError", "value": "x"}]}}
+    sent = server.client.post("/api/1/store/", params={"sentry_key": key}, json=event)
+    assert sent.status_code == 200
+    ask = lambda window: server.client.get(f"/dashboards/wrong?{window}", headers=HTML).text  # noqa: E731
+    wait_until(lambda: "KeyError" in ask("since=1h"), 30, "the error")
+    assert "KeyError" not in ask("start=2020-01-01&end=2020-01-02")

@@ -57,7 +57,7 @@ def test_unknown_paths_are_not_found(server: Any) -> None:
     assert server.client.get("/no/such").json() == {"error": "Not Found", "status": 404}
     page = server.client.get("/no/such", headers={"Accept": "text/html"})
     assert page.status_code == 404
-    assert "<h1>404</h1>" in page.text
+    assert "<h1>Not found" in page.text
 
 
 @pytest.mark.feature("S3")

@@ -87,18 +87,19 @@
         if (!answer.ok || data.error) throw new Error(data.error || answer.statusText);
         this.draw(data);
       } catch (error) {
-        this.say(error.message || String(error));
+        this.say(error.message || String(error), true);
       } finally { this.figure.classList.remove("loading"); }
     }
     take(data) {
       this.figure.classList.remove("loading");
-      if (data.error) this.say(data.error); else this.draw(data);
+      if (data.error) this.say(data.error, true); else this.draw(data);
     }
-    say(text) {
+    say(text, wrong) {
       if (this.plot) { this.plot.destroy(); this.plot = null; }
       let box = this.figure.querySelector(".message");
       if (!box) { box = document.createElement("div"); box.className = "message"; this.figure.append(box); }
       box.textContent = text;
+      box.classList.toggle("wrong", Boolean(wrong));
     }
     draw(data) {
       if (this.figure.dataset.kind === "heat") { this.heat(data); return; }
