@@ -11,7 +11,7 @@ from litestar import Request, get
 from litestar.response import Template
 
 from mamimon.metrics.explore import explored, grown, largest
-from mamimon.metrics.routes.encode import number
+from mamimon.metrics.routes.digits import number
 from mamimon.problems import Problem
 from mamimon.window import Window, fitting, read_window
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from mamimon.metrics.routes import answer as answers
+from mamimon.metrics.routes import encode
 from tests.metrics.conftest import App, Body, Scraped
 
 Start = Callable[..., Scraped]
@@ -93,6 +97,34 @@ def test_numbers_and_instants_as_prometheus_writes_them(server: Any, clock: Any)
     answer = server.client.get("/api/v1/query_range", params=params).json()["data"]
     assert answer["resultType"] == "matrix"
     assert answer["result"] == [{"metric": {}, "values": [[100, "100"], [100.5, "100.5"], [101, "101"]]}]
+
+
+@pytest.mark.feature("M4")
+def test_a_large_answer_comes_in_pieces(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same text as at once; whole for HTTP/1.0, which has no chunks; who leaves midway stops nobody."""
+    rows = (f'label_replace(vector(time() * {n} / 7), "n", "{n}", "", "")' for n in range(6))
+    params = {"query": f"sort({' or '.join(rows)})", "start": 1e9, "end": 1e9 + 10_000, "step": 1}
+    monkeypatch.setattr(encode, "_PIECE", 1 << 30)
+    whole = server.client.get("/api/v1/query_range", params=params)
+    assert "transfer-encoding" not in whole.headers
+    for module, name in ((answers, "SMALL"), (encode, "_TILE"), (encode, "_PIECE")):
+        monkeypatch.setattr(module, name, 1)
+    parts = server.client.get("/api/v1/query_range", params=params)
+    assert parts.headers["transfer-encoding"] == "chunked"
+    assert len(parts.content) > 1_000_000
+    assert parts.content == whole.content
+    query = str(parts.request.url).partition("?")[2]
+    address = server.client.base_url.host, server.client.base_url.port
+    with socket.create_connection(address, timeout=60) as old:
+        old.sendall(f"GET /api/v1/query_range?{query} HTTP/1.0\r\n\r\n".encode())
+        with old.makefile("rb") as file:
+            head, _, body = file.read().partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert json.loads(body) == whole.json()
+    with socket.create_connection(address, timeout=60) as rude:
+        rude.sendall(f"GET /api/v1/query_range?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert rude.recv(10).startswith(b"HTTP/1.1 2")
+    assert server.client.get("/api/v1/query_range", params=params).content == whole.content
 
 
 @pytest.mark.feature("M4")

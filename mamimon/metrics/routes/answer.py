@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import math
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request, Response
 
-from mamimon.http import Receive, Scope, header, query_items, read_body
+from mamimon.http import Receive, Scope, Send, answer, header, query_items, read_body
 from mamimon.metrics.routes.encode import encode
 from mamimon.metrics.scrape.yaml_file import duration
 from mamimon.problems import Kind, Problem, bad_input
@@ -166,17 +167,21 @@ def quoted(text: str) -> str:
 
 def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response[bytes]:
     """`{"status": "success", "data": …}`."""
-    body = _body([_encode(data)], warnings, infos)
+    body = b"".join(_enveloped([_encode(data)], warnings, infos))
     return Response(body, media_type="application/json", status_code=200)
 
 
-def _body(data: Sequence[bytes], warnings: Sequence[str], infos: Sequence[str]) -> bytes:
-    parts = [b'{"status":"success","data":', *data]
-    if warnings:
-        parts += (b',"warnings":', _encode(list(warnings)))
-    if infos:
-        parts += (b',"infos":', _encode(list(infos)))
-    return b"".join((*parts, b"}"))
+def _enveloped(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Iterator[bytes]:
+    """The pieces of `data` with what stands around it in the first and the last."""
+    start = b'{"status":"success","data":'
+    held = b""
+    for piece in data:
+        if held:
+            yield held
+        held, start = start + piece, b""
+    more = b',"warnings":' + _encode(list(warnings)) if warnings else b""
+    more += b',"infos":' + _encode(list(infos)) if infos else b""
+    yield b"%b%b}" % (held, more)
 
 
 def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -233,10 +238,37 @@ SMALL = 2_000
 """Samples of an answer that may be written on the event loop."""
 
 
-async def result(answer: QueryResult, stats: bytes = b"") -> bytes:
+class Body(msgspec.Struct):
+    """A response's body: its first piece, and those that follow, which take a moment each to be made."""
+
+    first: bytes
+    rest: Iterator[bytes] | None = None
+
+
+async def result(found: QueryResult, stats: bytes = b"") -> Body:
     """A query's result; `stats` is JSON that goes beside it."""
-    if answer.values.size + sum(len(times) for times, _ in answer.series) <= SMALL:
-        data = encode(answer, stats)
-    else:
-        data = await asyncio.to_thread(encode, answer, stats)
-    return _body(data, answer.warnings, answer.infos)
+    pieces = _enveloped(encode(found, stats), found.warnings, found.infos)
+    if found.values.size + sum(len(times) for times, _ in found.series) <= SMALL:
+        return Body(b"".join(pieces))
+    first, second = await asyncio.to_thread(lambda: (next(pieces), next(pieces, b"")))
+    return Body(first, itertools.chain((second,), pieces)) if second else Body(first)
+
+
+async def stream(scope: Scope, receive: Receive, send: Send, body: Body) -> None:
+    """Send a body piece by piece, each made while the one before it is on its way, until nobody listens."""
+    if body.rest is None or scope.get("http_version") == "1.0":  # 1.0 has no chunks
+        rest = b"" if body.rest is None else await asyncio.to_thread(b"".join, body.rest)
+        await answer(send, 200, body.first + rest)
+        return
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        piece, rest_of = body.first, body.rest
+        while piece and not gone.done():
+            following = asyncio.ensure_future(asyncio.to_thread(next, rest_of, b""))
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await following
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()

@@ -1,21 +1,20 @@
 """Query results as the JSON of the Prometheus API, written from the arrays, no Python code a sample.
 
-Whole numbers below 2**32, what most counters and gauges are, get their digits from numpy: each sample has
-a field as wide as the widest, with the text before it, and the unused bytes are deleted (0.04 µs a sample,
-in all cores). Other numbers get them from msgspec, some thousand a call, cut apart at the commas and joined
-with the timestamps' text (0.06 µs whole, 0.13 µs with decimals). Pieces are small, because each holds the
-interpreter's lock while it is written.
+A matrix becomes pieces of about a megabyte, one after another, so that nobody ever holds the whole text:
+first touching the memory of thirty megabytes costs more than writing the digits. See `digits` for these.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mamimon.metrics.histogram import Bucket, buckets
+from mamimon.metrics.routes.digits import number, numbers, points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,50 +25,30 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-_PIECE = 1 << 13
-"""Samples written at once."""
-_FEW = 16
+_TILE = 1 << 14
+"""Samples written at once: what is needed for them fits the processor's cache."""
+_PIECE = 1 << 16
+"""Samples of a piece, at least."""
 _json = msgspec.json.Encoder().encode
 
 
-def encode(answer: QueryResult, stats: bytes = b"") -> list[bytes]:
-    """The `data` of an answer in parts; `stats` is JSON beside the result. Long work for large answers."""
+def encode(answer: QueryResult, stats: bytes = b"") -> Iterator[bytes]:
+    """The `data` of an answer in pieces; `stats` is JSON beside the result. Long work for large answers."""
+    start, end = b'{"resultType":"%b","result":' % answer.kind.encode(), b"}"
+    if stats:
+        end = b',"stats":%b}' % stats
+    if answer.kind == "matrix" and not answer.series and answer.histograms is None and answer.labels:
+        yield from _matrix(answer, start + b"[", b"]" + end)
+        return
     if answer.kind == "matrix":
-        result = [b"[", *_listed(_raw(answer) if answer.series else _matrix(answer)), b"]"]
+        result = b"[%b]" % b",".join(_raw(answer) if answer.series else _with_histograms(answer))
     elif answer.kind == "vector":
-        result = [b"[", *_listed(_vector(answer)), b"]"]
+        result = b"[%b]" % b",".join(_vector(answer))
     else:
         at = _stamp(int(answer.times[0]))
         text = _json(answer.text) if answer.kind == "string" else b'"%b"' % numbers(answer.values[0])[0]
-        result = [b"[%b,%b]" % (at, text)]
-    more = [b',"stats":', stats] if stats else []
-    return [b'{"resultType":"%b","result":' % answer.kind.encode(), *result, *more, b"}"]
-
-
-def _listed(items: Iterable[bytes]) -> list[bytes]:
-    out: list[bytes] = []
-    for item in items:
-        out += (item, b",")
-    return out[:-1]
-
-
-def numbers(values: Floats) -> list[bytes]:
-    """Each number of a vector as Prometheus writes it."""
-    import numpy as np
-
-    if len(values) <= _FEW:
-        return [number(value).encode() for value in values.tolist()]
-    with np.errstate(invalid="ignore"):
-        size = np.abs(values)
-    if (size < 1e15).all() and (values == np.trunc(values)).all() and not np.signbit(values).any():
-        return _json(values.astype(np.int64).tolist())[1:-1].split(b",")
-    plain = (size < 1e15) & (size >= 1e-5) | (size == 0)
-    raw = _json(values.tolist())
-    texts = (raw[1:-1] + b",").replace(b".0,", b",").split(b",")
-    texts.pop()
-    for place in np.flatnonzero(~plain).tolist():
-        texts[place] = number(float(values[place])).encode()
-    return texts
+        result = b"[%b,%b]" % (at, text)
+    yield start + result + end
 
 
 def _vector(answer: QueryResult) -> Iterator[bytes]:
@@ -82,85 +61,62 @@ def _vector(answer: QueryResult) -> Iterator[bytes]:
             yield b'{"metric":%b,"histogram":[%b,%b]}' % (_json(labels), at, histogram(one).encode())
 
 
-def _matrix(answer: QueryResult) -> Iterator[bytes]:
-    if answer.histograms is not None:
-        stamps = [_stamp(at) for at in answer.times.tolist()]
-        yield from (_mixed(answer, row, stamps) for row in range(len(answer.labels)))
-        return
+def _matrix(answer: QueryResult, start: bytes, end: bytes) -> Iterator[bytes]:
+    """Series of numbers alone, from `start` to `end`."""
     from mamimon.metrics.promql.parallel import each
 
     before = _before(answer.times)
-    field = _field(before, answer)
-    rows = max(1, _PIECE // len(answer.times))
+    fields = _fields(before)
+    rows = max(1, _TILE // len(before))
 
-    def work(first: int) -> list[bytes]:
+    def work(first: int) -> list[bytes | memoryview]:
         part = slice(first, first + rows)
-        if field is not None:
-            points = _whole(answer.values[part], answer.present[part], field)
-        else:
-            points = _written(answer.values[part], answer.present[part], before)
-        return [
-            b'{"metric":%b,"values":%b}' % (_json(labels), one)
-            for labels, one in zip(answer.labels[part], points, strict=True)
-        ]
+        values, present = answer.values[part], answer.present[part]
+        made = _joined(values, present, before) if fields is None else points(values, present, fields)
+        out: list[bytes | memoryview] = []
+        for labels, one in zip(answer.labels[part], made, strict=True):
+            # What stands before a series' first sample begins with the end of a sample before it.
+            out += (b',{"metric":', _json(labels), b',"values":[', one[3:], b'"]]}' if one else b"]}")
+        return out
 
-    # Only numpy lets go of the interpreter's lock.
-    cells = answer.values.size if field is not None else 0
-    for found in each(work, range(0, len(answer.labels), rows), cells):
-        yield from found
+    # A few tiles at a time, for they are all written before the first is sent.
+    step = rows * max(1, _PIECE // _TILE)
+    for first in range(0, len(answer.labels), step):
+        last = min(first + step, len(answer.labels))
+        parts = itertools.chain.from_iterable(each(work, range(first, last, rows), answer.values.size))
+        if not first:
+            next(parts)
+            parts = itertools.chain((start, b'{"metric":'), parts)
+        yield b"".join((*parts, end) if last == len(answer.labels) else parts)
 
 
-def _written(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes]) -> Iterator[bytes]:
-    """The points of some series, numbers written by msgspec."""
-    whole = bool(present.all())
-    texts = numbers(values.ravel() if whole else values[present])
+def _fields(before: list[bytes]) -> npt.NDArray[np.void] | None:
+    """The texts before the samples as fields, if they have one width."""
+    import numpy as np
+
+    width = len(before[0])
+    if any(len(text) != width for text in before):
+        return None
+    return np.frombuffer(b"".join(before), dtype=f"V{width}")
+
+
+def _joined(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes]) -> Iterator[memoryview]:
+    """As `points`, with texts before the samples that have several widths."""
+    texts = numbers(values[present])
     at = 0
     for row in range(len(values)):
-        there = before if whole else [before[step] for step in present[row].nonzero()[0].tolist()]
-        yield _points(there, texts[at : at + len(there)])
-        at += len(there)
+        steps = present[row].nonzero()[0].tolist()
+        parts = [b""] * (2 * len(steps))
+        parts[0::2] = [before[step] for step in steps]
+        parts[1::2] = texts[at : at + len(steps)]
+        at += len(steps)
+        yield memoryview(b"".join(parts))
 
 
-def _field(before: list[bytes], answer: QueryResult) -> npt.NDArray[np.uint8] | None:
-    """The text before each sample, [steps, bytes], if most are there and all are whole, for `_whole`."""
-    import numpy as np
-
-    values = answer.values
-    if values.size > 2 * answer.present.sum() or not values.size:
-        return None
-    with np.errstate(invalid="ignore"):  # what is not there may be anything
-        fine = (values >= 0) & (values < 2**32) & (values == np.trunc(values)) & ~np.signbit(values)
-    if not (fine | ~answer.present).all():
-        return None
-    width = max(map(len, before))
-    padded = b"".join(text.ljust(width, b"\0") for text in before)
-    return np.frombuffer(padded, np.uint8).reshape(-1, width)
-
-
-def _whole(values: Floats, present: npt.NDArray[np.bool_], field: npt.NDArray[np.uint8]) -> Iterator[bytes]:
-    """The points of some series of whole numbers below 2**32."""
-    import numpy as np
-
-    ten = np.uint32(10)
-    every = bool(present.all())
-    rest = (values if every else np.where(present, values, 0.0)).astype(np.uint32)
-    digits = len(str(int(rest.max())))
-    width = field.shape[1]
-    out = np.empty((*values.shape, width + digits), np.uint8)
-    out[:, :, :width] = field
-    for place in range(width + digits - 1, width - 1, -1):
-        tenth = rest // ten
-        digit = (rest - tenth * ten).astype(np.uint8)
-        digit += 48
-        if place < width + digits - 1:
-            digit[rest == 0] = 0
-        out[:, :, place] = digit
-        rest = tenth
-    if not every:
-        out[~present] = 0
-    for row in out:
-        text = row.tobytes().translate(None, b"\0")
-        yield b"[" + text[3:] + b'"]]' if text else b"[]"
+def _with_histograms(answer: QueryResult) -> Iterator[bytes]:
+    stamps = [_stamp(at) for at in answer.times.tolist()]
+    for row in range(len(answer.labels)):
+        yield _mixed(answer, row, stamps)
 
 
 def _before(times: npt.NDArray[np.int64]) -> list[bytes]:
@@ -210,30 +166,6 @@ def _both(labels: dict[str, str], points: bytes, native: Sequence[tuple[bytes, H
 def _stamp(milliseconds: int) -> bytes:
     seconds, rest = divmod(milliseconds, 1000)
     return b"%d.%03d" % (seconds, rest) if rest else b"%d" % seconds
-
-
-def number(value: float) -> str:
-    """A sample as Prometheus writes it: shortest digits, NaN, +Inf, -Inf."""
-    text = repr(value)
-    if text.endswith(".0"):
-        return text[:-2]
-    if text[-1] in "fn" or "e" in text:
-        return _odd(value, text)
-    return text
-
-
-def _odd(value: float, text: str) -> str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    mantissa, _, exponent = text.partition("e")
-    # An exponent of at least two digits, and plain digits between 1e-6 and 1e21.
-    if 1e-6 <= abs(value) < 1e21:
-        from mamimon.metrics.promql.text import format_float
-
-        return format_float(value)
-    return f"{mantissa.removesuffix('.0')}e{int(exponent):+03d}"
 
 
 def histogram(one: Histogram) -> str:

@@ -14,7 +14,7 @@ from litestar import Request, Response, get
 
 from mamimon.metrics.model import ABSENT_BITS, STALE_BITS, Matcher
 from mamimon.metrics.routes.answer import failure, parameters, selector
-from mamimon.metrics.routes.encode import number
+from mamimon.metrics.routes.digits import number
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:

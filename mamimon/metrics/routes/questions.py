@@ -14,11 +14,13 @@ from mamimon.http import answer as send_answer
 from mamimon.metrics.query import Spent
 from mamimon.metrics.routes.answer import (
     LIMITED,
+    Body,
     Parameters,
     parameters_of,
     quoted,
     refused,
     result,
+    stream,
     unless_gone,
 )
 from mamimon.problems import Kind, Problem, bad_input
@@ -37,7 +39,7 @@ MAX_POINTS = 11_000
 def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
     """The handlers that evaluate PromQL: plain ASGI, for the framework would be half of a small answer."""
 
-    async def instant(given: Parameters, receive: Receive) -> bytes:
+    async def instant(given: Parameters, receive: Receive) -> Body:
         limit = given.limit()
         at = given.time("time", core.clock.now())
         spent = Spent()
@@ -50,7 +52,7 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
                 answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
-    async def over_range(given: Parameters, receive: Receive) -> bytes:
+    async def over_range(given: Parameters, receive: Receive) -> Body:
         limit = given.limit()
         start, end = given.needed_time("start"), given.needed_time("end")
         if end < start:
@@ -88,7 +90,7 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
 
 
 async def _serve(
-    work: Callable[[Parameters, Receive], Awaitable[bytes]], scope: Scope, receive: Receive, send: Send
+    work: Callable[[Parameters, Receive], Awaitable[Body]], scope: Scope, receive: Receive, send: Send
 ) -> None:
     if scope["method"] not in _METHODS:
         status = 204 if scope["method"] == "OPTIONS" else 405
@@ -100,7 +102,7 @@ async def _serve(
         status, said, headers = refused(problem)
         await send_answer(send, status, said, headers=headers.items())
         return
-    await send_answer(send, 200, body)
+    await stream(scope, receive, send, body)
 
 
 @contextlib.contextmanager
@@ -122,7 +124,7 @@ def _lookback(given: Parameters) -> float | None:
         raise bad_input(f"error parsing lookback delta duration: {reason}") from None
 
 
-async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> bytes:
+async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Body:
     if limit and answer.kind in ("vector", "matrix") and len(answer.labels) > limit:
         _cut(answer, limit)
         answer.warnings = [*answer.warnings, LIMITED]
