@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
 import time
@@ -38,7 +39,7 @@ def main() -> None:
         word, _, amount = line.partition(" ")
         asleep = clock.sleepers
         getattr(clock, word)(float(amount))
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         time.sleep(0.01)
         while clock.sleepers < asleep and time.monotonic() < deadline:
             time.sleep(0.002)

@@ -18,7 +18,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from mamimon.clock import ManualClock
-from tests.conftest import ROOT
+from tests.conftest import ROOT, slowness
 
 
 class Mailbox:
@@ -134,14 +134,15 @@ def step(clock: ManualClock, seconds: float, size: float = 5.0) -> None:
     """Let time pass in small steps, so that loops come round as they do in life.
 
     After each step every loop that was asleep on the clock must be asleep again, so a busy machine
-    only makes it slower; what slept once (a delay at the start) is not waited for longer than a moment.
+    only makes it slower; what slept once (a delay at the start) is not waited for longer than a moment,
+    which is longer on a busy machine.
     """
     left = seconds
     while left > 0:
         asleep = clock.sleepers
         clock.advance(min(size, left))
         left -= size
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + slowness()
         time.sleep(0.01)
         while clock.sleepers < asleep and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -41,9 +41,11 @@ def test_the_missions_rule_fires_and_the_next_person_hears(
     live(clock, app, 60, requests=10)
     assert app.scrapes >= 3
     live(clock, app, 240, requests=10, errors=1)
-    assert [one["state"] for one in server.client.get("/api/v1/alerts").json()["data"]["alerts"]] == [
-        "pending"
-    ]
+
+    def states() -> list[str]:
+        return [one["state"] for one in server.client.get("/api/v1/alerts").json()["data"]["alerts"]]
+
+    wait_until(lambda: states() == ["pending"], what="pending")
     assert mailbox.mails == []
     server.stop()
     server = start(**settings)

@@ -128,11 +128,14 @@ def test_who_sleeps_is_told_in_the_morning_and_of_critical_things_at_once(
     send(server, {"alertname": "Warm", "severity": "warning"}, endsAt=forever(clock))
     send(server, {"alertname": "Brief", "severity": "warning"}, endsAt=forever(clock))
     step(clock, 60)
-    incidents = server.client.get("/api/mamimon/incidents").json()
-    assert len(incidents) == 2
+    wait_until(lambda: len(server.client.get("/api/mamimon/incidents").json()) == 2, what="two incidents")
+
+    def held(incident: int) -> bool:
+        events = server.client.get(f"/api/mamimon/incidents/{incident}").json()["events"]
+        return ("held", f"{ADA} has quiet hours") in [(one["kind"], one["text"]) for one in events]
+
+    wait_until(lambda: held(1) and held(2), what="both held")
     assert not mailbox.mails
-    events = server.client.get(f"/api/mamimon/incidents/{incidents[0]['id']}").json()["events"]
-    assert ("held", f"{ADA} has quiet hours") in [(one["kind"], one["text"]) for one in events]
     send(server, {"alertname": "Burning", "severity": "critical"}, endsAt=forever(clock))
     step(clock, 10)
     wait_until(lambda: mailbox.mails, what="the critical mail")

@@ -91,8 +91,15 @@ def test_a_real_alertmanager_gets_our_alerts(
     }
     assert found[0]["annotations"] == {"summary": "load is 9"}
     assert "/graph?query=load" in found[0]["generatorURL"]
-    page = server.client.get("/settings/alerts").text
-    assert alertmanager in page and "HTTP 200" in page
+    # The peer has the alert a moment before its answer is noted here.
+    wait_until(
+        lambda: (
+            (text := server.client.get("/settings/alerts").text)
+            and alertmanager in text
+            and "HTTP 200" in text
+        ),
+        what="its answer on the page",
+    )
     active = server.client.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
     assert {"url": f"{alertmanager}/api/v2/alerts"} in active
 
