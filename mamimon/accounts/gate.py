@@ -7,9 +7,10 @@ else for the first. A project in which somebody has no role is not there for the
 from __future__ import annotations
 
 import json
+import re
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from mamimon import otlp
 from mamimon.accounts.access import of_server, requirement
@@ -23,6 +24,7 @@ from mamimon.storage import Core
 FORBIDDEN = "/forbidden"
 current_actor: ContextVar[Actor] = ContextVar("mamimon_actor", default=ANYBODY)
 _KINDS = {401: Kind.UNAUTHENTICATED, 403: Kind.FORBIDDEN, 404: Kind.NOT_FOUND, 429: Kind.TOO_MANY}
+_SLASH = re.compile("%2f", re.IGNORECASE)
 _ERROR_TYPES = {401: "unauthorized", 404: "not_found"}
 
 
@@ -70,6 +72,11 @@ class _Gate:
             await self._decide("", _Call(scope, receive, send, scope))
             return
         inner = moved(scope, lambda path: split_project(path)[1])
+        raw = scope.get("raw_path") or scope["path"].encode()
+        if not (raw + b"/").startswith(f"{PROJECTS}{slug}/".encode()):
+            # Spelled so that the path and what a door reads of it would be cut at different places.
+            await _refuse(inner, send, 404, "there is no such project")
+            return
         await self._decide(slug, _Call(inner, receive, send, scope))
         scope["path_template"] = inner.get("path_template")
 
@@ -78,7 +85,7 @@ class _Gate:
             found = self._projects.first if slug == "default" else self._projects.by_slug(slug)
             # Signing in and the like are the server's, not a project's.
             return None if found is not None and found.id != FIRST and of_server(path) else found
-        if authorization and not of_server(path):
+        if authorization and self._projects.several and not of_server(path):
             return self._projects.by_id(self._people.project_of(authorization))
         return self._projects.first
 
@@ -155,6 +162,19 @@ async def _introduce(call: _Call) -> None:
     query = scope.get("query_string", b"").decode()
     target = quote(call.asked["path"] + (f"?{query}" if query else ""))
     await answer(call.send, 303, headers=[("location", f"/login?next={target}")], content_type="")
+
+
+def _needs(scope: Scope, public_status: bool) -> list[str]:
+    """What a request needs, by its path as the framework and as a door may read it.
+
+    Some doors split the path before it is decoded, as an encoded slash may be part of a name.
+    """
+    method, path, raw = scope["method"], scope["path"], scope.get("raw_path") or b""
+    paths = [path]
+    if b"%2f" in raw.lower():
+        paths.append(unquote(_SLASH.sub("\0", raw.decode("latin-1"))))
+    found = (requirement(method, one, public_status=public_status) for one in paths)
+    return [one for one in found if one is not None]
 
 
 def _is_navigation(scope: Scope) -> bool:

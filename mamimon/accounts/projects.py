@@ -53,6 +53,11 @@ class Projects:
         """The project that is always there."""
         return self._standing.projects[FIRST]
 
+    @property
+    def several(self) -> bool:
+        """Whether there is more than the first one."""
+        return len(self._standing.projects) > 1
+
     def known(self, number: int) -> bool:
         """Whether there is a project of this number, in service or not."""
         return number in self._standing.projects
@@ -153,7 +158,9 @@ class Projects:
         return await self.store.teams()
 
     async def add_team(self, name: str, actor: str) -> None:
-        """A new team."""
+        """A new team; a slash would end its name in addresses."""
+        if "/" in name:
+            raise bad_input("a team's name has no slash")
         await self.store.add_team(_named(name), self._core.clock.now(), actor)
 
     async def remove_team(self, name: str, actor: str) -> None:

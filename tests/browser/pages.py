@@ -24,6 +24,7 @@ def paths() -> list[str]:
         "/notices",
         "/explore?q=up",
         "/settings/alerts",
+        "/settings/projects",
         "/settings/oncall",
         "/alerts/rules/new",
         "/alerts/noisy",

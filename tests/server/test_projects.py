@@ -231,6 +231,20 @@ def _alerts(house: Any) -> Any:
     return next(room for room in house.rooms if room.name == "alerts")
 
 
+def test_drop_in_ports_lead_into_projects(start: Callable[..., Any]) -> None:
+    """`/p/<slug>` stands before what a port shows as its root."""
+    ports = "es=0,prometheus=0,alertmanager=0,ui=0,loki=0,otlp=0"
+    one = start(server={"drop_in": True, "drop_in_ports": ports})
+    assert one.client.post("/api/mamimon/projects", json={"slug": "shop"}).status_code == 201
+    port = one.server.ports()["es"]
+    with Elasticsearch(f"http://127.0.0.1:{port}/p/shop", request_timeout=60) as es:
+        es.index(index="logs-a", document={"message": SHOP})
+    assert one.client.get("/p/shop/es/_count").json()["count"] == 1
+    assert httpx.get(f"http://127.0.0.1:{port}/_count", timeout=60).json()["count"] == 0
+    port = one.server.ports()["alertmanager"]
+    assert httpx.get(f"http://127.0.0.1:{port}/p/shop/api/v2/status", timeout=60).status_code == 200
+
+
 def test_a_project_that_is_deleted_is_gone(town: Any) -> None:
     """Only with its name typed; then its folder, tokens and roles are gone and the name is free again."""
     shop = Door(town, "/p/shop", SHOP)
