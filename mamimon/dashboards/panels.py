@@ -13,6 +13,7 @@ import msgspec
 
 from mamimon.dashboards.cells import Cell, Grid, Line, numbers, states
 from mamimon.dashboards.fill import Value, expand, expand_logs, expand_text, value_of
+from mamimon.dashboards.jumps import to_errors, to_logs
 from mamimon.dashboards.markdown import to_html
 from mamimon.dashboards.model import CHARTS, LOGS, METRICS, Dashboard, Panel
 from mamimon.dashboards.overrides import dressed
@@ -46,6 +47,8 @@ class View(msgspec.Struct):
     error: str = ""
     explore: str = ""
     alert: str = ""
+    logs: str = ""
+    errors: str = ""
     values: dict[str, Value] = {}
 
     @property
@@ -74,6 +77,10 @@ def laid_out(dashboard: Dashboard, window: Window, picked: Chosen, *, spoken: bo
             view.explore = _explore(panel, window, values)
             view.alert = _alert(view, window)
             if view.chart:
+                asked = [query for query, _legend in questions(panel, window, values)]
+                metric = panel.kind in METRICS
+                view.logs = to_logs(asked if metric else [], values, window)
+                view.errors = to_errors(window)
                 view.src, view.kind = _src(panel, window, values), _drawn(panel)
             elif panel.kind == "text":
                 view.html = to_html(expand_text(panel.text, values))

@@ -176,23 +176,91 @@ def test_looks_are_written_in_the_editor(running: Process, page: Any) -> None:
 
 
 def test_deploys_and_alerts_are_marked_on_charts(running: Process, page: Any) -> None:
-    """A deploy made by command stands in the chart as a line whose name the tip tells."""
+    """A deploy and an alert stand in the chart as lines whose names the tip tells."""
     _board(
         running,
         "marked",
         {"title": "A", "kind": "timeseries", "queries": [{"expr": "vector(1)"}], "width": 12},
     )
     httpx.post(f"{running.url}/api/mamimon/deploys", json={"version": "9.4.2"}).raise_for_status()
+    alert = [{"labels": {"alertname": "DoorsOpen"}}]
+    httpx.post(f"{running.url}/alertmanager/api/v2/alerts", json=alert).raise_for_status()
+
+    def marked() -> bool:
+        found = httpx.get(f"{running.url}/dashboards/marked/live?keys=0&since=7m").json()["marks"]
+        return any("DoorsOpen" in one["label"] for one in found)
+
+    wait_until(marked, 60, "the incident")
     page.goto(running.url + "/dashboards/marked?since=7m")
     figure = page.locator("figure.chart[data-points]")
     figure.wait_for(timeout=60_000)
     box = figure.locator(".u-over").bounding_box()
 
     def told() -> bool:
-        for back in range(0, 60, 4):  # it is a moment old
+        said = ""
+        for back in range(0, 200, 4):  # they are a moment old
             page.mouse.move(box["x"] + box["width"] - 1 - back, box["y"] + 40)
-            if "9.4.2" in figure.locator(".tip").inner_text():
-                return True
-        return False
+            said += figure.locator(".tip").inner_text()
+        return "9.4.2" in said and "DoorsOpen" in said
 
-    wait_until(told, 30, "the deploy in the tip")
+    wait_until(told, 60, "the marks in the tip")
+
+
+@pytest.mark.feature("D5")
+def test_from_a_chart_to_what_else_was_at_that_time(running: Process, page: Any) -> None:
+    """A chart's menu leads to logs of the same window and labels, errors and changes; the logs lead back."""
+    with httpx.Client(base_url=running.url, timeout=30) as client:
+        for service in ("shop", "other"):
+            line = {"level": "INFO", "service": service, "message": f"a line of {service}"}
+            client.post(f"/es/logs-{service}/_doc", json=line).raise_for_status()
+        key = client.get("/api/mamimon/errors/dsn").json()["dsn"].split("//")[1].split("@")[0]
+        event = {"exception": {"values": [{"type": "JumpError", "value": "x"}]}}
+        client.post("/api/1/store/", params={"sentry_key": key}, json=event).raise_for_status()
+    variables = [{"name": "job", "metric": "up", "value_of": "job"}]
+    chart = {"title": "A", "kind": "timeseries", "queries": [{"expr": 'up{job=~"$job"}'}]}
+    _board(running, "jump", chart, variables=variables)
+    here = running.url + "/dashboards/jump?var-job=shop&since=15m"
+
+    def leave_by(text: str) -> None:
+        page.goto(here)
+        page.click("section[data-key='0'] summary")
+        page.click(f"section[data-key='0'] >> text={text}")
+
+    leave_by("Logs of this time")
+    page.wait_for_url("**/logs?q=service**since=15m")
+    wait_until(lambda: page.reload() and "a line of shop" in page.inner_text("#rows"), 60, "the line")
+    assert "a line of other" not in page.inner_text("#rows")
+    page.click(".tools >> text=What changed")
+    page.wait_for_url("**/changes?since=15m")
+    leave_by("Errors of this time")
+    page.wait_for_url("**/errors?query=lastSeen**")
+    wait_until(lambda: page.reload() and "JumpError" in page.inner_text("main"), 60, "the error")
+    leave_by("What changed")
+    page.wait_for_url("**/changes?since=15m")
+
+
+@pytest.mark.feature("D6")
+def test_pages_by_keyboard(running: Process, page: Any) -> None:
+    """`/` searches, `t` picks a time, `?` helps, `g d` goes to dashboards; Tab reaches what is there."""
+    page.goto(running.url + "/logs")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.name") == "q"
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    assert page.evaluate("document.activeElement.name") == "since"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    page.locator("#keys[open]").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("d")
+    page.wait_for_url("**/dashboards")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    seen: list[str] = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate("document.activeElement.getAttribute('href') || document.activeElement.name")
+        )
+    assert {"/", "/dashboards/api-performance", "title"} <= set(seen)
