@@ -136,6 +136,9 @@ class ErrorSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = ""
     sourcemap_bytes: Annotated[int, number("Disk for uploaded source maps; the oldest go.", MIB)] = 2048 * MIB
     events_per_minute: Annotated[int, number("Events a key may send a minute before 429.", 1)] = 60_000
+    allowed_origins: Annotated[
+        list[str], text("Sites whose pages may send: https://shop.example, *.shop.example; all if empty.")
+    ] = []
 
 
 class EventSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

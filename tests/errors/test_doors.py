@@ -132,6 +132,25 @@ def test_a_preflight_from_another_site_is_answered(server: Any) -> None:
 
 
 @pytest.mark.feature("E1")
+def test_only_allowed_sites_may_send_where_some_are_named(start: Any) -> None:
+    """Pages of other sites are refused in Relay's words; programs, which name no site, are not."""
+    server = start(errors={"allowed_origins": ["https://shop.example", "*.shop.example"]})
+    url = f"/api/1/envelope/?sentry_key={dsn_of(server)[1]}"
+
+    def sent(origin: str | None) -> int:
+        headers = {"Origin": origin} if origin is not None else {}
+        answer = server.client.post(url, content=envelope(item(event())), headers=headers)
+        if answer.status_code != 200:
+            assert answer.headers["x-sentry-error"] == "event submission rejected with_reason: Cors"
+        return answer.status_code
+
+    assert [sent(one) for one in (None, "https://shop.example", "http://eu.shop.example:8080")] == [200] * 3
+    wrong = ("https://shop.example.evil.example", "https://evilshop.example", "null", "http://[", "x" * 200)
+    assert [sent(one) for one in wrong] == [403] * 5
+    assert issues(server)[0]["count"] == 3
+
+
+@pytest.mark.feature("E1")
 def test_a_bad_item_is_dropped_alone(server: Any) -> None:
     """Of an envelope with items that cannot be read the others are kept."""
     good = event()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
 from mamimon.http import Scope, header, query
@@ -22,6 +24,20 @@ def key_of_request(scope: Scope) -> str:
         if scheme.lower() == "dsn":
             return key_of_dsn(rest)[0]
     return query(scope).get("sentry_key", "")
+
+
+def may_send(origin: str, allowed: Sequence[str]) -> bool:
+    """Whether a page of that origin may send; what is no page of a site names none, and may."""
+    if not origin or not allowed:
+        return True
+    try:
+        host = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
+    return any(
+        one.rstrip("/").lower() in {"*", origin.lower(), host} or fnmatchcase(host, one.lower())
+        for one in allowed
+    )
 
 
 def key_of_dsn(dsn: object) -> tuple[str, int]:

@@ -25,7 +25,7 @@ from mamimon.errors.issue_store import IssueStore
 from mamimon.errors.lane import Lane
 from mamimon.errors.limits import Limiter
 from mamimon.errors.session_store import SessionStore
-from mamimon.errors.wire.auth import key_of_dsn, key_of_request
+from mamimon.errors.wire.auth import key_of_dsn, key_of_request, may_send
 from mamimon.errors.wire.checkins import CheckIn, read_check_in
 from mamimon.errors.wire.envelope import Dropped, decode_json, parse_envelope
 from mamimon.errors.wire.items import Items, Parcel
@@ -137,6 +137,8 @@ class SentryDoor:
             return
         project = int(scope["path_params"]["project"])
         try:
+            if not may_send(header(scope, "origin"), self._settings.allowed_origins):
+                raise Problem(Kind.FORBIDDEN, "event submission rejected with_reason: Cors")
             key = scope["path_params"].get("key") or key_of_request(scope)
             key = self._check(key, project, required=read != self._read_envelope)
             if key and self._limiter.full(key, "all"):
