@@ -110,7 +110,7 @@
     }
     close() { this.drop(); this.readyState = 2; document.removeEventListener("visibilitychange", this.look); }
   }
-  if (window.htmx) htmx.createEventSource = (url) => new Stream(url);
+  htmx.createEventSource = (url) => new Stream(url);
   // A page nobody looks at does not poll.
   document.addEventListener("htmx:beforeRequest", (event) => {
     const trigger = event.detail.elt.getAttribute("hx-trigger") || "";
