@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -156,11 +156,16 @@ def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def effective(core: Core) -> list[tuple[str, str, str, bool]]:
-    """Every setting as (name, value, meaning, differs from the default); secrets are not shown."""
+def effective(core: Core, without: Container[str] = ()) -> list[tuple[str, str, str, bool]]:
+    """Every setting as (name, value, meaning, differs from the default); secrets are not shown.
+
+    Sections in `without` are left out.
+    """
     values = shown(core.settings)
     rows = []
     for row in table():
+        if row.section in without:
+            continue
         value = values[row.section][row.key]
         rows.append((f"{row.section}.{row.key}", _text(value), row.about, value != row.default))
     return rows

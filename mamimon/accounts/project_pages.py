@@ -21,6 +21,8 @@ from mamimon.storage import Core
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
+# Sections that are not a project's to see.
+_OF_SERVER = ("server", "storage", "accounts")
 Form = URLEncodedBody[dict[str, str]]
 
 
@@ -106,7 +108,7 @@ def member_page_handlers(core: Core, people: People, project: Project) -> list[C
             "own_roles": OWN_ROLES,
             "roles": ROLES,
             "scopes": SCOPES,
-            "rows": effective(core),
+            "rows": effective(core, without=_OF_SERVER),
             "data_dir": str(core.data_dir),
             "message": message,
             "secret": secret,

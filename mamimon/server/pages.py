@@ -42,6 +42,8 @@ NAVIGATION: tuple[tuple[str, str, str] | None, ...] = (
     ("/explore", "Explore", ""),
     ("/settings", "Settings", ""),
 )
+# How targets are given, for empty pages.
+_SCRAPE = "mamimon serve --prometheus-config prometheus.yml"
 
 
 def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEngine]:
@@ -66,6 +68,7 @@ def template_config(house: House, core: Core) -> TemplateConfig[JinjaTemplateEng
         now=core.clock.now,
         builtin_slugs=builtin,
         root=house.root,
+        scrape_hint=f"cp prometheus.yml DATA/projects/{house.project.slug}/" if house.project else _SCRAPE,
         project_places=lambda: _projects(house),
     )
     environment.filters.update(
