@@ -13,6 +13,7 @@ from markupsafe import Markup
 from mamimon.accounts.gate import current_actor
 from mamimon.dashboards.builtin import builtin
 from mamimon.dashboards.cache import SharedAnswers
+from mamimon.dashboards.lean import lean
 from mamimon.dashboards.model import Dashboard, slug_of
 from mamimon.dashboards.panels import View, chart, fill, laid_out
 from mamimon.dashboards.provisioned import Provisioned
@@ -179,7 +180,7 @@ class Boards:
     async def _chart(self, opened: Opened, view: View) -> bytes:
         async def make() -> bytes:
             async with self._gate:
-                return msgspec.json.encode({"chart": await chart(self.sources, view, opened.window)})
+                return msgspec.json.encode({"chart": lean(await chart(self.sources, view, opened.window))})
 
         found: bytes = await self._asked(opened, view, "chart", make, fresh=False)
         return found

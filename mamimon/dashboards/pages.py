@@ -138,12 +138,12 @@ def streamed(
     async def parts() -> AsyncIterator[str]:
         part: list[str] = []
         for piece in pieces:
-            if piece != _PAUSE:
-                part.append(piece)
-                continue
-            yield "".join(part)
-            part.clear()
-            bodies.update(await asked)
+            before, pause, after = piece.partition(_PAUSE)
+            part.append(before)
+            if pause:
+                yield "".join(part)
+                part = [after]
+                bodies.update(await asked)
         yield "".join(part)
 
     return Stream(parts(), media_type="text/html; charset=utf-8", headers=headers)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from mamimon.dashboards.cache import SharedAnswers
+from mamimon.dashboards.lean import lean
 from mamimon.dashboards.markdown import to_html
 from tests.conftest import settled, wait_until
 
@@ -308,3 +309,30 @@ def test_the_errors_of_a_window_are_those_of_it(server: Any) -> None:
     ask = lambda window: server.client.get(f"/dashboards/wrong?{window}", headers=HTML).text  # noqa: E731
     wait_until(lambda: "KeyError" in ask("since=1h"), 30, "the error")
     assert "KeyError" not in ask("start=2020-01-01&end=2020-01-02")
+
+
+def test_charts_are_sent_with_six_digits() -> None:
+    """Values are told to six significant digits in the shortest text; what is absent or not finite stays."""
+    values = [
+        1 / 3,
+        0.30000000000000004,
+        -123456789.123,
+        5e-324,
+        1.7976931348623157e308,
+        0.0,
+        None,
+        2,
+        1e-9 / 7,
+    ]
+    found = lean({"times": [], "series": [{"name": "a", "values": values}], "error": ""})["series"][0][
+        "values"
+    ]
+    assert json.dumps(found[:3]) == "[0.333333, 0.3, -123457000.0]"
+    assert found[5:8] == [0.0, None, 2.0]
+    for old, new in zip(values, found, strict=True):
+        assert old is None or new == pytest.approx(old, rel=1e-5, abs=1e-320)
+    assert len(json.dumps(found[8])) <= 12
+    odd = [float("inf"), float("nan"), 1.0]
+    assert str(lean({"series": [{"values": odd}]})["series"][0]["values"]) == "[inf, nan, 1.0]"
+    heat = {"times": [1], "counts": [[1]]}
+    assert lean(heat) is heat
