@@ -18,6 +18,7 @@ from mamimon.metrics.pages import page_handlers
 from mamimon.metrics.pushed import PushedGroups
 from mamimon.metrics.query import LocalBackend, SeriesBackend
 from mamimon.metrics.routes import api_handlers
+from mamimon.metrics.routes.questions import question_doors
 from mamimon.metrics.scrape.config import PrometheusConfig, read
 from mamimon.metrics.scrape.loop import Scraper
 from mamimon.metrics.statsd import Statsd
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ControllerRouterHandler
 
+    from mamimon.http import AsgiApp
     from mamimon.metrics.histogram import Histogram
     from mamimon.metrics.model import Labels
     from mamimon.metrics.store.day import Day
@@ -53,6 +55,7 @@ class MetricRoom:
         self._core = core
         self.store = SeriesStore(core.data_dir / "metrics", core.settings, core.clock)
         self._local = LocalBackend(core, self.store)
+        self._doors = question_doors(core, self._local)
         self.scraper = Scraper(core, self.store, None)
         self._reloading: asyncio.Task[None] | None = None
         self.pusher = Pusher(self.store, core.settings.metrics)
@@ -123,6 +126,10 @@ class MetricRoom:
             *api_handlers(self._core, self.store, self._local, self.scraper, self.pusher, self.pushed),
             *page_handlers(self._core, self.store, self.scraper, self._local, self.pusher),
         ]
+
+    def direct(self, path: str) -> AsgiApp | None:
+        """The doors of questions (`mamimon.room.Direct`)."""
+        return self._doors.get(path) or self._doors.get(path.removesuffix("/"))
 
     async def append(
         self, source: str, at: float, samples: Sequence[tuple[Labels, float | Histogram]]

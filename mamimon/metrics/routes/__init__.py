@@ -12,7 +12,6 @@ from mamimon.metrics.routes.inside import inside_handlers
 from mamimon.metrics.routes.otlp import otlp_handlers
 from mamimon.metrics.routes.push import push_handlers
 from mamimon.metrics.routes.pushgateway import pushgateway_handlers
-from mamimon.metrics.routes.questions import question_handlers
 from mamimon.metrics.routes.read import read_handlers
 from mamimon.metrics.routes.series import series_handlers
 from mamimon.metrics.routes.status import status_handlers
@@ -37,9 +36,8 @@ def api_handlers(
     pusher: Pusher,
     pushed: PushedGroups,
 ) -> list[ControllerRouterHandler]:
-    """Every handler of the API."""
+    """Every handler of the API but `question_doors`, which stand before the framework."""
     return [
-        *question_handlers(core, backend),
         *expression_handlers(backend),
         *series_handlers(core, store, backend),
         *federation_handlers(core, store, scraper),

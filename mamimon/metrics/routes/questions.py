@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
-from litestar import asgi
 
-from mamimon.http import Receive, Scope, Send
+from mamimon.http import AsgiApp, Receive, Scope, Send
 from mamimon.http import answer as send_answer
 from mamimon.metrics.query import Spent
 from mamimon.metrics.routes.answer import (
@@ -26,18 +26,17 @@ from mamimon.metrics.routes.answer import (
 from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
-    from litestar.types import ControllerRouterHandler
-
     from mamimon.metrics.model import QueryResult
     from mamimon.metrics.query import LocalBackend
     from mamimon.storage import Core
 
+_log = logging.getLogger("mamimon.metrics")
 _METHODS = ("GET", "POST")
 MAX_POINTS = 11_000
 
 
-def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRouterHandler]:
-    """The handlers that evaluate PromQL: plain ASGI, for the framework would be half of a small answer."""
+def question_doors(core: Core, backend: LocalBackend) -> dict[str, AsgiApp]:
+    """What evaluates PromQL, by path: plain ASGI, for the framework would be half of a small answer."""
 
     async def instant(given: Parameters, receive: Receive) -> Body:
         limit = given.limit()
@@ -77,21 +76,21 @@ def question_handlers(core: Core, backend: LocalBackend) -> list[ControllerRoute
             answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
-    async def query(scope: Any, receive: Any, send: Any) -> None:
-        await _serve(instant, scope, receive, send)
-
-    async def query_range(scope: Any, receive: Any, send: Any) -> None:
-        await _serve(over_range, scope, receive, send)
-
-    return [
-        asgi("/api/v1/query", copy_scope=False)(query),
-        asgi("/api/v1/query_range", copy_scope=False)(query_range),
-    ]
+    return {"/api/v1/query": _door(instant), "/api/v1/query_range": _door(over_range)}
 
 
-async def _serve(
-    work: Callable[[Parameters, Receive], Awaitable[Body]], scope: Scope, receive: Receive, send: Send
-) -> None:
+Work = Callable[[Parameters, Receive], Awaitable[Body]]
+
+
+def _door(work: Work) -> AsgiApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["path_template"] = scope["path"]
+        await _serve(work, scope, receive, send)
+
+    return app
+
+
+async def _serve(work: Work, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] not in _METHODS:
         status = 204 if scope["method"] == "OPTIONS" else 405
         await send_answer(send, status, content_type="", headers=[("Allow", "GET, OPTIONS, POST")])
@@ -101,6 +100,11 @@ async def _serve(
     except Problem as problem:
         status, said, headers = refused(problem)
         await send_answer(send, status, said, headers=headers.items())
+        return
+    except Exception:
+        _log.exception("%s %s failed", scope["method"], scope["path"])
+        status, said, _ = refused(Problem(Kind.INTERNAL, "mamimon made a mistake; the log has the details"))
+        await send_answer(send, status, said)
         return
     await stream(scope, receive, send, body)
 

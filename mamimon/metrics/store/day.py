@@ -60,6 +60,8 @@ class Day:
         self.sources: dict[str, int] = {}
         self.heads: list[Head] = []
         self.chunks: list[Chunk] = []
+        self._by_window: dict[int, list[Chunk]] = {}
+        """The sealed chunks that touch each window of two hours."""
         self.lock = threading.Lock()
         """Guards heads and chunks between the event loop and readers."""
         self._load_lock = threading.Lock()
@@ -77,6 +79,7 @@ class Day:
             self.chunks = self.file.load_chunks()
             for chunk in self.chunks:
                 self._intern(chunk)
+                self._place(chunk)
             self.heads = self.file.load_heads()
             self._next_head = max((head.number for head in self.heads), default=0) + 1
             self._loaded = True
@@ -141,6 +144,16 @@ class Day:
         with self.lock:
             self.heads.remove(head)
             self.chunks.append(chunk)
+            self._place(chunk)
+
+    def _place(self, chunk: Chunk) -> None:
+        for window in range(chunk.start // WINDOW_MS, chunk.end // WINDOW_MS + 1):
+            self._by_window.setdefault(window, []).append(chunk)
+
+    def _near(self, start: int, end: int) -> list[Chunk]:
+        """Chunks that may have samples `start <= t <= end` (ms): few, where that is within one window."""
+        window = start // WINDOW_MS
+        return self._by_window.get(window, []) if window == end // WINDOW_MS else self.chunks
 
     def _intern(self, chunk: Chunk) -> None:
         """Let a chunk share its list of series with the one before it of the same source."""
@@ -195,7 +208,7 @@ class Day:
         with self.lock:
             chunks = [
                 chunk
-                for chunk in self.chunks
+                for chunk in self._near(start, end)
                 if chunk.start <= end and chunk.end >= start and _within(listed, chunk.span)
             ]
             heads = [
