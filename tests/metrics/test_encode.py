@@ -21,11 +21,14 @@ ODD = [
 
 
 def matrix(
-    values: np.ndarray, present: np.ndarray | None = None, start_ms: int = 1_767_225_600_000
+    values: np.ndarray,
+    present: np.ndarray | None = None,
+    start_ms: int = 1_767_225_600_000,
+    step_ms: int = 15_000,
 ) -> QueryResult:
     return QueryResult(
         kind="matrix",
-        times=start_ms + np.arange(values.shape[1], dtype=np.int64) * 7_500,
+        times=start_ms + np.arange(values.shape[1], dtype=np.int64) * step_ms,
         labels=[{"__name__": "x", "n": str(row)} for row in range(len(values))],
         values=values,
         present=np.ones(values.shape, dtype=np.bool_) if present is None else present,
@@ -59,19 +62,32 @@ def test_numbers_are_written_as_prometheus_writes_them() -> None:
 
 
 @pytest.mark.feature("M4")
-@pytest.mark.parametrize("start_ms", [0, 999_999_999_500, 1_767_225_600_000])
-def test_matrices_of_whole_numbers_fractions_and_gaps(start_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("start_ms", "step_ms"),
+    [(0, 15_000), (999_999_999_500, 7_500), (1_767_225_600_000, 7_500), (1_767_225_600_000, 15_000)],
+)
+def test_matrices_of_whole_numbers_fractions_and_gaps(
+    start_ms: int, step_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each path, in one thread and in several, writes the same text as sample by sample."""
     random = np.random.default_rng(5)
     whole = np.floor(10 ** (random.random((40, 300)) * 9.6))
     for cells in (1 << 60, 1):
         monkeypatch.setattr(parallel, "WORTH_CELLS", cells)
-        check(matrix(np.minimum(whole, 2**32 - 1), start_ms=start_ms))
-        check(matrix(whole * 3, start_ms=start_ms))
-        check(matrix(-whole, start_ms=start_ms))
-        check(matrix(random.random((40, 300)) * 1e5, start_ms=start_ms))
-        check(matrix(random.choice(ODD, (40, 300)), start_ms=start_ms))
+        check(matrix(np.minimum(whole, 2**32 - 1), start_ms=start_ms, step_ms=step_ms))
+        check(matrix(whole * 3, start_ms=start_ms, step_ms=step_ms))
+        check(matrix(whole * 250_000, start_ms=start_ms, step_ms=step_ms))
+        check(matrix(-whole, start_ms=start_ms, step_ms=step_ms))
+        check(matrix(random.random((40, 300)) * 1e5, start_ms=start_ms, step_ms=step_ms))
+        check(matrix(random.choice(ODD, (40, 300)), start_ms=start_ms, step_ms=step_ms))
         for part in (0.3, 0.7):
-            check(matrix(np.minimum(whole, 99_999), random.random((40, 300)) < part, start_ms=start_ms))
-    check(matrix(np.zeros((3, 1)), start_ms=start_ms))
-    check(matrix(np.empty((0, 5)), start_ms=start_ms))
+            check(
+                matrix(
+                    np.minimum(whole, 99_999),
+                    random.random((40, 300)) < part,
+                    start_ms=start_ms,
+                    step_ms=step_ms,
+                )
+            )
+    check(matrix(np.zeros((3, 1)), start_ms=start_ms, step_ms=step_ms))
+    check(matrix(np.empty((0, 5)), start_ms=start_ms, step_ms=step_ms))

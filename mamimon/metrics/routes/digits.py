@@ -86,6 +86,22 @@ def _not_plain(values: Floats) -> list[int]:
     return found
 
 
+def stamped(times: Ints) -> Fields | None:
+    """The text before each sample, if all times (ms) are whole seconds of as many digits."""
+    import numpy as np
+
+    seconds, rest = np.divmod(times, 1000)
+    if rest.any() or seconds[0] < 0:
+        return None
+    stamps, lengths = _whole(seconds.astype(np.float64))
+    width = int(lengths[0])
+    if (lengths != width).any():
+        return None
+    out = np.empty(len(times), dtype=[("open", "S4"), ("stamp", f"V{width}"), ("quote", "S2")])
+    out["open"], out["stamp"], out["quote"] = b'"],[', stamps, b',"'
+    return out.view(f"V{out.itemsize}")
+
+
 def points(values: Floats, present: npt.NDArray[np.bool_], before: Fields) -> Iterator[memoryview]:
     """The samples of each row, [steps] or fewer, each behind the text `before` its step."""
     import numpy as np

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mamimon.metrics.histogram import Bucket, buckets
-from mamimon.metrics.routes.digits import number, numbers, points
+from mamimon.metrics.routes.digits import number, numbers, points, stamped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,9 +65,9 @@ def _matrix(answer: QueryResult, start: bytes, end: bytes) -> Iterator[bytes]:
     """Series of numbers alone, from `start` to `end`."""
     from mamimon.metrics.promql.parallel import each
 
-    before = _before(answer.times)
-    fields = _fields(before)
-    rows = max(1, _TILE // len(before))
+    fields = stamped(answer.times)
+    before = [] if fields is not None else _before(answer.times)
+    rows = max(1, _TILE // len(answer.times))
 
     def work(first: int) -> list[bytes | memoryview]:
         part = slice(first, first + rows)
@@ -88,16 +88,6 @@ def _matrix(answer: QueryResult, start: bytes, end: bytes) -> Iterator[bytes]:
             next(parts)
             parts = itertools.chain((start, b'{"metric":'), parts)
         yield b"".join((*parts, end) if last == len(answer.labels) else parts)
-
-
-def _fields(before: list[bytes]) -> npt.NDArray[np.void] | None:
-    """The texts before the samples as fields, if they have one width."""
-    import numpy as np
-
-    width = len(before[0])
-    if any(len(text) != width for text in before):
-        return None
-    return np.frombuffer(b"".join(before), dtype=f"V{width}")
 
 
 def _joined(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes]) -> Iterator[memoryview]:

@@ -243,7 +243,8 @@ class Day:
             old = ids < len(wanted)
             places = np.flatnonzero(wanted[np.where(old, ids, 0)] & old)
             known[id(ids)] = (ids, places)
-        low, high = np.searchsorted(chunk.times, start), np.searchsorted(chunk.times, end, side="right")
+        low = 0 if start <= chunk.start else chunk.times.searchsorted(start)
+        high = len(chunk.times) if end >= chunk.end else chunk.times.searchsorted(end, side="right")
         if not len(places) or low == high:
             return None
         piece = ChunkPiece(cache, self.file, chunk, places, int(low), int(high))
