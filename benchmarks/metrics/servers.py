@@ -123,6 +123,12 @@ class Side:
         """Bring what was written into the form in which it stays; returns its bytes."""
         raise NotImplementedError
 
+    def processor_ms(self) -> float:
+        """Processor time that its threads have used so far."""
+        assert self.popen is not None
+        threads = Path(f"/proc/{self.popen.pid}/task").iterdir()
+        return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e6
+
     def resident_mb(self) -> float:
         """Resident memory now."""
         assert self.popen is not None
