@@ -238,7 +238,7 @@ def escalate(raw: sqlite3.Connection, one: Incident, routing: Routing, now: floa
         incident=one.id,
         severity=one.severity,
         group_labels=one.labels,
-        note=f"Nobody has acknowledged this for {minutes} min." if not by else f"{by} asks you to look.",
+        reason={"asked_by": by} if by else {"silent_min": str(minutes)},
         late_s=late_s,
         at=now,
     )

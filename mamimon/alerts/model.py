@@ -288,7 +288,8 @@ class Message(msgspec.Struct, kw_only=True):
     """How many messages this one stands for; 0 for a message of its own."""
     late_s: float = 0.0
     at: float = 0.0
-    note: str = ""
+    reason: dict[str, str] = {}
+    """Why it is told beside the alerts, as facts: `silent_min`, `asked_by` or `closed_by`."""
 
     @property
     def status(self) -> str:

@@ -269,7 +269,7 @@ class Alerting:
                     summary=one.summary,
                     incident=one.id,
                     group_labels=one.labels,
-                    note=f"Closed by {by}.",
+                    reason={"closed_by": by},
                     at=now,
                 )
                 tell_resolved(raw, self.routing, one, message, now)

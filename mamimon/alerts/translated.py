@@ -1,8 +1,8 @@
 """The built-in rules' sentences in the reader's language.
 
-An annotation is a finished text: it is stored, sent to receivers and given out by the API as
-Alertmanager's form has it. Where a page shows one that a built-in rule made, its sentence is known
-again by its shape, and said in the language of the request with the same values.
+An annotation is a finished text: it is stored, sent to webhooks and given out by the API as
+Alertmanager's form has it. Where people read one that a built-in rule made, on a page, by mail or in
+Slack, its sentence is known again by its shape, and said in their language with the same values.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _SENTENCES = (
     N_("The machine will start to swap or end processes."),
     N_("Its metrics cannot be scraped; /targets shows why."),
     N_("/checks shows what it last answered."),
+    N_("This is a test. Alerts will reach you here."),
 )
 _MORE = re.compile(r" \(\+\d+\)$")
 

@@ -12,6 +12,7 @@ import msgspec
 
 from mamimon.alerts.model import Alert, Message
 from mamimon.alerts.templates import TemplateError
+from mamimon.alerts.translated import translated
 from mamimon.i18n import gettext, ngettext, web_dir
 
 COLOURS = {"critical": "#b83227", "warning": "#8a5a00", "resolved": "#00734f"}
@@ -57,20 +58,31 @@ def subject(message: Message) -> str:
     return " ".join(f"{word}: {title}".split())[:200]
 
 
+def reason(message: Message) -> str:
+    """Why a message comes that no alert asked for; empty for others."""
+    forms = {
+        "silent_min": gettext("Nobody has acknowledged this for %s min."),
+        "asked_by": gettext("%s asks you to look."),
+        "closed_by": gettext("Closed by %s."),
+    }
+    return next((forms[key] % value for key, value in message.reason.items() if key in forms), "")
+
+
 def alert_line(alert: Alert) -> str:
     """What an alert says about itself."""
     said = alert.annotations.get("summary") or alert.annotations.get("description") or alert.name
     named = ", ".join(
         f"{k}={v}" for k, v in sorted(alert.labels.items()) if k not in {"alertname", "severity"}
     )
+    said = translated(said)
     return f"{said} ({named})" if named else said
 
 
 def text(message: Message, context: Context) -> str:
     """The plain form."""
-    lines = [subject(message), "", message.summary]
-    if message.note:
-        lines += ["", message.note]
+    lines = [subject(message), "", translated(message.summary)]
+    if said := reason(message):
+        lines += ["", said]
     if message.late_s >= 60:
         lines += ["", gettext("This message is %s minutes late.") % round(message.late_s / 60)]
     lines += ["", *(f"- {alert_line(one)}" for one in message.alerts)]
@@ -87,6 +99,8 @@ def html(message: Message, context: Context) -> str:
     template = _environment().get_template("alerts/mail.jinja")
     return template.render(
         message=message,
+        summary=translated(message.summary),
+        reason=reason(message),
         subject=subject(message),
         url=context.incident_url(message),
         ack_url=context.ack_url,

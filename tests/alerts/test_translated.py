@@ -12,7 +12,7 @@ import yaml
 from mamimon.alerts.translated import translated
 from mamimon.clock import ManualClock
 from mamimon.i18n import current_locale
-from tests.alerts.conftest import Hook, step
+from tests.alerts.conftest import Hook, Mailbox, step
 from tests.alerts.test_life import forever, send
 from tests.conftest import ROOT, wait_until
 
@@ -101,3 +101,39 @@ def test_a_timeline_says_who_was_told_in_turkish(
     assert "Slack haberdar edildi" in page
     assert "Slack haber alamadı: HTTP 500 oops" in page
     assert "was not told" not in page
+
+
+def test_mail_and_slack_speak_the_servers_language(
+    start: Callable[..., Any], clock: ManualClock, mailbox: Mailbox, slack: Hook
+) -> None:
+    """What a built-in rule says, that somebody asks and that somebody closed it, and a test: in Turkish
+    where `server.locale` says so; a webhook's JSON stays as the rule wrote it."""
+    server = start(
+        server={"locale": "tr"},
+        alerts={
+            **mailbox.settings,
+            "email_to": "efe@example.com, ada@example.com",
+            "slack_webhook_url": slack.url,
+            "builtin_rules": False,
+        },
+    )
+    alert = {"alertname": "DiskAlmostFull", "instance": "web-1"}
+    summary = {"summary": "The disk of web-1 is 91 % full"}
+    send(server, alert, annotations=summary, endsAt=forever(clock))
+
+    def mails(words: str) -> bool:
+        step(clock, 5)
+        return any(words in one.get_body(("plain",)).get_content() for one in mailbox.mails)
+
+    wait_until(lambda: mails("web-1 diski %91 dolu"), what="the mail")
+    html = mailbox.mails[0].get_body(("html",)).get_content()
+    assert "web-1 diski %91 dolu" in html
+    wait_until(lambda: slack.posts, what="the Slack message")
+    assert "web-1 diski %91 dolu" in str(slack.posts[0])
+    for action in ("escalate", "resolve"):
+        done = server.client.post(f"/api/mamimon/incidents/1/{action}", json={"by": "Can"})
+        assert done.status_code == 200, done.text
+    wait_until(lambda: mails("Can bakmanızı istiyor."), what="the mail to the next person")
+    wait_until(lambda: mails("Can kapattı."), what="the end")
+    assert server.client.post("/api/mamimon/alerts/test", json={"target": "settings/slack"}).json()[0]["ok"]
+    assert "Bu bir denemedir." in str(slack.posts[-1])

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mamimon.alerts.model import Alert, Message, Outcome
 from mamimon.alerts.routing import Target
 from mamimon.alerts.templates import TemplateError, render
-from mamimon.alerts.wording import Context, alert_line, common, data, rfc3339, subject
+from mamimon.alerts.translated import translated
+from mamimon.alerts.wording import Context, alert_line, common, data, reason, rfc3339, subject
 from mamimon.i18n import gettext
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _SHOWN = 10
 
 async def slack(target: Target, message: Message, context: Context, client: httpx.AsyncClient) -> Outcome:
     """Post text, a coloured attachment with blocks, and links to the incident and its button."""
-    title, body = subject(message), message.summary
+    title, body = subject(message), translated(message.summary)
     try:
         if target.options.get("title"):
             title = _own(target.options["title"], message, context)
@@ -62,8 +63,8 @@ def _blocks(title: str, body: str, message: Message, context: Context) -> list[d
         {"type": "header", "text": {"type": "plain_text", "text": title[:150]}},
         {"type": "section", "text": {"type": "mrkdwn", "text": _escape(body)[:2900] or "–"}},
     ]
-    if message.note:
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _escape(message.note)[:2900]}})
+    if said := reason(message):
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _escape(said)[:2900]}})
     if lines:
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines)[:2900]}})
     buttons = [_button(gettext("Open the incident"), context.incident_url(message))]
