@@ -47,6 +47,15 @@ def _is_compact(day: Path) -> bool:
     return bool(open_rows == 0 and free == 0)
 
 
+def _made_days(folder: Path) -> int:
+    """How many days the long history of one resolution has."""
+    count = 0
+    for month in folder.glob("*.db"):
+        with contextlib.closing(sqlite3.connect(f"file:{month}?mode=ro", uri=True)) as raw:
+            count += raw.execute("SELECT count(*) FROM day").fetchone()[0]
+    return count
+
+
 class Side:
     """One of the three; `start` and `stop` may be repeated over the same data."""
 
@@ -154,16 +163,26 @@ class Mamimon(Side):
         super().start()
 
     def settle(self) -> int:
-        """Windows that are over are sealed within ten seconds, days that are over compacted after that."""
+        """Windows that are over are sealed, days that are over compacted, and their long history is made."""
         folder = self.folder / "data" / "metrics"
+        days = list(folder.glob("*.db"))
         deadline = time.monotonic() + 180
-        while not all(_is_compact(path) for path in folder.glob("*.db")):
-            if time.monotonic() > deadline:
-                sys.exit("mamimon did not seal its windows and compact its days")
-            time.sleep(1)
+        while not all(_is_compact(path) for path in days):
+            self._patience(deadline)
+        size = disk_bytes(folder)
         self.stop()
         self.start()
-        return disk_bytes(folder)
+        while _made_days(folder / "1h") < len(days):
+            self._patience(deadline)
+        self.stop()
+        self.start()
+        return size
+
+    @staticmethod
+    def _patience(deadline: float) -> None:
+        if time.monotonic() > deadline:
+            sys.exit("mamimon did not bring its days into their final form")
+        time.sleep(1)
 
 
 class Prometheus(Side):
