@@ -16,7 +16,7 @@ from prometheus_api_client import PrometheusConnect
 
 from mamimon.config import ConfigError, Settings
 from mamimon.server.project_settings import project_settings
-from tests.conftest import settled, wait_until
+from tests.conftest import ROOT, settled, wait_until
 from tests.errors.packages import python
 from tests.errors.test_clients import SDK_2, run
 from tests.metrics.test_remote_write import request
@@ -310,3 +310,24 @@ def test_settings_of_a_project_lead_to_nobody_elses_receivers(tmp_path: Path) ->
     (folder / "mamimon.toml").write_text('[accounts]\noidc_issuer = "https://id.example.com"\n')
     with pytest.raises(ConfigError, match=r"\[accounts\] belongs"):
         project_settings(server, folder)
+
+
+def test_no_page_or_script_can_lead_out_of_its_project() -> None:
+    """Addresses stand in attributes that get the prefix, and scripts put `root` before theirs."""
+    moved = {"href", "src", "action", "formaction", "hx-get", "hx-post", "hx-put", "hx-patch", "hx-delete"}
+    moved |= {"sse-connect", "data-src", "data-live", "data-complete", "data-copy-from"}
+    used = set()
+    for path in (ROOT / "web" / "templates").rglob("*.html"):
+        used |= set(re.findall(r"""\s([a-z-]+)=["']/""", path.read_text(encoding="utf-8")))
+    astray = [
+        (path.name, line.strip())
+        for path in (ROOT / "web" / "static").glob("*.js")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"""["'`]/(?!account|login|static)[a-z]{3,}""", line)
+        and "root + " not in line
+        and "${root}/" not in line
+        and not line.lstrip().startswith(("//", "const go ="))
+    ]
+
+    assert used <= moved
+    assert not astray
