@@ -17,6 +17,7 @@ from mamimon.accounts.access import of_server, requirement
 from mamimon.accounts.credentials import session_cookie
 from mamimon.accounts.model import ANYBODY, FIRST, Actor, Project
 from mamimon.accounts.people import People
+from mamimon.home import current_project
 from mamimon.http import PROJECTS, AsgiApp, Receive, Scope, Send, answer, header, moved, split_project
 from mamimon.problems import Kind, Problem
 from mamimon.storage import Core
@@ -118,6 +119,7 @@ class _Gate:
 
     async def _serve(self, project: Project, actor: Actor, call: _Call) -> None:
         current_actor.set(actor)
+        current_project.set("" if project.id == FIRST else project.slug)
         try:
             app = await self._houses.app(project)
         except Problem as problem:

@@ -71,7 +71,11 @@ class LogRoom:
         self.ingest.listeners.append(self._count)
         self._sealer = Sealer(self.store, core.clock, lambda: core.writable())  # noqa: PLW0108 - as above
         self.listeners = Listeners(self.ingest, core.clock, core.registry)
-        self._self_log = SelfLog(self.ingest, core.clock, core.registry) if settings.server.self_log else None
+        self._self_log = (
+            SelfLog(self.ingest, core.clock, core.registry, core.project)
+            if settings.server.self_log
+            else None
+        )
 
     async def open(self) -> None:
         """See `Room.open`."""

@@ -14,6 +14,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter
 
 from mamimon.clock import Clock
+from mamimon.home import current_project
 from mamimon.logs.ingest import LogIngest
 from mamimon.logs.model import LogRecord
 from mamimon.problems import Problem
@@ -24,10 +25,16 @@ _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "t
 
 
 class SelfLog(logging.Handler):
-    """A handler on the `mamimon` logger; `run` moves what it holds to the store."""
+    """A handler on the `mamimon` logger; `run` moves what it holds to the store.
 
-    def __init__(self, ingest: LogIngest, clock: Clock, registry: CollectorRegistry) -> None:
+    It keeps what is said of one `project` (see `mamimon.home`).
+    """
+
+    def __init__(
+        self, ingest: LogIngest, clock: Clock, registry: CollectorRegistry, project: str = ""
+    ) -> None:
         super().__init__(logging.INFO)
+        self._project = project
         self._ingest = ingest
         self._clock = clock
         self._held: deque[LogRecord] = deque(maxlen=_MOST)
@@ -44,6 +51,8 @@ class SelfLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line; called in any thread."""
+        if current_project.get() != self._project:
+            return
         try:
             extra: dict[str, Any] = {
                 key: value if isinstance(value, (str, int, float, bool)) else str(value)

@@ -74,6 +74,7 @@ class House:
         try:
             await migrate(state, "state")
             self.core = Core(self.settings, self.clock, self.data_dir, state)
+            self.core.project = self.project.slug if self.project is not None else ""
             self.core.writable = self._watch_disk(self.core)
             for room in self._build(self.core):
                 await room.open()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mamimon.accounts.model import FIRST, Project
+from mamimon.home import current_project
 from mamimon.http import AsgiApp
 from mamimon.problems import Kind, Problem, unavailable
 from mamimon.server.app import create_app
@@ -74,12 +75,12 @@ class Houses:
         if project.id == FIRST:
             return self._app
         one = self._further.setdefault(project.id, _Further(project))
-        return one.app if one.app is not None else await self._apart(self._made(one))
+        return one.app if one.app is not None else await self._apart(self._made(one), project.slug)
 
     @staticmethod
-    async def _apart(work: Coroutine[Any, Any, T]) -> T:
-        """Do it whatever becomes of who asked, and with nothing of the request around it."""
-        return await asyncio.shield(asyncio.create_task(work, context=Context()))
+    async def _apart(work: Coroutine[Any, Any, T], slug: str = "") -> T:
+        """Do it whatever becomes of who asked, with nothing of the request around it, for a project."""
+        return await asyncio.shield(asyncio.create_task(work, context=_context(slug)))
 
     async def _made(self, one: _Further) -> AsgiApp:
         async with one.turn:
@@ -116,13 +117,13 @@ class Houses:
             for number in [number for number in self._further if self._projects.by_id(number) is None]:
                 one = self._further[number]
                 async with one.turn:
-                    await self._close(one)
+                    await self._apart(self._close(one), one.project.slug)
                     del self._further[number]
             for project in self._projects.live()[1:]:
                 one = self._further.setdefault(project.id, _Further(project))
                 async with one.turn:
                     try:
-                        await self._open(one)
+                        await self._apart(self._open(one), project.slug)
                     except Problem as problem:
                         if one.why != problem.detail:
                             _log.error("%s", problem.detail)
@@ -182,7 +183,7 @@ class Houses:
         for house in self.open_houses():
             calls: list[Callable[[], None]] = getattr(house.core, what, [])
             for call in calls:
-                call()
+                _context(house.core.project if house.core is not None else "").run(call)
 
     async def close(self) -> None:
         """Close the further houses; none is opened any more."""
@@ -211,6 +212,13 @@ class Houses:
     def _sweep(self) -> None:
         for gone in (self._core.data_dir / "projects").glob(f"{_GONE}*"):
             shutil.rmtree(gone, ignore_errors=True)
+
+
+def _context(slug: str) -> Context:
+    """A context of nobody's request, in which a project's work is done."""
+    made = Context()
+    made.run(current_project.set, slug)
+    return made
 
 
 def record(folder: Path, url: str, ports: dict[str, int], secret: str) -> None:

@@ -63,7 +63,6 @@ def project_settings(server: Settings, folder: Path) -> Settings:
             # A copy: lists must not be shared between two projects.
             value = msgspec.convert(msgspec.to_builtins(value), row.type)
             setattr(getattr(made, row.section), row.key, value)
-    made.server.self_log = False
     if ("metrics", "scrape_self") not in said:
         made.metrics.scrape_self = False
     if ("health", "host_checks") not in said:

@@ -29,6 +29,8 @@ class Core:
     data_dir: Path
     state: Database
     registry: CollectorRegistry = field(default_factory=lambda: CollectorRegistry(auto_describe=True))
+    project: str = ""
+    """Slug of a further project; empty for the first one."""
     base_url: str = ""
     ports: frozenset[int] = frozenset()
     """Ports of our own listeners, known with `base_url`; the forwarder must not send to itself."""

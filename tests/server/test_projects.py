@@ -231,6 +231,31 @@ def _alerts(house: Any) -> Any:
     return next(room for room in house.rooms if room.name == "alerts")
 
 
+def test_what_mamimon_says_of_a_project_is_in_its_own_lines(start: Callable[..., Any], clock: Any) -> None:
+    """A check of the one that fails is a log line there and none in the other."""
+    one = start()
+    assert one.client.post("/api/mamimon/projects", json={"slug": "shop"}).status_code == 201
+    for prefix, word in (("", FIRST), ("/p/shop", SHOP)):
+        body = {"name": word, "period_s": 60, "grace_s": 60}
+        made = one.client.post(f"{prefix}/api/mamimon/heartbeats", json=body)
+        assert one.client.get(made.json()["ping_url"]).status_code == 200
+
+    def lines(prefix: str) -> str:
+        settled(clock)
+        clock.advance(60)
+        found = one.client.post(f"{prefix}/es/_search", json={"size": 1000}).json()["hits"]["hits"]
+        return str([hit["_source"]["message"] for hit in found])
+
+    assert "down" in wait_until(lambda: _with(f"check {SHOP}", lines("/p/shop")), 60.0, "the shop's line")
+    assert "down" in wait_until(lambda: _with(f"check {FIRST}", lines("")), 60.0, "the first one's line")
+    assert SHOP not in lines("")
+    assert FIRST not in lines("/p/shop")
+
+
+def _with(words: str, text: str) -> str:
+    return text if words in text and "down" in text else ""
+
+
 def test_drop_in_ports_lead_into_projects(start: Callable[..., Any]) -> None:
     """`/p/<slug>` stands before what a port shows as its root."""
     ports = "es=0,prometheus=0,alertmanager=0,ui=0,loki=0,otlp=0"
@@ -306,7 +331,7 @@ def test_settings_of_a_project_lead_to_nobody_elses_receivers(tmp_path: Path) ->
     assert made.retention.backup_dir == str(tmp_path / "backups" / "projects" / "shop")
     closed = (made.alerts.slack_webhook_url, made.forward.elasticsearch_url, made.syslog.udp)
     assert closed == ("", "", "")
-    assert not (made.server.self_log or made.metrics.scrape_self or made.health.host_checks)
+    assert not (made.metrics.scrape_self or made.health.host_checks)
     (folder / "mamimon.toml").write_text('[accounts]\noidc_issuer = "https://id.example.com"\n')
     with pytest.raises(ConfigError, match=r"\[accounts\] belongs"):
         project_settings(server, folder)
