@@ -13,7 +13,7 @@ import pytest
 from mamimon.clock import ManualClock
 from mamimon.config_checks import CheckSettings
 from mamimon.health.model import Change, history, outages, runs, uptime
-from tests.alerts.conftest import Mailbox
+from tests.alerts.conftest import Mailbox, step
 from tests.conftest import Running, settled, wait_until
 from tests.health.conftest import Web
 from tests.health.test_checks import ran_again, watch
@@ -26,11 +26,10 @@ DAY = 86_400.0
 
 
 def passes(clock: ManualClock, seconds: float) -> None:
-    """Let time pass in steps of a status mail look, every loop asleep before and after each."""
-    for _ in range(max(1, round(seconds / 15))):
-        asleep = settled(clock)
-        clock.advance(15)
-        wait_until(lambda asleep=asleep: settled(clock) >= asleep, 60, "every loop at rest")
+    """Let time pass in steps of a status mail look, every loop asleep after each and for sure at the end."""
+    asleep = settled(clock)
+    step(clock, seconds, 15)
+    wait_until(lambda: settled(clock) >= asleep, 60, "every loop at rest")
 
 
 def subscribe(server: Running, email: str, language: str = "en") -> Any:
