@@ -15,7 +15,7 @@ class Memo(Generic[Key, Made]):
     It holds two generations: what was not asked for during a whole one is forgotten with it.
     """
 
-    def __init__(self, make: Callable[[Key], Made], *, most: int = 8192, longest: int = 4096) -> None:
+    def __init__(self, make: Callable[[Key], Made], *, most: int = 8192, longest: int = 2048) -> None:
         """`make` gets the key; what it gives back is shared and must not be changed."""
         self._make = make
         self._most = most // 2
