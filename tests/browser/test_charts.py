@@ -264,3 +264,21 @@ def test_pages_by_keyboard(running: Process, page: Any) -> None:
             page.evaluate("document.activeElement.getAttribute('href') || document.activeElement.name")
         )
     assert {"/", "/dashboards/api-performance", "title"} <= set(seen)
+
+
+def test_one_cursor_for_all_charts(running: Process, page: Any) -> None:
+    """Where the mouse is in one chart, every chart of the page tells its values of that time."""
+    chart = {"title": "A", "kind": "timeseries", "queries": [{"expr": "vector(41)"}]}
+    _board(running, "cursor", chart, {**chart, "title": "B", "queries": [{"expr": "vector(42)"}]})
+    page.goto(running.url + "/dashboards/cursor?since=5m")
+    wait_until(lambda: page.locator("figure.chart[data-points]").count() == 2, 60, "the charts")
+    figures = page.locator("figure.chart")
+    box = figures.nth(0).locator(".u-over").bounding_box()
+
+    def told() -> bool:
+        page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 30)
+        page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 40)
+        tips = [figures.nth(i).locator(".tip").inner_text().split("\n") for i in range(2)]
+        return tips[0][0] == tips[1][0] != "" and "41" in tips[0][-1] and "42" in tips[1][-1]
+
+    wait_until(told, 30, "both tips")

@@ -113,12 +113,18 @@ def test_pages_outlive_their_server(browser: Any, tmp_path: Path) -> None:
     server = Process(tmp_path / "data", *arguments)
     context = browser.new_context(viewport=DESKTOP, locale="en-GB")
     pages = {path: context.new_page() for path in LIVE}
+    graph = context.new_page()
+    graph.clock.install()
     try:
         _make(server)
-        for path, page in pages.items():
+        for path, page in {**pages, "/graph?q=up": graph}.items():
             page.goto(server.url + path)
             page.locator("figure.chart[data-points]").first.wait_for(timeout=30_000)
         server.kill()
+        _until_stale(graph, 1)
+        assert graph.locator("figure.chart.stale canvas").count() == 1
+        stale = "getComputedStyle(document.querySelector('figure.stale'), '::after').content"
+        assert "reconnecting" in graph.evaluate(stale)
         for page in pages.values():
             wait_until(
                 lambda page=page: page.get_attribute("#live-state", "data-state") == "lost", 60, "lost"
@@ -137,9 +143,21 @@ def test_pages_outlive_their_server(browser: Any, tmp_path: Path) -> None:
                 lambda page=page: page.get_attribute("#live-state", "data-state") == "live", 90, "live"
             )
             wait_until(lambda page=page: page.locator(".stat").first.inner_text() != "old", 60, "new numbers")
+        _until_stale(graph, 0)
+        assert graph.locator("figure.chart .message").count() == 0
     finally:
         context.close()
         server.kill()
+
+
+def _until_stale(page: Any, count: int) -> None:
+    """Let a page's own time pass until so many charts say that they are old."""
+
+    def reached() -> bool:
+        page.clock.fast_forward(16_000)
+        return bool(page.locator("figure.chart.stale").count() == count)
+
+    wait_until(reached, 60, "the charts")
 
 
 @pytest.mark.parametrize("path", LIVE)

@@ -73,22 +73,30 @@
       figure.addEventListener("mamimon:data", (event) => this.take(event.detail));
       this.load();
       const every = Number(figure.dataset.refresh || 0);
-      if (every > 0) this.timer = setInterval(() => { if (!figure.isConnected) this.end(); else if (!document.hidden) this.load(); }, every * 1000);
+      this.failures = 0;
+      // Doubled for each failure, five minutes at most.
+      const next = () => { this.timer = setTimeout(async () => { if (!figure.isConnected) { this.end(); return; } if (!document.hidden) await this.load(); next(); }, Math.min(300, every * 2 ** Math.min(6, this.failures)) * 1000); };
+      if (every > 0) next();
     }
-    end() { clearInterval(this.timer); this.size.disconnect(); if (this.plot) this.plot.destroy(); }
+    end() { clearTimeout(this.timer); this.size.disconnect(); if (this.plot) this.plot.destroy(); }
     fit() { if (this.plot && (this.plot.width !== this.figure.clientWidth || this.plot.height !== this.figure.clientHeight)) this.plot.setSize({ width: this.figure.clientWidth, height: this.figure.clientHeight }); }
     async load() {
       if (!this.plot) this.figure.classList.add("loading");
       // A board asks for all its charts at once and hands each its answer.
       if (this.figure.dataset.key) { this.figure.dispatchEvent(new CustomEvent("mamimon:want", { bubbles: true })); return; }
+      const stop = new AbortController(), patience = setTimeout(() => stop.abort(new Error(this.figure.dataset.stale)), 30000);
       try {
-        const answer = await fetch(this.figure.dataset.src, { headers: { Accept: "application/json" } });
+        const answer = await fetch(this.figure.dataset.src, { headers: { Accept: "application/json" }, signal: stop.signal });
         const data = await answer.json();
-        if (!answer.ok || data.error) throw new Error(data.error || answer.statusText);
-        this.draw(data);
+        if (!answer.ok) throw new Error(data.error || answer.statusText);
+        this.failures = 0;
+        this.figure.classList.remove("stale");
+        this.take(data);
       } catch (error) {
-        this.say(error.message || String(error), true);
-      } finally { this.figure.classList.remove("loading"); }
+        this.failures += 1;
+        // What is drawn stays, and says that it is old.
+        if (this.plot) this.figure.classList.add("stale"); else this.say(error.message || String(error), true);
+      } finally { clearTimeout(patience); this.figure.classList.remove("loading"); }
     }
     take(data) {
       this.figure.classList.remove("loading");
