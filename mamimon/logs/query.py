@@ -248,7 +248,7 @@ def _within(plan: Plan, days: list[str]) -> list[str]:
     if high < 1 << 61:
         last = day_of(min(max(high / 1e6, -62e9), 253e9))
         days = [day for day in days if day <= last]
-    return days
+    return days if plan.days is None else [day for day in days if plan.days(day)]
 
 
 def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:

@@ -34,6 +34,8 @@ class Plan(msgspec.Struct, kw_only=True):
     clause: Clause
     datasets: Callable[[str, bool, str], bool] | None = None
     """Whether a dataset counts, by name, plainness and index name; None is every one."""
+    days: Callable[[str], bool] | None = None
+    """Whether a day's file may hold an answer, by its name; None is every one."""
     low_us: int = -(1 << 62)
     high_us: int = 1 << 62
     deadline: float = float("inf")

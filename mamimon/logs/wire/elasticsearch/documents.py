@@ -80,7 +80,12 @@ async def one_by_id(call: Call, index: str, identity: str, spec: dict[str, Any])
     """A document as `_doc` shows it; None where there is none of that id."""
     names = call.names(index)
     await search.check_names(call.room, names)
-    plan = Plan(clause=Ids([identity]), datasets=names.wants(), deadline=call.room.local.deadline())
+    plan = Plan(
+        clause=Ids([identity]),
+        datasets=names.wants(),
+        days=names.may_be_of,
+        deadline=call.room.local.deadline(),
+    )
     sources = Sources.read({**spec, "seq_no_primary_term": True, "version": True})
     for day in call.room.local.days_within(plan):
         hit, _ = await call.room.store.read(
@@ -132,7 +137,7 @@ async def _delete(
 ) -> dict[str, Any]:
     """Delete what a request finds, `most` of it at most."""
     await search.check_names(call.room, request.names, lenient or call.lenient)
-    plan = Plan(clause=request.clause, datasets=request.names.wants())
+    plan = Plan(clause=request.clause, datasets=request.names.wants(), days=request.names.may_be_of)
     deleted = 0
     for day in call.room.local.days_within(plan):
         left = None if most is None else most - deleted

@@ -12,6 +12,7 @@ import msgspec
 
 from mamimon.logs.catalogue import IndexInfo
 from mamimon.logs.dates import parse_bound
+from mamimon.logs.model import dataset_of
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
 
 Aliases = dict[str, dict[str, dict[str, Any]]]
@@ -36,6 +37,11 @@ class Names(msgspec.Struct, frozen=True):
         if self.take == ("*",) and not self.leave:
             return None
         return lambda dataset, plain, index: self.match(index, dataset, plain)
+
+    def may_be_of(self, day: str) -> bool:
+        """Whether one of the indices can lie in the file of a day; only daily indices are bound to one."""
+        end = "-" + day.replace("-", ".")
+        return any("*" in name or name.endswith(end) or dataset_of(name)[1] for name in self.take)
 
     def concrete(self) -> list[str]:
         """Names without a wildcard, which must be there."""

@@ -56,7 +56,7 @@ class Request(msgspec.Struct, kw_only=True):
         deadline = room.local.deadline()
         if self.timeout_s is not None:
             deadline = min(deadline, time.monotonic() + self.timeout_s)
-        return Plan(clause=clause, datasets=self.names.wants(), deadline=deadline)
+        return Plan(clause=clause, datasets=self.names.wants(), days=self.names.may_be_of, deadline=deadline)
 
 
 class _Found(msgspec.Struct):
@@ -212,6 +212,8 @@ async def check_names(room: LogRoom, names: Names, lenient: bool = False) -> Non
     if not missing or lenient:
         return
     for day in reversed(room.store.days()):
+        if not Names(tuple(missing), ()).may_be_of(day):
+            continue
         infos = await room.catalogue.day(day)
         missing = [
             m for m in missing if not any(Names((m,), ()).match(i.index, i.dataset, i.plain) for i in infos)
