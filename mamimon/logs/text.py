@@ -15,6 +15,7 @@ from typing import Any
 
 TOKENIZER = "unicode61 remove_diacritics 0 tokenchars ''_''"
 _TOKEN = re.compile(r"\w+")
+_PAIR = re.compile(r"\b([a-z]+)\W+(?=([a-z]+)\b)")
 _ESCAPE = re.compile(r"\\(?:[\\ntrbf]|u00[0-9a-fA-F]{2})")
 _NO_WORD = re.compile(r"[^\w\x00-\x7f]+")
 # Everything outside the blocks whose every character unicode61 and we see alike.
@@ -49,6 +50,24 @@ def indexed_text(body: str) -> str:
     if body.isascii():
         return body
     return _NO_WORD.sub(" ", body) if _ODD.search(body) else body
+
+
+PAIRED = "__paired"
+"""Stands in the index of each block whose pairs of words are in it too."""
+
+
+def pair_mark(first: str, second: str) -> str | None:
+    """The token for two words that follow one another; only words of plain letters have one."""
+    plain = first.isascii() and second.isascii() and first.isalpha() and second.isalpha()
+    return f"__{first}__{second}" if plain else None
+
+
+def pair_marks(text: str) -> str:
+    """The tokens of all pairs of words in an indexed text's values, and the mark that they are there."""
+    # What stands between quotation marks is mostly said again and again; a digit keeps the pieces apart.
+    pieces = set(text.replace('\\"', "  ").split('"'))
+    pairs = set(_PAIR.findall(" 0 ".join(pieces)))
+    return " ".join([PAIRED, *(f"__{first}__{second}" for first, second in pairs)])
 
 
 def indexable(word: str) -> bool:

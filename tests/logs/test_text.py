@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from itertools import pairwise
 
 import pytest
 
-from mamimon.logs.text import TOKENIZER, indexable, indexed_text, lookup, tokens
+from mamimon.logs.text import (
+    PAIRED,
+    TOKENIZER,
+    indexable,
+    indexed_text,
+    lookup,
+    pair_mark,
+    pair_marks,
+    tokens,
+)
 
 
 @pytest.mark.feature("L4")
@@ -45,3 +56,28 @@ def test_a_fields_values_however_it_is_nested(
 ) -> None:
     """A dotted name finds its scalars in objects, in lists of objects and under keys with dots."""
     assert sorted(map(str, lookup(document, field))) == sorted(map(str, values))
+
+
+@pytest.mark.feature("L4")
+@pytest.mark.parametrize(
+    ("value", "phrase"),
+    [
+        ("error chat", "error chat"),
+        ('say "hi there" now', "say hi there now"),
+        ("C:\\\\", "c"),
+        ('a\\" b', "a b"),
+        ("a\tb\nc", "a b c"),
+        ("one — two…three", "one two three"),
+        ("ONE Two", "one two"),
+        ("\u212aELVIN İstanbul", "kelvin istanbul"),
+    ],
+)
+def test_the_pairs_of_a_value_are_those_of_its_words(value: str, phrase: str) -> None:
+    """Each two words of a value have their token in a block's marks, whatever stands between them in JSON."""
+    line = json.dumps({"k": value, "other": "x y"}, ensure_ascii=False)
+    marks = pair_marks(indexed_text(f'{line}\n{{"n":1}}')).split()
+
+    assert tokens(value) == phrase.split()
+    assert {pair_mark(*pair) for pair in pairwise(phrase.split())} <= {*marks}
+    assert "__x__y" in marks and marks[0] == PAIRED
+    assert pair_mark("a1", "b") is None and pair_mark("é", "b") is None

@@ -75,7 +75,7 @@ class Words(Plain):
         if self.number is not None and 0 < abs(self.number) < 1e-4:
             return None
         words = self.words[:1] if self.number is not None else self.words
-        found = word_index(words, prefix=self.prefix)
+        found = word_index(words, prefix=self.prefix, phrase=not self.slop)
         # A level is also found by its stored number, whatever the line calls it.
         return None if self.level or (self.prefix and self.field == "level") else found
 
@@ -189,7 +189,8 @@ class Pattern(Plain):
         words = tokens(self.starts)
         if not words or self.field in {"level", *_OWN} or _FRACTION.fullmatch(self.starts):
             return None
-        return word_index(words, prefix=self.starts[-1:].isalnum() or self.starts.endswith("_"))
+        prefix = self.starts[-1:].isalnum() or self.starts.endswith("_")
+        return word_index(words, prefix=prefix, phrase=True)
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
-from mamimon.logs.text import fold, indexable
+from mamimon.logs.text import PAIRED, fold, indexable, pair_mark
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?")
 
@@ -71,12 +72,21 @@ def plain_number(text: str) -> float | None:
     return None if not found else float(text) if found[2] else int(text)
 
 
-def word_index(words: Sequence[str], *, prefix: bool = False) -> str | None:
-    """An FTS5 expression true of blocks that hold all the words; with `prefix` the last may go on."""
+def word_index(words: Sequence[str], *, prefix: bool = False, phrase: bool = False) -> str | None:
+    """An FTS5 expression true of blocks that hold all the words; with `prefix` the last may go on.
+
+    With `phrase` the words follow one another: blocks that know their pairs of words hold those, too.
+    """
     parts = [f'"{word}"' for word in words if indexable(word)]
     if prefix and words and indexable(words[-1]):
         parts[-1] += " *"
-    return join(" AND ", list(dict.fromkeys(parts)))
+    found = join(" AND ", list(dict.fromkeys(parts)))
+    whole = words[:-1] if prefix else words
+    marks = [mark for one in pairwise(whole) if (mark := pair_mark(*one))] if phrase else []
+    if found is None or not marks:
+        return found
+    pairs = join(" AND ", [f'"{mark}"' for mark in dict.fromkeys(marks)])
+    return f'({found} NOT ("{PAIRED}" NOT {pairs}))'
 
 
 def join(word: str, parts: list[str]) -> str | None:

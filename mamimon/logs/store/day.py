@@ -20,7 +20,7 @@ from mamimon.logs.model import LEVEL_NUMBERS, LogRecord, index_of, level_number,
 from mamimon.logs.store import labels, rollups
 from mamimon.logs.store.blocks import Columns, Line, columns_of, pack, unpack
 from mamimon.logs.store.labels import SLOT_US, Label
-from mamimon.logs.text import TOKENIZER, indexed_text
+from mamimon.logs.text import TOKENIZER, indexed_text, pair_marks
 from mamimon.storage import Database
 
 T = TypeVar("T")
@@ -349,8 +349,10 @@ def _add_dataset(raw: sqlite3.Connection, name: str, plain: bool) -> int:
     return int(raw.execute("INSERT INTO dataset (name, plain) VALUES (?, ?)", (name, plain)).lastrowid or 0)
 
 
-def insert_block(raw: sqlite3.Connection, first_seq: int, rows: Columns, level: int = 3) -> None:
-    """Write a block and index its text; `level` is zstd's."""
+def insert_block(
+    raw: sqlite3.Connection, first_seq: int, rows: Columns, level: int = 3, *, pairs: bool = False
+) -> None:
+    """Write a block and index its text, with its pairs of words if asked for; `level` is zstd's."""
     head, data = rows.pack(level)
     levels = datasets = 0
     for one in set(rows.levels):
@@ -365,6 +367,8 @@ def insert_block(raw: sqlite3.Connection, first_seq: int, rows: Columns, level: 
     raw.execute("INSERT INTO body VALUES (?, ?, ?)", (number, head, data))
     text = indexed_text(rows.body.decode("utf-8", "replace"))
     marks = "".join([f" {pattern_id(pattern)}" for pattern in set(rows.patterns) if pattern])
+    if pairs:
+        marks += f" {pair_marks(text)}"
     raw.execute("INSERT INTO text (rowid, body) VALUES (?, ?)", (number, text + marks))
 
 
