@@ -376,7 +376,7 @@ def test_what_is_not_supported_says_so(server: Any) -> None:
 @pytest.mark.feature("L5")
 def test_other_questions_are_refused(filled: Any) -> None:
     """Unknown paths are 404; log queries at an instant, odd times, steps and huge answers 400."""
-    assert ask(filled, "tail", 404).text == "404 page not found\n"
+    assert ask(filled, "patterns", 404).text == "404 page not found\n"
     assert "not supported as an instant query" in ask(filled, "query", 400, query='{job="x"}').text
     for more in ({"start": "x"}, {"start": "5", "end": "1"}, {"step": "x"}, {"step": "0"}):
         assert ask(filled, "query_range", 400, query='sum(rate({job="web"}[1m]))', **more).text

@@ -50,6 +50,7 @@ def test_random_queries_find_what_reading_every_document_finds(start: Callable[.
     """No query of either language finds another set of documents than its plain meaning does."""
     seed = int(os.environ.get("MAMIMON_SEED", "5"))
     changes: dict[str, Any] = {"logs": {"block_rows": 64, "mask": False, "query_timeout_s": 120}}
+    changes["server"] = {"self_log": False}
     server = start(**changes)
     now = server.server.clock.now()
     docs = documents(random.Random(seed), now, DOCUMENTS)

@@ -42,13 +42,16 @@ NASTY = [
     r'{"message":"{braces} error"}',
     r'{"level":"ERROR","n.keyword":503,"n":7}',
     r'{"a error":"b"}',
+    r'{"message":"404\n"}',
+    r'{"message":"a\tn\\n n\n"}',
 ]
 QUERIES = [
     "error", "message:error", "message:err*", "NOT message:error", "n:503", "503", "NOT 503", "n:>100",
     "n:[-600 TO 5]", "*503*", "n:*503*", "*e+22*", "NOT n:*", "message:chat OR n:503", '"error chat"',
     "message:error AND NOT level:error", "level:error", "NOT level:ERROR", "level:E*", "error AND chat",
     "n:true", "message:\"keyerror chat\"", "n:-503", "\\-503", "NOT error", "other:message", "503.0",
-    "NOT (message:error OR n:503)", "message.keyword:ERROR", "n.keyword:503", "n:7", "error:chat",
+    "n", "t", "NOT n", "message:n", '"404 n"', "NOT (message:error OR n:503)",
+    "message.keyword:ERROR", "n.keyword:503", "n:7", "error:chat",
 ]  # fmt: skip
 
 

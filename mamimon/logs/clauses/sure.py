@@ -91,7 +91,9 @@ class SureWords:
         """See `Sure.holds`."""
         at = folded.find(self._first, start, end)
         while at >= 0:
-            if body[at - 1] not in _WORD_BYTES and self._here.match(body, at, end):
+            before = body[at - 1]
+            # Behind a backslash the letter is an escape's, not a word's.
+            if before not in _WORD_BYTES and before != _BACKSLASH and self._here.match(body, at, end):
                 return True
             at = folded.find(self._first, at + 1, end)
         return False if _plain(body, start, end) else None
