@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import ssl
@@ -240,7 +241,7 @@ def test_ping(start: Start) -> None:
 
 def test_processes(start: Start, clock: ManualClock, tmp_path: Path) -> None:
     """As many processes as expected are up, fewer down."""
-    path = tmp_path / "mamimon-worker-of-test"
+    path = tmp_path / f"worker-of-test-{os.getpid()}"
     path.write_text("#!/bin/sh\nsleep 600\n")
     path.chmod(0o755)
     running = [subprocess.Popen([str(path)], start_new_session=True) for _ in range(2)]
@@ -355,16 +356,16 @@ class TimeServer:
 
 
 def test_a_clock_that_drifts(start: Start, clock: ManualClock) -> None:
-    """Three seconds off a time server are degraded, two minutes down."""
+    """A minute off a time server is degraded, twenty minutes are down; a busy machine is a second off."""
     times = TimeServer(0.0)
     try:
-        check = CheckSettings(name="time", kind="clock", target=times.address, retries=0, drift_s=1.0)
+        check = CheckSettings(name="time", kind="clock", target=times.address, retries=0, drift_s=15.0)
         server = watch(start, check)
         settled(server, "time", "up")
-        times.ahead_s = 5.0
+        times.ahead_s = 60.0
         assert ran_again(server, clock, "time")["state"] == "degraded"
-        assert 4 < (sample(server, "mamimon_clock_offset_seconds", "time") or 0) < 6
-        times.ahead_s = -120.0
+        assert 45 < (sample(server, "mamimon_clock_offset_seconds", "time") or 0) < 75
+        times.ahead_s = -1200.0
         assert ran_again(server, clock, "time")["state"] == "down"
     finally:
         times.stop()
