@@ -116,10 +116,11 @@ class Houses:
                 return
             for number in [number for number in self._further if self._projects.by_id(number) is None]:
                 one = self._further[number]
-                async with one.turn:
-                    await self._apart(self._close(one), one.project.slug)
-                    del self._further[number]
+                await self._apart(self._shut(one), one.project.slug)
+                del self._further[number]
             for project in self._projects.live()[1:]:
+                if self._closed:
+                    return
                 one = self._further.setdefault(project.id, _Further(project))
                 async with one.turn:
                     try:
@@ -189,10 +190,15 @@ class Houses:
         """Close the further houses; none is opened any more."""
         self._closed = True
         async with self._following:
-            for one in self._further.values():
-                async with one.turn:
-                    await self._close(one)
+            closing = (self._apart(self._shut(one), one.project.slug) for one in self._further.values())
+            for outcome in await asyncio.gather(*closing, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    _log.error("closing a project failed", exc_info=outcome)
             self._further.clear()
+
+    async def _shut(self, one: _Further) -> None:
+        async with one.turn:
+            await self._close(one)
 
     def _room_for(self, slug: str) -> None:
         folder = self._core.data_dir / "projects" / slug
