@@ -113,15 +113,20 @@ def test_pages_outlive_their_server(browser: Any, tmp_path: Path) -> None:
     server = Process(tmp_path / "data", *arguments)
     context = browser.new_context(viewport=DESKTOP, locale="en-GB")
     pages = {path: context.new_page() for path in LIVE}
-    graph = context.new_page()
+    graph, checks = context.new_page(), context.new_page()
     graph.clock.install()
+    checks.clock.install()
     try:
         _make(server)
         for path, page in {**pages, "/graph?q=up": graph}.items():
             page.goto(server.url + path)
             page.locator("figure.chart[data-points]").first.wait_for(timeout=30_000)
+        checks.goto(server.url + "/checks")
         server.kill()
         _until_stale(graph, 1)
+        _until_away(checks, 1)
+        away = "getComputedStyle(document.getElementById('checks'), '::before').content"
+        assert "reconnecting, last heard at" in checks.evaluate(away)
         assert graph.locator("figure.chart.stale canvas").count() == 1
         stale = "getComputedStyle(document.querySelector('figure.stale'), '::after').content"
         assert "reconnecting" in graph.evaluate(stale)
@@ -144,6 +149,8 @@ def test_pages_outlive_their_server(browser: Any, tmp_path: Path) -> None:
             )
             wait_until(lambda page=page: page.locator(".stat").first.inner_text() != "old", 60, "new numbers")
         _until_stale(graph, 0)
+        _until_away(checks, 0)
+        assert checks.locator("#checks").inner_text()
         assert graph.locator("figure.chart .message").count() == 0
     finally:
         context.close()
@@ -158,6 +165,16 @@ def _until_stale(page: Any, count: int) -> None:
         return bool(page.locator("figure.chart.stale").count() == count)
 
     wait_until(reached, 60, "the charts")
+
+
+def _until_away(page: Any, count: int) -> None:
+    """Let a page's own time pass until so many of its parts say that they have no answer."""
+
+    def reached() -> bool:
+        page.clock.fast_forward(16_000)
+        return bool(page.locator("#checks[data-away]").count() == count)
+
+    wait_until(reached, 60, "the part")
 
 
 @pytest.mark.parametrize("path", LIVE)

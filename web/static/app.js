@@ -111,10 +111,21 @@
     close() { this.drop(); this.readyState = 2; document.removeEventListener("visibilitychange", this.look); }
   }
   htmx.createEventSource = (url) => new Stream(url);
-  // A page nobody looks at does not poll.
+  // A page nobody looks at does not poll; a part that got no answer says so and asks with doubled pauses.
+  const polls = (node) => (node.getAttribute("hx-trigger") || "").startsWith("every");
+  const failed = new WeakMap();
   document.addEventListener("htmx:beforeRequest", (event) => {
-    const trigger = event.detail.elt.getAttribute("hx-trigger") || "";
-    if (document.hidden && trigger.startsWith("every")) event.preventDefault();
+    const node = event.detail.elt;
+    if (polls(node) && (document.hidden || Date.now() < (failed.get(node)?.until || 0))) event.preventDefault();
+  });
+  let answered = new Date();
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const node = event.detail.elt;
+    if (!polls(node)) return;
+    if (event.detail.successful) { answered = new Date(); failed.delete(node); delete node.dataset.away; return; }
+    const count = (failed.get(node)?.count || 0) + 1;
+    failed.set(node, { count, until: Date.now() + Math.min(300, 5 * 2 ** Math.min(6, count)) * 1000 });
+    node.dataset.away = (document.documentElement.dataset.away || "") + " " + hms.format(answered);
   });
   document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
   document.addEventListener("htmx:sseMessage", (event) => localTimes(event.target));
