@@ -125,7 +125,7 @@
     if (event.detail.successful) { answered = new Date(); failed.delete(node); delete node.dataset.away; return; }
     const count = (failed.get(node)?.count || 0) + 1;
     failed.set(node, { count, until: Date.now() + Math.min(300, 5 * 2 ** Math.min(6, count)) * 1000 });
-    node.dataset.away = (document.documentElement.dataset.away || "") + " " + hms.format(answered);
+    node.dataset.away = (document.body.dataset.away || "") + " " + hms.format(answered);
   });
   document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
   document.addEventListener("htmx:sseMessage", (event) => localTimes(event.target));
