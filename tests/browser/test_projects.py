@@ -102,8 +102,9 @@ def test_a_project_a_team_and_somebody_invited(server: Any, browser: Any) -> Non
     page.click("text=Archive")
     page.fill("input[name=confirm]", "shop")
     page.click("button.danger:has-text('Delete')")
-    page.wait_for_selector("a[href='/p/shop/']", state="detached")
-    assert not (server.data_dir / "projects" / "shop").exists()
+    folder = server.data_dir / "projects" / "shop"
+    wait_until(lambda: not folder.exists(), 60.0, "the end of its data")
+    page.wait_for_selector("input[name=confirm]", state="detached")
     assert not problems
     context.close()
     phone.close()

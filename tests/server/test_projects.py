@@ -146,7 +146,7 @@ def test_no_bit_of_one_project_is_seen_through_the_other(town: Any, tmp_path: Pa
     assert len(houses) == 2
 
     for door, foreign, house in ((first, SHOP, houses[0]), (shop, FIRST, houses[1])):
-        for signal, text in wait_until(lambda door=door: _all_there(door), 60.0, "every signal").items():
+        for signal, text in wait_until(lambda door=door: _all_there(door), 120.0, "every signal").items():
             assert door.word in text, f"{signal} of {door.word}"
             assert foreign not in text, f"{signal} of {door.word} shows {foreign}"
         for path in sorted(set(_pages(house)) - {"/logs/tail", "/overview/stream", "/logout"}):
@@ -219,7 +219,7 @@ def test_every_live_project_works_after_a_restart(start: Callable[..., Any], clo
         clock.advance(5)
         return any(rule.name == f"{SHOP}_rule" for rule, _, _ in _alerts(shop).service.engine.firing())
 
-    wait_until(fires, 60.0, "the project's own rule")
+    wait_until(fires, 120.0, "the project's own rule")
     assert len(list(again.server.houses.open_houses())) == 2
     assert SHOP not in again.client.get("/alerts").text
     assert SHOP in again.client.get("/p/shop/alerts").text
@@ -246,8 +246,8 @@ def test_what_mamimon_says_of_a_project_is_in_its_own_lines(start: Callable[...,
         found = one.client.post(f"{prefix}/es/_search", json={"size": 1000}).json()["hits"]["hits"]
         return str([hit["_source"]["message"] for hit in found])
 
-    assert "down" in wait_until(lambda: _with(f"check {SHOP}", lines("/p/shop")), 60.0, "the shop's line")
-    assert "down" in wait_until(lambda: _with(f"check {FIRST}", lines("")), 60.0, "the first one's line")
+    assert "down" in wait_until(lambda: _with(f"check {SHOP}", lines("/p/shop")), 120.0, "the shop's line")
+    assert "down" in wait_until(lambda: _with(f"check {FIRST}", lines("")), 120.0, "the first one's line")
     assert SHOP not in lines("")
     assert FIRST not in lines("/p/shop")
 
