@@ -132,6 +132,9 @@ def test_values_are_bounded_and_fields_checked(start: Callable[..., Any], clock:
         clock.advance(5)
         return len(counted(server, clock, "Many")) == 100
 
+    form = {"kind": "logs", "query": "hit", "by": "service", "window": "1m", "threshold": "5"}
+    page = server.client.get("/alerts/rules/preview", params=form, headers={"Accept-Language": "en"}).text
+    assert "the hundred commonest" in page
     wait_until(all_there, 60, "a hundred series")
     found = counted(server, clock, "Many")
     assert {f"s{n}" for n in range(120, 150)} <= set(found)

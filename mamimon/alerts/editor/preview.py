@@ -46,6 +46,8 @@ class Reading(msgspec.Struct):
     value: float | None
     receivers: list[str]
     error: str = ""
+    cut: bool = False
+    """Whether there are more values of a field than a rule tells apart."""
 
 
 class Preview:
@@ -144,7 +146,9 @@ class Preview:
         value = counts[name]
         found = await self._found(rule, f"vector({value:.17g})", _labelled(rule, name))
         first = next(iter(found.values()))
-        return Reading(len(fires), first.labels, first.annotations, value, self._receivers(first.labels))
+        receivers = self._receivers(first.labels)
+        cut = len(counts) >= lines.MOST_VALUES
+        return Reading(len(fires), first.labels, first.annotations, value, receivers, cut=cut)
 
     async def _found(self, rule: OwnRule, expr: str, own: Labels | None = None) -> dict[str, Found]:
         service = self._service
