@@ -179,8 +179,8 @@ def load(sides: list[Side], world: World) -> dict[str, float]:
 
 def run(given: argparse.Namespace, folder: Path) -> list[Row]:
     """All rows, printed as they are known."""
+    loaded = folder / "loaded.json"
     end_s = int(time.time()) // DAY_S * DAY_S - DAY_S
-    world = World((end_s - given.hours * 3600) * 1000, given.hours)
     sides: list[Side] = [kind(folder / kind.name) for kind in SIDES if kind.name not in given.without]
     rows: list[Row] = []
 
@@ -188,18 +188,23 @@ def run(given: argparse.Namespace, folder: Path) -> list[Row]:
         rows.append(row)
         print(row.line(), flush=True)
 
+    size = Row("bytes a sample", {"prometheus": 0.5, "victoria-metrics": 1})
     for side in sides:
         side.start()
     try:
-        rates = load(sides, world)
-        size = Row("bytes a sample", {"prometheus": 0.5, "victoria-metrics": 1})
-        for side in sides:
-            size.took[side.name] = side.settle() / world.samples
-        print(
-            f"{world.samples} samples; written at",
-            {name: round(rate) for name, rate in rates.items()},
-            "samples/s",
-        )
+        if loaded.exists():
+            end_s, size.took = json.loads(loaded.read_text())
+        else:
+            world = World((end_s - given.hours * 3600) * 1000, given.hours)
+            rates = load(sides, world)
+            for side in sides:
+                size.took[side.name] = side.settle() / world.samples
+            loaded.write_text(json.dumps([end_s, size.took]))
+            print(
+                f"{world.samples} samples; written at",
+                {name: round(rate) for name, rate in rates.items()},
+                "samples/s",
+            )
         note(size)
         for question in questions(given.hours):
             for row in measure(sides, question, end_s, given.runs, cold=not given.warm):
@@ -220,7 +225,10 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--warm", action="store_true", help="leave the cold rows out")
     options.add_argument("--without", nargs="*", default=[], help="peers to leave out")
-    options.add_argument("--folder", help="where to keep the data; default: a temporary folder")
+    options.add_argument(
+        "--folder",
+        help="where to keep the data, or to find that of an earlier run; default: a temporary folder",
+    )
     options.add_argument("--json", help="also write the rows to this file")
     given = options.parse_args()
     print("load average", os.getloadavg(), "cores", os.cpu_count())
