@@ -11,6 +11,7 @@ import msgspec
 from litestar import Request, get
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
+from mamimon.clock import rest
 from mamimon.dashboards.cache import SharedAnswers
 from mamimon.dashboards.fill import Value, expand
 from mamimon.dashboards.model import Variable
@@ -220,6 +221,8 @@ async def _page(core: Core, sources: Sources, query: dict[str, str]) -> dict[str
 def overview_handlers(core: Core, sources: Sources) -> list[ControllerRouterHandler]:
     """The page and its live stream."""
     answers = SharedAnswers(200)
+    stopping = asyncio.Event()
+    core.on_stop.append(stopping.set)
 
     @get("/", include_in_schema=False)
     async def overview(request: Request[Any, Any, Any]) -> Template:
@@ -238,8 +241,7 @@ def overview_handlers(core: Core, sources: Sources) -> list[ControllerRouterHand
             return [ServerSentEventMessage(event=one, data=html[one].render(**context)) for one in PARTS]
 
         async def parts() -> AsyncIterator[ServerSentEventMessage]:
-            while True:
-                await core.clock.sleep(LIVE_S)
+            while not await rest(core.clock, LIVE_S, stopping):
                 # Rendered once for all who look at the same time in the same language.
                 key = (*query.items(), current_locale.get())
                 for part in await answers.get(key, core.clock.now(), LIVE_S, make):

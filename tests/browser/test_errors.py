@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser.axe import violations
-from tests.conftest import wait_until
+from tests.conftest import slowness, wait_until
 from tests.errors.test_doors import envelope, event, issues, item, post
 from tests.errors.test_issues import send, stack
 
@@ -114,7 +114,7 @@ def test_an_event_is_visible_within_a_second(page: Any, site: Any) -> None:
     page.wait_for_selector("text=LateError")
 
     # More than the promised second, for other tests run beside it; benchmarks/errors measures the promise.
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5 * 2 * slowness()
 
 
 @pytest.mark.feature("D6")

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT, wait_until
+from tests.conftest import ROOT, slowness, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = (
@@ -108,8 +108,7 @@ def test_every_page_shows_data_within_15_seconds(demo: Demo) -> None:
         )
 
     wait_until(everything, 90, "data of every signal")
-    # Some ten seconds on an idle machine; here other tests run beside it.
-    assert time.monotonic() - ready < 60
+    assert time.monotonic() - ready < 15 * 2 * slowness()
     for page in PAGES:
         assert httpx.get(demo.url + page, headers={"Accept": "text/html"}).status_code == 200, page
 
