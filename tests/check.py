@@ -38,9 +38,9 @@ def halves() -> tuple[list[str], list[str]]:
 def tests() -> int:
     """Run both halves; the second one's words come after the first one's. Returns the worse exit code.
 
-    A few tests that failed run once more, by themselves: two halves and other people's work on two processors
-    make waits that no test foresees. What passes then is named as unsteady, to be mended; more than
-    `UNSTEADY` failures are no accident and fail at once.
+    A few tests that failed run again, by themselves and up to twice: two halves and other people's work on
+    two processors make waits that no test foresees. What passes then is named as unsteady, to be mended;
+    more than `UNSTEADY` failures are no accident and fail at once.
     """
     one, other = halves()
     command = [str(BIN / "pytest"), "-q", "-p", "no:cacheprovider"]
@@ -64,8 +64,15 @@ def tests() -> int:
         failed = [test for report in reports if report.is_file() for test in failures(report)]
     if worst != 1 or not 0 < len(failed) <= UNSTEADY:
         return worst
-    print(f"== once more, alone: pytest -q {' '.join(failed)}", flush=True)
-    again = subprocess.run([*command, *failed]).returncode
+    left = failed
+    for _ in range(2):
+        print(f"== once more, alone: pytest -q {' '.join(left)}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder, "again.xml")
+            again = subprocess.run([*command, *left, f"--junitxml={report}"]).returncode
+            left = failures(report) if again == 1 else left
+        if again != 1:
+            break
     if not again:
         print("\n".join(f"UNSTEADY: {test}" for test in failed), flush=True)
     return again

@@ -91,7 +91,7 @@ def test_moving_and_sizing_by_mouse_and_undo(running: Process, client: httpx.Cli
     wait_until(lambda: _titles(page) == ["Three", "One", "Two"], 60, "the order again")
     page.click("#save")
     wait_until(lambda: [one["title"] for one in _saved(client, "mouse")] == ["Three", "One", "Two"], 60, "it")
-    assert page.locator("#edit-state").inner_text() == "saved"
+    wait_until(lambda: page.locator("#edit-state").inner_text() == "saved", what="the word of it")
 
 
 def test_editing_by_keyboard(running: Process, client: httpx.Client, page: Any) -> None:
