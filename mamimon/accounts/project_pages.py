@@ -26,7 +26,7 @@ _OF_SERVER = ("server", "storage", "accounts")
 Form = URLEncodedBody[dict[str, str]]
 
 
-def project_page_handlers(core: Core, people: People) -> list[ControllerRouterHandler]:
+def project_page_handlers(people: People) -> list[ControllerRouterHandler]:
     """The server's page of projects and teams, with its forms."""
     projects = people.projects
 

@@ -66,7 +66,7 @@ class AccountRoom:
             *page_handlers(core, people),
             *project_api_handlers(people),
             *member_handlers(people, people.projects.first),
-            *project_page_handlers(core, people),
+            *project_page_handlers(people),
         ]
 
 

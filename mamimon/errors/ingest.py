@@ -28,7 +28,6 @@ from mamimon.errors.rules import Rules
 from mamimon.errors.scrub import scrub
 from mamimon.problems import too_many, unavailable
 from mamimon.storage import Core
-from mamimon.tally import Tally
 
 _log = logging.getLogger("mamimon.errors")
 MAX_WAITING = 5_000
@@ -61,13 +60,8 @@ class Ingest:
         """
         self._known: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._behind = True
-        self._totals = Tally(
-            "mamimon_errors_events",
-            "Error events by level and project number.",
-            ["level", "project"],
-            registry=core.registry,
-            clock=core.clock,
-            scrape_interval_s=core.settings.metrics.scrape_interval_s,
+        self._totals = core.tally(
+            "mamimon_errors_events", "Error events by level and project number.", ["level", "project"]
         )
         self.on_change: Callable[[list[Change]], None] = lambda _: None
         self.improve: Callable[[Event], bool] = lambda _: False

@@ -29,7 +29,6 @@ from mamimon.errors.wire.sdk import sdk_handlers
 from mamimon.errors.wire.sentry import SentryDoor
 from mamimon.room import Task
 from mamimon.storage import Core
-from mamimon.tally import Tally
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -60,13 +59,10 @@ class ErrorRoom:
         self.on_deploy: Callable[[str, float, str], Awaitable[None]] = _forget_deploy
         """Told of a release that went live: version, epoch seconds, environment."""
         self._unresolved = 0
-        self._changes = Tally(
+        self._changes = core.tally(
             "mamimon_errors_issues",
             "Issues that are new, regressed or returned, by project number.",
             ["kind", "project"],
-            registry=core.registry,
-            clock=core.clock,
-            scrape_interval_s=core.settings.metrics.scrape_interval_s,
         )
         self._gauge = Gauge(
             "mamimon_errors_unresolved", "Issues that wait for somebody.", registry=core.registry

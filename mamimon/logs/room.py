@@ -28,7 +28,6 @@ from mamimon.logs.tail import TailHub
 from mamimon.problems import not_found
 from mamimon.room import Task
 from mamimon.storage import Core
-from mamimon.tally import Tally
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -60,14 +59,7 @@ class LogRoom:
         )
         self.tail = TailHub(core.registry)
         self.ingest.listeners.append(self.tail.publish)
-        self._totals = Tally(
-            "mamimon_logs",
-            "Log lines by level and dataset.",
-            ["level", "dataset"],
-            registry=core.registry,
-            clock=core.clock,
-            scrape_interval_s=settings.metrics.scrape_interval_s,
-        )
+        self._totals = core.tally("mamimon_logs", "Log lines by level and dataset.", ["level", "dataset"])
         self.ingest.listeners.append(self._count)
         self._sealer = Sealer(self.store, core.clock, lambda: core.writable())  # noqa: PLW0108 - as above
         self.listeners = Listeners(self.ingest, core.clock, core.registry)

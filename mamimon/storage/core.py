@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry
 from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.storage.database import Database
+from mamimon.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 @dataclass
@@ -40,3 +41,14 @@ class Core:
     """Called when the server begins to stop, before it waits for requests: who streams ends here."""
     on_hangup: list[Callable[[], None]] = field(default_factory=list)
     """Called on SIGHUP: who has a configuration file reads it again."""
+
+    def tally(self, name: str, about: str, labels: Sequence[str]) -> Tally:
+        """A counter by labels among the self-metrics, whose new series show a 0 to our own scrapes first."""
+        return Tally(
+            name,
+            about,
+            labels,
+            registry=self.registry,
+            clock=self.clock,
+            scrape_interval_s=self.settings.metrics.scrape_interval_s,
+        )
