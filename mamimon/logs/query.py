@@ -29,7 +29,8 @@ from mamimon.logs.model import (
 )
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
-from mamimon.logs.store.summary import EVER_US, Grain, counted_lines, label_field, tallies
+from mamimon.logs.store.summary import counted, grouping
+from mamimon.logs.store.tally import EVER_US, Grain
 from mamimon.logs.text import shown
 from mamimon.problems import bad_input
 from mamimon.storage.days import day_of, day_start
@@ -255,7 +256,7 @@ def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
     """Matching rows by (step number, level); from the roll-ups where the clause asks no more."""
     counts: Counter[tuple[int, int]] = Counter()
     grain = Grain(0 if step_us >= EVER_US else step_us, levels=True)
-    for row in tallies(view, grain) or counted_lines(view, grain):
+    for row in counted(view, grain):
         counts[row.time_us // step_us, row.level] += row.weight
     return counts
 
@@ -263,9 +264,9 @@ def count_steps(view: View, step_us: int) -> dict[tuple[int, int], int]:
 def _count_value_steps(view: View, field: str, step_us: int) -> dict[tuple[int, str], int]:
     counts: Counter[tuple[int, str]] = Counter()
     values: set[str] = {""}
-    label = label_field(field)
-    grain = Grain(0 if step_us >= EVER_US else step_us, fields=label or frozenset())
-    for row in (tallies(view, grain) if label else None) or view.any_order():
+    named = grouping(field)
+    grain = Grain(0 if step_us >= EVER_US else step_us, fields=named or frozenset())
+    for row in view.any_order() if named is None else counted(view, grain):
         step = row.time_us // step_us
         for value in [LEVELS[row.level]] if field == "level" else row.values(field):
             text = shown(value)[:_LONGEST_VALUE]
@@ -278,16 +279,14 @@ def _count_value_steps(view: View, field: str, step_us: int) -> dict[tuple[int, 
 
 def count_all(view: View) -> int:
     """How many rows match."""
-    rows = tallies(view, Grain())
-    return view.count(None) if rows is None else sum(row.weight for row in rows)
+    return sum(row.weight for row in counted(view, Grain()))
 
 
 def _count_values(view: View, fields: Sequence[str]) -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
-    known = [label_field(field) for field in fields]
-    grain = Grain(fields=frozenset().union(*(one for one in known if one)))
-    rows = None if None in known else tallies(view, grain)
-    for row in rows or view.any_order():
+    named = [grouping(field) for field in fields]
+    grain = Grain(fields=frozenset().union(*(one for one in named if one)))
+    for row in view.any_order() if None in named else counted(view, grain):
         for field in fields:
             counter = counts[field]
             for value in [LEVELS[row.level]] if field == "level" else row.values(field):

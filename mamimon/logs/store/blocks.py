@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any
@@ -39,7 +39,7 @@ class Block:
 
     __slots__ = (
         "_body", "_deltas", "_folded", "_odd", "_packed", "_starts", "_times", "datasets", "first_seq",
-        "lengths", "levels", "patterns", "place",
+        "known", "lengths", "levels", "patterns", "place",
     )  # fmt: skip
 
     def __init__(self, first_seq: int, head: bytes, packed: bytes | None, body: bytes | None = None) -> None:
@@ -47,6 +47,8 @@ class Block:
         self._deltas, self.levels, self.datasets, self.lengths, self.patterns = _read_head(head)
         self.place = 0
         """Where in the body the first needle of a search may be."""
+        self.known: tuple[Sequence[int], Set[int]] | None = None
+        """Positions that may match and those that surely do, where a segment says so."""
         self._times: list[int] | None = None
         self._starts: list[int] | None = None
         self._packed = packed
@@ -191,6 +193,12 @@ def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
     keyed = [(block.times[i], i) for i in positions]
     keyed.sort(reverse=True)
     return list(map(itemgetter(1), keyed))
+
+
+def compress(data: bytes, level: int = _LEVEL) -> bytes:
+    """Bytes packed by zstd at a level."""
+    packed: bytes = _compressor(level).compress(data)
+    return packed
 
 
 def decompress(packed: bytes) -> bytes:

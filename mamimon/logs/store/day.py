@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from mamimon.logs.model import LEVEL_NUMBERS, LogRecord, index_of, level_number, pattern_id
-from mamimon.logs.store import labels, rollups
+from mamimon.logs.store import labels, rollups, segments
 from mamimon.logs.store.blocks import Columns, Line, columns_of, pack, unpack
 from mamimon.logs.store.labels import SLOT_US, Label
 from mamimon.logs.text import TOKENIZER, indexed_text, pair_marks
@@ -49,7 +49,7 @@ CREATE TABLE named (dataset INTEGER, id TEXT, seq INTEGER NOT NULL, version INTE
 CREATE INDEX named_seq ON named (seq);
 CREATE TABLE dead (seq INTEGER PRIMARY KEY);
 CREATE VIRTUAL TABLE text USING fts5(body, content='', detail=none, columnsize=0, tokenize='{TOKENIZER}');
-"""
+{segments.SCHEMA}"""
 _OTHER_BIT = 62
 Sorter = Callable[[Sequence[LogRecord]], Sequence[int]]
 """Gives each record of a batch the number of its pattern; called once a batch in the writer's thread."""

@@ -7,25 +7,23 @@ block meanwhile is neither missed nor seen twice.
 from __future__ import annotations
 
 import heapq
-import os
-import re
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence, Set
+from typing import Any
 
 import msgspec
+import numpy as np
 
-from mamimon.logs.clauses import ALL_LEVELS, All, Clause, Row
-from mamimon.logs.clauses.needles import first_place, is_odd
-from mamimon.logs.store.blocks import Block, decompress, newest_first
+from mamimon.logs.clauses import All, Clause, Row
+from mamimon.logs.store.blocks import Block, newest_first
 from mamimon.logs.store.day import DayFile, dataset_bit
-from mamimon.logs.store.hits import among, holding
+from mamimon.logs.store.lanes import Found, Lanes
+from mamimon.logs.store.opening import Opener
+from mamimon.logs.store.segments import DATASETS, Segment
 
-# Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
-_FIRST_BYTES, _MOST_BYTES, _BATCHES = 1 << 10, 1 << 18, 3
+# So many blocks are opened before segments are asked: the newest lines are often in the first few.
+PATIENCE = 8
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -65,10 +63,13 @@ class View:
         }
         self._all_wanted = len(self.wanted) == len(file.datasets)
         self._low, self._high = plan.window()
-        self._levels = plan.clause.levels()
-        self._needles = plan.clause.needles()
-        self._sure = plan.clause.sure()
+        self._has_any = self._low <= self._high and bool(self.wanted)
         self._everything = isinstance(plan.clause, All)
+        self._lanes = Lanes(raw, plan.clause, self)
+        self._opener = Opener(
+            raw, plan.clause, (self._low, self._high), None if self._all_wanted else self.wanted,
+            file.dead, self._lanes, self._late,
+        )  # fmt: skip
         self._named = raw.execute("SELECT 1 FROM named LIMIT 1").fetchone() is not None
 
     def id_of(self, seq: int) -> str:
@@ -93,7 +94,7 @@ class View:
         for limit, block, positions in self._blocks(descending=True):
             while heap and -heap[0][0] > limit:
                 yield heapq.heappop(heap)[2]
-            held, sure = self._held(block, positions)
+            held, sure = self._opener.held(block, positions)
             for row in self._rows(block, newest_first(block, held), sure):
                 # The block's own newest rows may go out at once where nothing waits before them.
                 heapq.heappush(heap, (-row.time_us, -row.seq, row))
@@ -106,7 +107,7 @@ class View:
         for limit, block, positions in self._blocks(descending=False, by_time=True):
             while heap and heap[0][0] < limit:
                 yield heapq.heappop(heap)[2]
-            for row in self._rows(block, *self._held(block, positions)):
+            for row in self._rows(block, *self._opener.held(block, positions)):
                 heapq.heappush(heap, (row.time_us, row.seq, row))
         while heap:
             yield heapq.heappop(heap)[2]
@@ -124,27 +125,64 @@ class View:
     def any_order(self) -> Iterator[Row]:
         """Matching rows in the order they are stored in."""
         for _, block, positions in self._blocks(descending=False):
-            yield from self._rows(block, *self._held(block, positions))
+            yield from self._rows(block, *self._opener.held(block, positions))
 
     def count(self, most: int | None) -> int:
         """How many rows match; counting may stop above `most`."""
         found = 0
-        for _, positions in self.matching():
-            found += len(positions)
+        for part, lines in self.by_columns(lambda segment: True):
+            found += int(lines.sum()) if isinstance(part, Segment) else len(lines)
             if most is not None and found > most:
                 break
         return found
 
-    def matching(self) -> Iterator[tuple[Block, Sequence[int]]]:
-        """Blocks and the positions of their matching rows, the newest block first."""
-        for _, block, positions in self._blocks(descending=True):
-            held, sure = self._held(block, positions)
-            if not self._everything and len(sure) < len(held):
-                # Of a row that surely matches nobody asks more, so none is made of it.
-                rows = self._rows(block, [i for i in held if i not in sure], set())
-                read = {row.seq - block.first_seq for row in rows}
-                held = [i for i in held if i in sure or i in read]
-            yield block, held
+    def _matches(self, block: Block, positions: Sequence[int]) -> Sequence[int]:
+        held, sure = self._opener.held(block, positions)
+        unsure = [] if self._everything else [i for i in held if i not in sure]
+        if unsure:
+            # Of a row that surely matches nobody asks more, so none is made of it.
+            rows = self._rows(block, unsure, frozenset())
+            read = {row.seq - block.first_seq for row in rows}
+            held = [i for i in held if i in sure or i in read]
+        return held
+
+    def by_columns(self, wanted: Callable[[Segment], bool]) -> Iterator[tuple[Segment | Block, Any]]:
+        """Matching lines, of segments that are `wanted` as truths by line, of other blocks as positions."""
+        for block in self._tail():
+            positions = self._opener.positions(block, min(block.times), max(block.times))
+            yield block, self._matches(block, positions)
+        if not self._has_any:
+            return
+        found = self._candidates("id")
+        self._lanes.expect(found)
+        groups, rest = self._lanes.groups(found)
+        for place, blocks in groups.items():
+            if self._late():
+                return
+            segment = self._lanes.segment(place)
+            if not wanted(segment):
+                rest += blocks
+                continue
+            mask, others = self._lanes.told(place, blocks, self._low, self._high)
+            rest += others
+            self._restrict(segment, mask)
+            yield segment, mask
+            segment.forget()
+        for _, block, positions in self._opener.opened(rest, 0):
+            yield block, self._matches(block, positions)
+
+    def _restrict(self, segment: Segment, mask: Any) -> None:
+        """Take out lines that were deleted, and those of other datasets."""
+        first = segment.first_seq
+        for seq in self.file.dead:
+            if first <= seq < first + segment.rows:
+                mask[seq - first] = False
+        if not self._all_wanted:
+            mask &= np.isin(segment.column(DATASETS)[1], list(self.wanted))
+
+    def rows_at(self, block: Block, positions: Sequence[int]) -> Iterator[Row]:
+        """Lines that are known to match."""
+        return self._rows(block, positions, frozenset(positions))
 
     def by_id(self, identity: str) -> Iterator[Row]:
         """The rows of a document id: one, or one a dataset where several were given the same."""
@@ -186,7 +224,7 @@ class View:
         count = 0
         for first, head, data in self.raw.execute(sql, (seq,)):
             block = Block(first, head, data)
-            positions = self._plain_positions(block, min(block.times), max(block.times))
+            positions = self._opener.positions(block, min(block.times), max(block.times))
             for row in self._rows(block, [i for i in positions if first + i > seq], set()):
                 yield row
                 count += 1
@@ -200,17 +238,36 @@ class View:
 
         `by_time` and not `descending`, it is their oldest time. The tail comes first, as if it went before.
         """
-        if self._low > self._high or not self.wanted:
+        if not self._has_any:
             return
-        for first, head, data in self.raw.execute(
-            "SELECT first_seq, head, data FROM tail ORDER BY first_seq"
-        ):
-            block = Block(first, head, data)
+        for block in self._tail():
             first_us = -(1 << 62) if by_time else 1 << 62
-            yield first_us, block, self._plain_positions(block, min(block.times), max(block.times))
+            yield first_us, block, self._opener.positions(block, min(block.times), max(block.times))
+        found = self._candidates("max_us DESC, id DESC" if descending else "min_us, id" if by_time else "id")
+        if bodies:
+            self._lanes.expect(found)
+            for limit, block, positions in self._opener.opened(found, PATIENCE):
+                yield min(block.times) if by_time else limit, block, positions
+            return
+        for one in found:
+            if self._late():
+                return
+            (head,) = self.raw.execute("SELECT head FROM body WHERE id=?", (one.id,)).fetchone()
+            block = Block(one.first, head, None)
+            yield one.max_us, block, self._opener.positions(block, one.min_us, one.max_us)
+
+    def _tail(self) -> Iterator[Block]:
+        if self._has_any:
+            for first, head, data in self.raw.execute(
+                "SELECT first_seq, head, data FROM tail ORDER BY first_seq"
+            ):
+                yield Block(first, head, data)
+
+    def _candidates(self, order: str) -> list[Found]:
+        """Blocks that may have a match, by time, level, dataset and words."""
         words = self.plan.clause.index()
         where = "max_us >= ? AND min_us <= ? AND levels & ?"
-        values: list[object] = [self._low, self._high, self._levels]
+        values: list[object] = [self._low, self._high, self.plan.clause.levels()]
         if not self._all_wanted:
             bits = 0
             for number in self.wanted:
@@ -220,21 +277,11 @@ class View:
         if words is not None:
             where += " AND id IN (SELECT rowid FROM text WHERE text MATCH ?)"
             values.append(words)
-        order = "max_us DESC, id DESC" if descending else "min_us, id" if by_time else "id"
         found = self.raw.execute(
-            f"SELECT id, first_seq, min_us, max_us FROM block WHERE {where} ORDER BY {order}",  # noqa: S608 - fixed texts
+            f"SELECT id, first_seq, rows, min_us, max_us FROM block WHERE {where} ORDER BY {order}",  # noqa: S608 - fixed texts
             values,
-        ).fetchall()
-        if bodies:
-            for limit, block, positions in self._opened(found):
-                yield min(block.times) if by_time else limit, block, positions
-            return
-        for number, first, min_us, max_us in found:
-            if self._late():
-                return
-            (head,) = self.raw.execute("SELECT head FROM body WHERE id=?", (number,)).fetchone()
-            block = Block(first, head, None)
-            yield max_us, block, self._plain_positions(block, min_us, max_us)
+        )
+        return [Found(*one) for one in found]
 
     def _late(self) -> bool:
         if time.monotonic() > self.plan.deadline:
@@ -243,83 +290,7 @@ class View:
                 self._whole.timed_out = True
         return self.timed_out
 
-    def _opened(self, found: Sequence[_Found]) -> Iterator[tuple[int, Block, Sequence[int]]]:
-        """Blocks with a needle in them, opened by several threads some way ahead of the reader."""
-        waiting: deque[Future[list[tuple[int, Block, Sequence[int]]]]] = deque()
-        at, share = 0, _FIRST_BYTES
-        try:
-            while at < len(found) or waiting:
-                # Who needs only the newest lines takes them from the first block or two.
-                while at < len(found) and len(waiting) < (1 if share == _FIRST_BYTES else _BATCHES):
-                    if self._late():
-                        return
-                    batch: list[tuple[_Found, bytes, bytes]] = []
-                    size = 0
-                    while at < len(found) and size < share:
-                        head, data = self.raw.execute(
-                            "SELECT head, data FROM body WHERE id=?", (found[at][0],)
-                        ).fetchone()
-                        batch.append((found[at], head, data))
-                        at += 1
-                        size += len(data)
-                    waiting.append(_pool().submit(self._open, batch))
-                    share = min(4 * share, _MOST_BYTES)
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-    def _open(self, batch: Sequence[tuple[_Found, bytes, bytes]]) -> list[tuple[int, Block, Sequence[int]]]:
-        opened: list[tuple[int, Block, Sequence[int]]] = []
-        needles = self._needles
-        for (_, first, min_us, max_us), head, data in batch:
-            body: bytes | None = None
-            place = 0
-            if needles is not None and self._levels == ALL_LEVELS:
-                # Most blocks that the index lets through for a phrase do not hold it.
-                body = decompress(data)
-                if (place := first_place(needles, body, odd=is_odd(body))) < 0:
-                    continue
-            block = Block(first, head, data, body)
-            block.place = place
-            positions = self._plain_positions(block, min_us, max_us)
-            if not positions:
-                continue
-            if needles is not None and body is None and not _few(positions, block):
-                block.place = first_place(needles, block.body, odd=block.odd)
-            if block.place >= 0:
-                opened.append((max_us, block, positions))
-        return opened
-
-    def _plain_positions(self, block: Block, min_us: int, max_us: int) -> Sequence[int]:
-        low, high = self._low, self._high
-        positions: Sequence[int] = range(len(block))
-        if min_us < low or max_us > high:
-            times = block.times
-            positions = [i for i in positions if low <= times[i] <= high]
-        if self._levels != ALL_LEVELS:
-            right = block.levels.translate(_bits(self._levels))
-            wanted = [found.start() for found in re.finditer(b"\1", right)]
-            positions = wanted if len(positions) == len(block) else [i for i in positions if right[i]]
-        if not self._all_wanted:
-            positions = [i for i in positions if block.datasets[i] in self.wanted]
-        if self.file.dead:
-            positions = [i for i in positions if block.first_seq + i not in self.file.dead]
-        return positions
-
-    def _held(self, block: Block, positions: Sequence[int]) -> tuple[Sequence[int], set[int]]:
-        """Rows that may match, and those among them that surely do."""
-        if self._needles is None and self._sure is None:
-            return positions, set()
-        if self._needles is None or _few(positions, block):
-            return among(block, positions, self._needles, self._sure)
-        held, sure = holding(block, self._needles, self._sure)
-        if len(positions) == len(block):
-            return held, sure
-        allowed = set(positions)
-        return [i for i in held if i in allowed], sure
-
-    def _rows(self, block: Block, positions: Sequence[int], sure: set[int]) -> Iterator[Row]:
+    def _rows(self, block: Block, positions: Sequence[int], sure: Set[int]) -> Iterator[Row]:
         match = self.plan.clause.match
         everything = self._everything
         for i in positions:
@@ -334,23 +305,3 @@ class View:
             )
             if everything or i in sure or match(row):
                 yield row
-
-
-_Found = tuple[int, int, int, int]
-"""A candidate block: its number, first row number, oldest and newest time."""
-
-
-def _few(positions: Sequence[int], block: Block) -> bool:
-    """Whether it is cheaper to look at the lines one by one than at the whole body."""
-    return 8 * len(positions) < len(block)
-
-
-@cache
-def _bits(mask: int) -> bytes:
-    """A table for `bytes.translate` that makes 1 of the levels in a mask and 0 of others."""
-    return bytes(number < 64 and mask >> number & 1 for number in range(256))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="log-scan")

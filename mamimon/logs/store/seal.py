@@ -19,6 +19,7 @@ from pathlib import Path
 from mamimon.logs.store import labels
 from mamimon.logs.store.blocks import Block, merged
 from mamimon.logs.store.day import create, insert_block
+from mamimon.logs.store.segment_builder import SegmentWriter
 
 ROWS = 512
 _LEVEL = 6
@@ -43,12 +44,15 @@ def rewrite(source: Path, target: Path, idle_share: float) -> None:
             _copy(old, new, table)
         gone = {number for (number,) in old.execute("SELECT id FROM dataset WHERE gone")}
         dead = {seq for (seq,) in old.execute("SELECT seq FROM dead")}
+        writer = SegmentWriter(new)
         for group in _groups(old):
             began = time.monotonic()
             rows = merged(group, lambda seq, dataset: seq in dead or dataset in gone)
             insert_block(new, group[0].first_seq, rows, _LEVEL, pairs=True)
+            writer.add(group[0].first_seq, rows)
             if idle_share:
                 time.sleep((time.monotonic() - began) * idle_share / (1 - idle_share))
+        writer.end()
         labels.add_hours(new)
         new.execute("INSERT INTO text(text) VALUES ('optimize')")
         new.execute("COMMIT")

@@ -1,52 +1,23 @@
 """Counts from the roll-ups, as rows that stand for many lines, where a query asks no more than they know.
 
-A `Tally` looks like a line that has nothing but a time, a dataset, a level and a label's fields, so
-every clause and aggregation over those takes it as it takes a line. The ragged ends of a time range,
+The ragged ends of a time range,
 smaller than a roll-up's slot, are read line by line.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
-import numpy as np
 
-from mamimon.logs.clauses import All, And, Clause, Exact, Not, Nothing, Or, Pattern, Range, Row, Source, Words
-from mamimon.logs.store import labels
+from mamimon.logs.clauses import All, And, Clause, Exact, Not, Nothing, Or, Pattern, Range, Row, Words
+from mamimon.logs.store import grouped, labels
 from mamimon.logs.store.scan import View
-from mamimon.storage.days import day_start
+from mamimon.logs.store.tally import EVER_US, Grain, Tally
 
 _MINUTE_US = 60_000_000
-EVER_US = _MINUTE_US * 10**10
-"""A step so long that all of time is in its first."""
-
-
-class Grain(msgspec.Struct, frozen=True):
-    """What of a line is needed: time by `step_us` (0: not at all), fields of a label, the level's number."""
-
-    step_us: int = 0
-    fields: frozenset[str] = frozenset()
-    levels: bool = False
-
-    def __and__(self, other: Grain) -> Grain:
-        return Grain(
-            math.gcd(self.step_us, other.step_us), self.fields | other.fields, self.levels or other.levels
-        )
-
-
-class Tally(Row):
-    """A row that stands for `weight` lines."""
-
-    __slots__ = ("weight",)
-
-    def __init__(
-        self, time_us: int, level: int, dataset: int, document: bytes, source: Source, weight: int
-    ) -> None:
-        super().__init__(0, time_us, level, dataset, document, source)
-        self.weight = weight
+_LABELLED = frozenset(labels.FIELDS)
 
 
 def label_field(field: str) -> frozenset[str] | None:
@@ -55,58 +26,52 @@ def label_field(field: str) -> frozenset[str] | None:
     return frozenset((name,)) if name in labels.FIELDS else None
 
 
-def fields_of(clause: Clause, *, top: bool = True) -> frozenset[str] | None:
-    """The label fields that decide a clause (beside the plan's time); None where those do not."""
+def grouping(field: str) -> frozenset[str] | None:
+    """The field by which lines may stand together if a query names this; None if each must be seen."""
+    name = field.removesuffix(".keyword")
+    apart = not name or name in {"@timestamp", "_id"} or "*" in name or name.endswith(".keyword")
+    return None if apart else frozenset((name,))
+
+
+def asked_fields(clause: Clause, *, top: bool = True) -> frozenset[str] | None:
+    """The fields that decide a clause (beside the plan's time); None where it is not some fields alone."""
     if isinstance(clause, (All, Nothing)):
         return frozenset()
-    if isinstance(clause, Range):
-        return frozenset() if top and clause.field == "@timestamp" else None
-    if isinstance(clause, (Words, Exact, Pattern)):
-        return label_field(clause.field)
+    if isinstance(clause, Range) and clause.only_bounds:
+        return frozenset() if top else None
+    if isinstance(clause, (Words, Exact, Pattern, Range)):
+        return grouping(clause.field)
     if isinstance(clause, Not):
-        return fields_of(clause.clause, top=False)
+        return asked_fields(clause.clause, top=False)
     if not isinstance(clause, (And, Or)):
         return None
     found: frozenset[str] = frozenset()
     for part in clause.clauses:
-        asked = fields_of(part, top=top and isinstance(clause, And))
+        asked = asked_fields(part, top=top and isinstance(clause, And))
         if asked is None:
             return None
         found |= asked
     return found
 
 
+def fields_of(clause: Clause, *, top: bool = True) -> frozenset[str] | None:
+    """The label fields that decide a clause (beside the plan's time); None where those do not."""
+    found = asked_fields(clause, top=top)
+    return found if found is not None and found <= _LABELLED else None
+
+
 def tallies(view: View, grain: Grain) -> Iterator[Row] | None:
     """Matching lines as rows with weights, in no order; None where lines must be read."""
     asked = fields_of(view.plan.clause)
-    if asked is None:
+    if asked is None or not grain.fields <= _LABELLED:
         return None
     return _tallies(view, grain, asked | grain.fields, hours=labels.has_hours(view.raw))
 
 
-def counted(view: View, grain: Grain) -> Iterator[Row] | None:
-    """`tallies`, and where lines must be read their counts, if time and level are all that is asked."""
+def counted(view: View, grain: Grain) -> Iterator[Row]:
+    """`tallies`, or where those do not know enough, lines counted by columns and read one by one."""
     rows = tallies(view, grain)
-    return counted_lines(view, grain) if rows is None and not grain.fields else rows
-
-
-def counted_lines(view: View, grain: Grain) -> Iterator[Row]:
-    """Matching lines by step, level and dataset, counted by columns: no row is made of any of them."""
-    step_us = grain.step_us or EVER_US
-    first = round(day_start(view.day) * 1e6) // step_us
-    counts: Counter[int] = Counter()
-    for block, positions in view.matching():
-        if not positions:
-            continue
-        at = np.asarray(positions)
-        # Steps are numbered from the day's first, so that all three fit into one number.
-        key = (block.times_array()[at] // step_us - first) << 20
-        key |= np.frombuffer(block.levels, np.uint8)[at].astype(np.int64) << 16
-        key |= np.frombuffer(block.datasets, np.uint16)[at]
-        counts.update(key.tolist())
-    for key, n in counts.items():
-        step = ((key >> 20) + first) * step_us
-        yield Tally(step, key >> 16 & 15, key & 0xFFFF, b"{}", view, n)
+    return grouped.counted(view, grain) if rows is None else rows
 
 
 def _tallies(view: View, grain: Grain, fields: frozenset[str], *, hours: bool) -> Iterator[Row] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mamimon.logs import dates
 from mamimon.logs.clauses import Clause, Row
-from mamimon.logs.store.summary import Grain
+from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing

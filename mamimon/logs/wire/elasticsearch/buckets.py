@@ -12,7 +12,8 @@ from mamimon.logs import dates
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
 from mamimon.logs.regexes import lucene_regex
-from mamimon.logs.store.summary import Grain, label_field
+from mamimon.logs.store.summary import grouping
+from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import shown
 from mamimon.logs.wire.elasticsearch import pipelines
 from mamimon.logs.wire.elasticsearch.aggregations import (
@@ -244,7 +245,7 @@ class Terms(Keyed):
         return lambda text: crc32(text.encode("utf-8", "replace")) % count == wanted
 
     def grain(self) -> Grain | None:
-        fields = label_field(self.field)
+        fields = grouping(self.field)
         return None if fields is None else Grain(fields=fields)
 
     def keys(self, row: Row) -> list[Any]:

@@ -8,7 +8,8 @@ from typing import Any
 from mamimon.logs import dates
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import read_date, write_date
-from mamimon.logs.store.summary import Grain, fields_of
+from mamimon.logs.store.summary import asked_fields
+from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, numbers
 from mamimon.logs.wire.elasticsearch.buckets import (
@@ -100,7 +101,7 @@ class Filter(Agg):
             state.add(self.subs, row)
 
     def grain(self) -> Grain | None:
-        fields = fields_of(self.clause, top=False)
+        fields = asked_fields(self.clause, top=False)
         return None if fields is None else Grain(fields=fields)
 
     def result(self, state: Bucket) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class Filters(Agg):
     def grain(self) -> Grain | None:
         found = Grain()
         for _, clause in self.filters:
-            fields = fields_of(clause, top=False)
+            fields = asked_fields(clause, top=False)
             if fields is None:
                 return None
             found = found & Grain(fields=fields)

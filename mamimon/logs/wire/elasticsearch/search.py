@@ -16,7 +16,8 @@ import msgspec
 from mamimon.logs.clauses import All, And, Clause, Row
 from mamimon.logs.query import count_all
 from mamimon.logs.store.scan import Plan, View
-from mamimon.logs.store.summary import Grain, counted, tallies
+from mamimon.logs.store.summary import counted, tallies
+from mamimon.logs.store.tally import Grain
 from mamimon.logs.wire.elasticsearch import aggregations, pipelines
 from mamimon.logs.wire.elasticsearch.body import check_body
 from mamimon.logs.wire.elasticsearch.divisions import Global
@@ -233,9 +234,8 @@ def _gather(view: View, request: Request, found: _Found) -> None:
     wanted = request.start + request.size
     if request.aggs and (wanted == 0 or request.sort.by_time):
         grain = aggregations.grain_of(request.aggs)
-        rows = None if grain is None else counted(view, grain)
-        if rows is not None:
-            _add_up(rows, request, found)
+        if grain is not None:
+            _add_up(counted(view, grain), request, found)
             _first(view, request, found, wanted)
             return
     if not request.aggs and request.sort.by_time:

@@ -16,7 +16,7 @@ from mamimon.logs.clauses import All, Row
 from mamimon.logs.model import LEVELS, message_of
 from mamimon.logs.query import count_steps
 from mamimon.logs.store.scan import Plan, View
-from mamimon.logs.store.summary import EVER_US
+from mamimon.logs.store.tally import EVER_US
 from mamimon.logs.wire.loki import metric
 from mamimon.logs.wire.loki.rows import Selected, metadata_of, stream_of, time_ns, value
 from mamimon.logs.wire.loki.syntax import Aggregate, Log, LogQLError, Range

@@ -15,7 +15,8 @@ import msgspec
 
 from mamimon.logs.clauses import All, Row
 from mamimon.logs.store.scan import Plan, View
-from mamimon.logs.store.summary import Grain, tallies
+from mamimon.logs.store.summary import tallies
+from mamimon.logs.store.tally import Grain
 from mamimon.logs.wire.loki.metric import MOST_SERIES, MOST_STEPS, TOO_MANY_SERIES, Key
 from mamimon.logs.wire.loki.rows import Selected, stream_of, value
 from mamimon.logs.wire.loki.syntax import Log, LogQLError

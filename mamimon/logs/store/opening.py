@@ -1,0 +1,152 @@
+"""Opens candidate blocks and finds the lines in them that match or may match."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+
+from mamimon.logs.clauses import ALL_LEVELS, Clause
+from mamimon.logs.clauses.needles import first_place, is_odd
+from mamimon.logs.store.blocks import Block, decompress
+from mamimon.logs.store.hits import among, holding
+from mamimon.logs.store.lanes import Found, Known, Lanes
+
+# Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
+_FIRST_BYTES, _MOST_BYTES, _BATCHES = 1 << 10, 1 << 18, 3
+
+
+class Opener:
+    """Opens blocks for one clause, in one time, of some datasets (None: all), but for lines that are dead."""
+
+    def __init__(
+        self, raw: sqlite3.Connection, clause: Clause, span: tuple[int, int], wanted: Set[int] | None,
+        dead: Set[int], lanes: Lanes, late: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._raw = raw
+        self._low, self._high = span
+        self._wanted = wanted
+        self._dead = dead
+        self._lanes = lanes
+        self._late = late
+        self._levels = clause.levels()
+        self._needles = clause.needles()
+        self._sure = clause.sure()
+
+    def opened(self, found: Sequence[Found], patience: int) -> Iterator[tuple[int, Block, Sequence[int]]]:
+        """Blocks in which a line may match, opened by several threads some way ahead of the reader."""
+        waiting: deque[Future[list[tuple[int, Block, Sequence[int]]]]] = deque()
+        at, share = 0, _FIRST_BYTES
+        try:
+            while at < len(found) or waiting:
+                # Who needs only the newest lines takes them from the first block or two.
+                while at < len(found) and len(waiting) < (1 if share == _FIRST_BYTES else _BATCHES):
+                    batch: list[_Packed] = []
+                    size = 0
+                    while at < len(found) and size < share:
+                        if self._late():
+                            return
+                        one = found[at]
+                        known = self._lanes.known(one) if at >= patience else None
+                        at += 1
+                        if known is not None and not known.maybe:
+                            continue
+                        head, data = self._raw.execute(
+                            "SELECT head, data FROM body WHERE id=?", (one.id,)
+                        ).fetchone()
+                        batch.append((one, known, head, data))
+                        size += len(data)
+                    waiting.append(_pool().submit(self._open, batch))
+                    share = min(4 * share, _MOST_BYTES)
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _open(self, batch: Sequence[_Packed]) -> list[tuple[int, Block, Sequence[int]]]:
+        opened: list[tuple[int, Block, Sequence[int]]] = []
+        needles = self._needles
+        for one, known, head, data in batch:
+            body: bytes | None = None
+            place = 0
+            if needles is not None and known is None and self._levels == ALL_LEVELS:
+                # Most blocks that the index lets through for a phrase do not hold it.
+                body = decompress(data)
+                if (place := first_place(needles, body, odd=is_odd(body))) < 0:
+                    continue
+            block = Block(one.first, head, data, body)
+            block.place = place
+            positions = self.positions(block, one.min_us, one.max_us)
+            if known is not None:
+                block.known = known
+                plain = len(positions) == len(block)
+                allowed = frozenset() if plain else frozenset(positions)
+                positions = known.maybe if plain else [i for i in known.maybe if i in allowed]
+            if not positions:
+                continue
+            if needles is not None and known is None and body is None and not _few(positions, block):
+                block.place = first_place(needles, block.body, odd=block.odd)
+            if block.place >= 0:
+                opened.append((one.max_us, block, positions))
+        return opened
+
+    def positions(self, block: Block, min_us: int, max_us: int) -> Sequence[int]:
+        """Rows that are right but for what the body says."""
+        low, high = self._low, self._high
+        positions: Sequence[int] = range(len(block))
+        if min_us < low or max_us > high:
+            times = block.times
+            positions = [i for i in positions if low <= times[i] <= high]
+        if self._levels != ALL_LEVELS:
+            right = block.levels.translate(_bits(self._levels))
+            wanted = [found.start() for found in re.finditer(b"\1", right)]
+            positions = wanted if len(positions) == len(block) else [i for i in positions if right[i]]
+        if self._wanted is not None:
+            positions = [i for i in positions if block.datasets[i] in self._wanted]
+        if self._dead:
+            positions = [i for i in positions if block.first_seq + i not in self._dead]
+        return positions
+
+    def held(self, block: Block, positions: Sequence[int]) -> tuple[Sequence[int], Set[int]]:
+        """Rows that may match, and those among them that surely do."""
+        if block.known is not None:
+            certain = block.known[1]
+            unsure = [i for i in positions if i not in certain]
+            if not unsure or (self._needles is None and self._sure is None):
+                return positions, certain
+            held, sure = among(block, unsure, self._needles, self._sure)
+            allowed = {*certain, *held}
+            return [i for i in positions if i in allowed], {*certain, *sure}
+        if self._needles is None and self._sure is None:
+            return positions, set()
+        if self._needles is None or _few(positions, block):
+            return among(block, positions, self._needles, self._sure)
+        held, sure = holding(block, self._needles, self._sure)
+        if len(positions) == len(block):
+            return held, sure
+        allowed = {*positions}
+        return [i for i in held if i in allowed], sure
+
+
+_Packed = tuple[Found, Known | None, bytes, bytes]
+"""A candidate block, what is known of its lines, its head and its body."""
+
+
+def _few(positions: Sequence[int], block: Block) -> bool:
+    """Whether it is cheaper to look at the lines one by one than at the whole body."""
+    return 8 * len(positions) < len(block)
+
+
+@cache
+def _bits(mask: int) -> bytes:
+    """A table for `bytes.translate` that makes 1 of the levels in a mask and 0 of others."""
+    return bytes(number < 64 and mask >> number & 1 for number in range(256))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="log-scan")

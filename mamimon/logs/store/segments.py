@@ -1,0 +1,187 @@
+"""Columns over many blocks at once, by which lines are told apart and counted without opening a block.
+
+A segment covers some tens of thousands of neighbouring lines. Of each path of their documents it has
+the distinct values, and which of them each line has. Where there are too many values it has their
+shapes instead: their words in order, the rare ones left open. Where there are too many of those it has,
+for each common word, which lines hold it. What a line says that this cannot hold (`odd`, `beside`) is
+marked, and such lines are read. Numbers of what was tried: docs/decisions.md.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_right
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mamimon.logs.store.blocks import Block, compress, decompress
+
+ROWS = 65_536
+"""Lines of a segment, at most: positions in it are 16 bits wide."""
+SCHEMA = """
+CREATE TABLE segment (id INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, rows INTEGER NOT NULL,
+  about BLOB NOT NULL);
+CREATE INDEX segment_seq ON segment (first_seq);
+CREATE TABLE segment_column (segment INTEGER, number INTEGER, dictionary BLOB, data BLOB NOT NULL);
+CREATE INDEX segment_column_number ON segment_column (segment, number);
+CREATE TABLE segment_words (segment INTEGER, first TEXT, data BLOB NOT NULL);
+CREATE INDEX segment_words_first ON segment_words (segment, first);
+"""
+COMMON, MINUTES, LEVELS, DATASETS, PATTERNS, ODD, BESIDE = range(-7, 0)
+"""Columns that are no path: what the block's head says, lines not to be trusted, lines with other paths;
+`COMMON` are the words of which the segment knows all lines."""
+VALUES, SHAPES, WORDS = range(3)
+"""What a segment has of a path: numbers of its values, numbers of their shapes, lines of common words."""
+OPEN, DIGITS, BETWEEN = "?", "#", "|"
+"""In a shape: a rare word, one that begins with a digit, what keeps two texts apart."""
+
+
+class About(msgspec.Struct, array_like=True, gc=False):
+    """What a segment has: its paths by number and what it has of each, its first minute."""
+
+    paths: list[str]
+    kinds: list[int]
+    minute: int
+    beside: bool
+    odd: bool
+    patterns: bool
+    """Whether the patterns are numbered."""
+
+
+_read_about = msgspec.json.Decoder(About).decode
+
+
+class Segment:
+    """A segment that is being read; columns are fetched when first asked for."""
+
+    def __init__(self, raw: sqlite3.Connection, number: int, first_seq: int, rows: int) -> None:
+        self._raw = raw
+        self._number = number
+        self.first_seq = first_seq
+        self.rows = rows
+        self._fetched: dict[int, tuple[list[Any], Any]] = {}
+        self._words: dict[str, dict[int, Any]] = {}
+
+    def forget(self) -> None:
+        """Let go of what was fetched."""
+        self._fetched.clear()
+        self._words.clear()
+
+    @cached_property
+    def about(self) -> About:
+        """What there is."""
+        found = self._raw.execute("SELECT about FROM segment WHERE id=?", (self._number,)).fetchone()
+        return _read_about(decompress(found[0]))
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The numbers of the paths."""
+        return {path: number for number, path in enumerate(self.about.paths)}
+
+    def column(self, number: int) -> tuple[list[Any], Any]:
+        """The distinct values of a column, and of each line the number of its value; 0 is none."""
+        known = self._fetched.get(number)
+        if known is None:
+            dictionary, data = self._read(number)
+            values = [] if dictionary is None else msgspec.json.decode(decompress(dictionary))
+            known = self._fetched[number] = (values, _codes(decompress(data)))
+        return known
+
+    def dictionary(self, number: int) -> bytes:
+        """The distinct values of a column as JSON."""
+        return decompress(self._read(number)[0])
+
+    def bits(self, number: int) -> Any:
+        """A column of truths: which lines have a path, or are `ODD` or `BESIDE`."""
+        known = self._fetched.get(number)
+        if known is None:
+            known = self._fetched[number] = ([], _bits(self._read(number)[1], self.rows))
+        return known[1]
+
+    def present(self, number: int) -> Any:
+        """Which lines have a path."""
+        return self.bits(number) if self.about.kinds[number] == WORDS else self.column(number)[1] != 0
+
+    @property
+    def minutes(self) -> Any:
+        """The minute of each line since the epoch."""
+        return self.column(MINUTES)[1].astype(np.int64) + self.about.minute
+
+    @property
+    def times(self) -> Any:
+        """The time of each line in microseconds, from the heads of its blocks."""
+        heads = self._raw.execute(
+            "SELECT first_seq, head FROM block JOIN body USING (id) WHERE first_seq >= ? AND first_seq < ?"
+            " ORDER BY first_seq",
+            (self.first_seq, self.first_seq + self.rows),
+        )
+        return np.concatenate([Block(first, head, None).times_array() for first, head in heads])
+
+    @cached_property
+    def common(self) -> frozenset[str]:
+        """The words that are spelled out wherever they stand."""
+        return frozenset(msgspec.json.decode(self.dictionary(COMMON)))
+
+    def word(self, word: str) -> dict[int, Any]:
+        """By path of `WORDS` which lines hold a common word there."""
+        if word not in self._words:
+            self._words[word] = self._word(word)
+        return self._words[word]
+
+    def _word(self, word: str) -> dict[int, Any]:
+        found = self._raw.execute(
+            "SELECT data FROM segment_words WHERE segment=? AND first<=? ORDER BY first DESC LIMIT 1",
+            (self._number, word),
+        ).fetchone()
+        if found is None:
+            return {}
+        data: bytes = found[0]
+        start = 4 + int.from_bytes(data[:4], "little")
+        places = msgspec.json.decode(decompress(data[4:start]), type=dict[str, list[tuple[int, int, int]]])
+        return {
+            path: _bits(data[start + at : start + at + size], self.rows)
+            for path, at, size in places.get(word, ())
+        }
+
+    def _read(self, number: int) -> tuple[bytes, bytes]:
+        found: tuple[bytes, bytes] = self._raw.execute(
+            "SELECT dictionary, data FROM segment_column WHERE segment=? AND number=?", (self._number, number)
+        ).fetchone()
+        return found
+
+
+class Segments:
+    """The segments of a day."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        found = raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq").fetchall()
+        self.all = [Segment(raw, *one) for one in found]
+        self._firsts = [one.first_seq for one in self.all]
+
+    def place(self, first_seq: int) -> int:
+        """Which of the segments covers the block that begins there; -1 for none."""
+        at = bisect_right(self._firsts, first_seq) - 1
+        return at if at >= 0 and first_seq < self._firsts[at] + self.all[at].rows else -1
+
+
+def packed_bits(bits: Any) -> bytes:
+    """Truths of lines, compressed."""
+    return compress(np.packbits(bits).tobytes())
+
+
+def packed_codes(codes: Any) -> bytes:
+    """Numbers of lines, compressed, in one byte each where that is enough."""
+    small = codes.astype(np.uint8 if int(codes.max(initial=0)) < 256 else np.uint16)
+    # The head is as long as a number, so that the numbers lie where they can be read in place.
+    return compress(bytes((small.itemsize,)) * small.itemsize + small.tobytes())
+
+
+def _codes(data: bytes) -> Any:
+    return np.frombuffer(data, np.uint8 if data[0] == 1 else np.uint16)[1:]
+
+
+def _bits(data: bytes, rows: int) -> Any:
+    return np.unpackbits(np.frombuffer(decompress(data), np.uint8), count=rows).view(np.bool_)
