@@ -6,19 +6,23 @@ reading a bounded body, undoing its encoding without being bombed, and answering
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
-from mamimon.problems import Kind, Problem, bad_input, too_large
+from mamimon.problems import Kind, Problem, bad_input, left, too_large
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+Done = TypeVar("Done")
+
 _STEP = 1 << 20
+_PATIENCE_S = 0.1
 # Where projects are in addresses: /p/<slug>/…
 PROJECTS = "/p/"
 
@@ -57,6 +61,30 @@ async def read_body(receive: Receive, limit_bytes: int) -> bytes:
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def unless_gone(receive: Callable[[], Awaitable[Any]], work: Coroutine[Any, Any, Done]) -> Done:
+    """Await `work`; cancel it when the client leaves. The request's body must have been read."""
+    task = asyncio.ensure_future(work)
+    gone: asyncio.Future[None] | None = None
+    try:
+        await asyncio.wait((task,), timeout=_PATIENCE_S)  # most answers need nobody to watch
+        if not task.done():
+            gone = asyncio.ensure_future(client_gone(receive))
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise left()
+        return task.result()
+    finally:
+        for one in (task, gone):
+            if one is not None:
+                one.cancel()
+
+
+async def client_gone(receive: Callable[[], Awaitable[Any]]) -> None:
+    """Return when the client has left; what it still sends is passed over."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def decompress(body: bytes, encodings: str, limit_bytes: int) -> bytes:

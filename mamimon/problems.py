@@ -18,6 +18,7 @@ class Kind(Enum):
     UNSUPPORTED = 415
     UNPROCESSABLE = 422
     TOO_MANY = 429
+    LEFT = 499
     INTERNAL = 500
     UNAVAILABLE = 503
     TIMEOUT = 504
@@ -68,6 +69,11 @@ def too_large(detail: str, hint: str = "") -> Problem:
 def too_many(detail: str, retry_after_s: float = 1.0) -> Problem:
     """A queue or rate limit is full; nothing of the request was kept."""
     return Problem(Kind.TOO_MANY, detail, retry_after_s=retry_after_s)
+
+
+def left() -> Problem:
+    """Who asked has gone and reads no answer; it is counted, and not as a failure."""
+    return Problem(Kind.LEFT, "the client went away before it was answered")
 
 
 def unavailable(detail: str, hint: str = "", retry_after_s: float = 5.0) -> Problem:

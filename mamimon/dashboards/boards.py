@@ -141,8 +141,13 @@ class Boards:
             for view in opened.views
             if not view.chart
         }
-        if work:
-            await asyncio.wait(work.values(), timeout=wait_s)
+        try:
+            if work:
+                await asyncio.wait(work.values(), timeout=wait_s)
+        except asyncio.CancelledError:
+            for task in work.values():
+                task.cancel()
+            raise
         return {key: Markup(task.result()) for key, task in work.items() if task.done()}  # noqa: S704
 
     async def live(self, opened: Opened, keys: Sequence[str], render: Render) -> bytes:

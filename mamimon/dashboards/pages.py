@@ -20,6 +20,7 @@ from mamimon.dashboards.export import as_csv
 from mamimon.dashboards.fill import expand_text
 from mamimon.dashboards.model import Dashboard, Link, slug_of
 from mamimon.dashboards.panels import View, pairs_of
+from mamimon.http import unless_gone
 from mamimon.i18n import current_locale
 from mamimon.problems import not_found
 
@@ -132,19 +133,22 @@ def streamed(
     pieces = engine.get_template("dashboards/dashboard.html").generate(
         context | {"request": request, "bodies": bodies, "pause": _PAUSE}
     )
-    # Asked for while the head is made and sent.
-    asked = asyncio.create_task(boards.bodies(opened, renderer(request)))
 
     async def parts() -> AsyncIterator[str]:
-        part: list[str] = []
-        for piece in pieces:
-            before, pause, after = piece.partition(_PAUSE)
-            part.append(before)
-            if pause:
-                yield "".join(part)
-                part = [after]
-                bodies.update(await asked)
-        yield "".join(part)
+        # Asked for while the head is made and sent; given up when the reader leaves before they are there.
+        asked = asyncio.create_task(boards.bodies(opened, renderer(request)))
+        try:
+            part: list[str] = []
+            for piece in pieces:
+                before, pause, after = piece.partition(_PAUSE)
+                part.append(before)
+                if pause:
+                    yield "".join(part)
+                    part = [after]
+                    bodies.update(await asked)
+            yield "".join(part)
+        finally:
+            asked.cancel()
 
     return Stream(parts(), media_type="text/html; charset=utf-8", headers=headers)
 
@@ -177,7 +181,7 @@ async def live_answer(
     # By the dashboard itself: what is saved is seen at once.
     key = ("live", boards.digest(dashboard), query, zipped, current_locale.get())
     began = time.perf_counter()
-    body = await boards.answers.get(key, now, interval_of(dashboard), make)
+    body = await unless_gone(request.receive, boards.answers.get(key, now, interval_of(dashboard), make))
     headers = {
         "Cache-Control": "no-store",
         "Vary": "Accept-Encoding",

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -130,12 +131,22 @@ async def test_a_shared_answer_survives_those_who_leave() -> None:
     assert await answers.get("a", 9, 10, make, fresh=True) == 2
     assert await answers.get("a", 10, 10, make) == 3
 
+    ready.clear()
+    leaving = [asyncio.create_task(answers.get("a", 20, 10, make)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for one in leaving:
+        one.cancel()
+    await asyncio.wait(leaving)
+    ready.set()
+    assert asked == 4
+    assert await answers.get("a", 20, 10, make) == 5  # what nobody waited for was given up
+
     async def fail() -> int:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
         await answers.get("b", 0, 10, fail)
-    assert await answers.get("b", 0, 10, make) == 4
+    assert await answers.get("b", 0, 10, make) == 6
 
 
 def test_links_and_titles_hold_what_is_picked(server: Any) -> None:
@@ -297,6 +308,34 @@ def test_the_head_of_a_page_does_not_wait_for_its_panels(
         text += "".join(texts)
     assert '<span class="stat">7</span>' in text
     assert text.rstrip().endswith("</html>")
+
+
+@pytest.mark.parametrize("asked", ["/dashboards/slow", "/dashboards/slow/live?keys=0"])
+def test_panels_are_given_up_when_the_reader_leaves(
+    server: Any, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """Who closes the page takes the questions of its panels along, whether its head was out or not."""
+    _put(server, "slow", panels=[{"title": "A", "kind": "stat", "queries": [{"expr": "vector(7)"}]}])
+    boards = next(room for room in server.server.house.rooms if room.name == "dashboards").boards
+    begun, given_up = threading.Event(), threading.Event()
+    bodies = boards.bodies
+
+    async def endless(*_: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
+
+    monkeypatch.setattr("mamimon.dashboards.boards.fill", endless)
+    monkeypatch.setattr(boards, "bodies", lambda opened, render: bodies(opened, render, 3600.0))
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as reader:
+        reader.sendall(f"GET {asked} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n".encode())
+        assert begun.wait(60)
+        assert not given_up.is_set()
+    assert given_up.wait(60)
 
 
 def test_the_errors_of_a_window_are_those_of_it(server: Any) -> None:

@@ -7,14 +7,14 @@ import datetime as dt
 import itertools
 import math
 import re
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request, Response
 
-from mamimon.http import Receive, Scope, Send, answer, header, query_items, read_body
+from mamimon.http import Receive, Scope, Send, answer, client_gone, header, query_items, read_body
 from mamimon.metrics.routes.encode import encode
 from mamimon.metrics.scrape.yaml_file import duration
 from mamimon.problems import Kind, Problem, bad_input
@@ -207,33 +207,6 @@ def refused(error: Exception) -> tuple[int, bytes, dict[str, str]]:
     return status, _encode(body), headers
 
 
-_PATIENCE_S = 0.1
-Done = TypeVar("Done")
-
-
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Done]) -> Done:
-    """Await `work`; cancel it when the client leaves. The request's body must have been read."""
-    task = asyncio.ensure_future(work)
-    await asyncio.wait((task,), timeout=_PATIENCE_S)  # most answers need nobody to watch
-    gone: asyncio.Future[None] | None = None
-    try:
-        if not task.done():
-            gone = asyncio.ensure_future(_gone(receive))
-            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Problem(Kind.UNAVAILABLE, "query was canceled")
-        return task.result()
-    finally:
-        for one in (task, gone):
-            if one is not None:
-                one.cancel()
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 SMALL = 2_000
 """Samples of an answer that may be written on the event loop."""
 
@@ -262,7 +235,7 @@ async def stream(scope: Scope, receive: Receive, send: Send, body: Body) -> None
         return
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    gone = asyncio.ensure_future(_gone(receive))
+    gone = asyncio.ensure_future(client_gone(receive))
     try:
         piece, rest_of = body.first, body.rest
         while piece and not gone.done():

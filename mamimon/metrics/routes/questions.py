@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mamimon.http import AsgiApp, Receive, Scope, Send
+from mamimon.http import AsgiApp, Receive, Scope, Send, unless_gone
 from mamimon.http import answer as send_answer
 from mamimon.metrics.query import Spent
 from mamimon.metrics.routes.answer import (
@@ -21,7 +21,6 @@ from mamimon.metrics.routes.answer import (
     refused,
     result,
     stream,
-    unless_gone,
 )
 from mamimon.problems import Kind, Problem, bad_input
 
