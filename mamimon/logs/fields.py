@@ -47,6 +47,8 @@ class Counted(msgspec.Struct):
     rows: int
     whole: bool
     exact: list[str] = []
+    partial: bool = False
+    """Whether time ran out before all of it was read."""
 
 
 async def field_names(room: LogRoom, prefix: str = "", most: int = _OFFERED) -> list[Offer]:
@@ -110,8 +112,11 @@ async def counts(room: LogRoom, query: LogQuery, fields: list[str], size: int) -
     whole = not page.more and not page.partial
     result = {field: counter.most_common(size) for field, counter in counters.items()}
     exact: list[str] = []
+    late = page.partial
     if not whole and fields_of(parse(query.text, Style())) is not None:
         # The store keeps counts of these by minute, so all lines cost no more than some.
         exact = [field for field in fields if label_field(field) is not None]
-        result |= await room.local.facets(query, exact, size)
-    return Counted(result, len(page.hits), whole, exact)
+        known = await room.local.facets(query, exact, size)
+        result |= known.values
+        late |= known.partial
+    return Counted(result, len(page.hits), whole, exact, late)

@@ -89,6 +89,13 @@ class LogHistogram(msgspec.Struct, kw_only=True):
         return sum(sum(values) for values in self.counts.values())
 
 
+class LogFacets(msgspec.Struct, kw_only=True):
+    """The commonest values of fields with their counts; `partial`: some lines were not counted."""
+
+    values: dict[str, list[tuple[str, int]]]
+    partial: bool = False
+
+
 def level_number(value: object) -> int:
     """The stored level of a level as programs write it: any case, short forms, numbers in tens; 0 unknown."""
     if isinstance(value, str):

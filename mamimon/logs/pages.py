@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request, get
 from litestar.response import Template
 
+from mamimon.http import unless_gone
 from mamimon.logs import fields
 from mamimon.logs.catalogue import IndexInfo
 from mamimon.logs.clauses import Clause
@@ -34,6 +35,7 @@ _ROWS = 100
 _FACETS = ("level", "dataset", "logger", "service", "host")
 _ALWAYS = ("level", "dataset")
 _FACET_VALUES = 8
+_AROUND_S = 300.0
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -72,7 +74,8 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     async def logs(request: Request[Any, Any, Any]) -> Template:
         """The search page."""
         choice = await opening(room, request, clock.now())
-        context = await lines(choice, str(request.query_params.get("before") or ""))
+        before = str(request.query_params.get("before") or "")
+        context = await unless_gone(request.receive, lines(choice, before))
         owner = owner_now()
         context.update(
             section="/logs",
@@ -83,6 +86,11 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
                 (name, link(choice, cols=",".join(one for one in choice.columns() if one != name)))
                 for name in choice.columns()
             ],
+            window=choice.span(clock.now())
+            if (choice.start or choice.end) and not context["problem"]
+            else None,
+            latest=link(choice, start="", end="", since="1h"),
+            now=clock.now(),
             first_use=not room.days(),
             url=core.base_url,
             day=day_of(clock.now()).replace("-", "."),
@@ -93,17 +101,23 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     @get("/logs/rows", include_in_schema=False)
     async def older(request: Request[Any, Any, Any]) -> Template:
         """The lines of an older page alone, to be put under those that are there."""
-        choice = Choice.read(request)
-        return Template(
-            "logs/older.html", context=await lines(choice, str(request.query_params.get("before")))
-        )
+        found = lines(Choice.read(request), str(request.query_params.get("before")))
+        return Template("logs/older.html", context=await unless_gone(request.receive, found))
+
+    return [logs, older, *_beside(room, core)]
+
+
+def _beside(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
+    """What a page asks for once it is shown."""
+    clock = core.clock
 
     @get("/logs/facets", include_in_schema=False)
     async def facets(request: Request[Any, Any, Any]) -> Template:
         """Counts by field, loaded after the page."""
         choice = Choice.read(request)
         names = list(dict.fromkeys([*_FACETS, *choice.columns()]))
-        found = await fields.counts(room, choice.query(clock.now()), names, _FACET_VALUES)
+        asked = fields.counts(room, choice.query(clock.now()), names, _FACET_VALUES)
+        found = await unless_gone(request.receive, asked)
         groups = [
             (field, [(value, n, link(choice, **_narrowed(choice, field, value))) for value, n in values])
             for field, values in found.values.items()
@@ -111,7 +125,21 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         ]
         return Template("logs/facets.html", context={"groups": groups, "found": found})
 
-    return [logs, older, facets]
+    @get("/logs/last", include_in_schema=False)
+    async def last(request: Request[Any, Any, Any]) -> Template:
+        """The newest line that matches before the time in which none does; asked for by an empty page."""
+        choice = Choice.read(request)
+        start, _end = choice.span(clock.now())
+        query = msgspec.structs.replace(choice.query(clock.now(), 1), start=None, end=start)
+        page = await unless_gone(request.receive, room.backend.search(query))
+        hit = page.hits[0] if page.hits else None
+        context: dict[str, Any] = {"hit": hit, "partial": page.partial, "older": bool(room.days())}
+        if hit is not None:
+            ends = {"start": f"{hit.time - _AROUND_S:.0f}", "end": f"{hit.time + _AROUND_S:.0f}"}
+            context["around"] = link(choice, **ends)
+        return Template("logs/last.html", context=context)
+
+    return [facets, last]
 
 
 async def opening(room: LogRoom, request: Request[Any, Any, Any], now: float) -> Choice:

@@ -21,6 +21,7 @@ from mamimon.logs.clauses import Row
 from mamimon.logs.lucene import Style, parse
 from mamimon.logs.model import (
     LEVELS,
+    LogFacets,
     LogHistogram,
     LogHit,
     LogPage,
@@ -51,6 +52,8 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 100
     before: str = ""
     """A page's `next`: only lines that come after it in the newest-first order."""
+    within_s: float | None = None
+    """Seconds after which what was found is enough; the setting's, and never more."""
 
 
 class _Steps(msgspec.Struct, Generic[K]):
@@ -99,12 +102,13 @@ class DayBackend:
             else None,
             low_us=-(1 << 62) if query.start is None else math.ceil(round(query.start * 1e6, 1)),
             high_us=1 << 62 if query.end is None else math.ceil(round(query.end * 1e6, 1)),
-            deadline=self.deadline(),
+            deadline=self.deadline(query.within_s),
         )
 
-    def deadline(self) -> float:
+    def deadline(self, within_s: float | None = None) -> float:
         """When a query that starts now must end, on `time.monotonic()`, which worker threads read."""
-        return time.monotonic() + self._settings.query_timeout_s
+        most = self._settings.query_timeout_s
+        return time.monotonic() + (most if within_s is None else min(most, within_s))
 
     def days_within(self, plan: Plan) -> list[str]:
         """The days that can hold an answer, newest first."""
@@ -139,6 +143,22 @@ class DayBackend:
         hits = hits[: query.size]
         following = place_of(hits[-1]) if more and hits else ""
         return LogPage(hits=hits, more=more, partial=incomplete, took_ms=took, next=following)
+
+    async def following(self, query: LogQuery, place: str) -> list[LogHit]:
+        """The `size` lines that come next after a place (`place_of`), the oldest first."""
+        plan = self.plan(query)
+        edge = read_place(place)
+        assert edge is not None
+        plan.low_us = max(plan.low_us, edge[0])
+        hits: list[LogHit] = []
+        days = self.days_within(plan)[::-1]
+        work = partial(_next_hits, query.size, edge)
+        async with aclosing(self.days.read_each(days, plan, work)) as answers:
+            async for found, _ in answers:
+                hits += found or []
+                if len(hits) >= query.size:
+                    break
+        return hits[: query.size]
 
     async def histogram(self, query: LogQuery, step_s: float) -> LogHistogram:
         """See `LogBackend.histogram`."""
@@ -181,25 +201,26 @@ class DayBackend:
 
     async def facet(self, query: LogQuery, field: str, size: int = 10) -> list[tuple[str, int]]:
         """See `LogBackend.facet`."""
-        return (await self.facets(query, [field], size))[field]
+        return (await self.facets(query, [field], size)).values[field]
 
-    async def facets(
-        self, query: LogQuery, fields: Sequence[str], size: int = 10
-    ) -> dict[str, list[tuple[str, int]]]:
+    async def facets(self, query: LogQuery, fields: Sequence[str], size: int = 10) -> LogFacets:
         """Several facets by one pass over the lines."""
         plan = self.plan(query)
+        incomplete = self.damaged_within(plan) > 0
         totals: dict[str, Counter[str]] = {field: Counter() for field in fields}
         work = partial(_count_values, fields=fields)
         async with aclosing(self.days.read_each(self.days_within(plan), plan, work)) as answers:
-            async for found, _ in answers:
+            async for found, whole in answers:
+                incomplete |= not whole
                 for field, counts in (found or {}).items():
                     totals[field].update(counts)
-        return {
+        values = {
             field: sorted(((k, n) for k, n in counts.items() if k), key=lambda pair: (-pair[1], pair[0]))[
                 :size
             ]
             for field, counts in totals.items()
         }
+        return LogFacets(values=values, partial=incomplete)
 
 
 def place_of(hit: LogHit) -> str:
@@ -220,6 +241,11 @@ def read_place(text: str) -> tuple[int, int] | None:
 def _newest_hits(most: int, edge: tuple[int, int] | None, view: View) -> list[LogHit]:
     # Lines of the edge's own microsecond that stand before it were on the page before.
     rows = (row for row in view.newest() if edge is None or (row.time_us, row.seq) < edge)
+    return [hit_of(row) for row in islice(rows, most)]
+
+
+def _next_hits(most: int, edge: tuple[int, int], view: View) -> list[LogHit]:
+    rows = (row for row in view.oldest() if (row.time_us, row.seq) > edge)
     return [hit_of(row) for row in islice(rows, most)]
 
 

@@ -9,6 +9,7 @@ from litestar import Request, Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from mamimon.http import unless_gone
 from mamimon.logs import fields
 from mamimon.logs.export import csv_lines, exported, ndjson_lines
 from mamimon.logs.line_page import around_line
@@ -34,9 +35,10 @@ def reading_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]
         """Field names that begin with `prefix`, or with `field` the values that recent lines have of it."""
         field, prefix = (str(request.query_params.get(name) or "")[:200] for name in ("field", "prefix"))
         if field:
-            found = await fields.values(room, Choice.read(request).query(core.clock.now()), field, prefix)
+            asked = fields.values(room, Choice.read(request).query(core.clock.now()), field, prefix)
         else:
-            found = await fields.field_names(room, prefix)
+            asked = fields.field_names(room, prefix)
+        found = await unless_gone(request.receive, asked)
         return {"offers": [{"text": one.text, "note": one.note} for one in found]}
 
     @get("/api/mamimon/logs/lines/{line_id:str}")
@@ -49,7 +51,7 @@ def reading_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]
     async def context(line_id: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
         """A line with `size` lines of its source before and after it, the oldest first."""
         size = int(number_given(request, "size", 20, 0, 100))
-        hits = await around_line(room, await room.line(line_id), size)
+        hits = await unless_gone(request.receive, around_line(room, await room.line(line_id), size))
         body = {"hits": [shown_hit(hit) for hit in reversed(hits)]}
         return Response(msgspec.json.encode(body), media_type="application/json")
 
@@ -61,7 +63,7 @@ def reading_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]
             raise bad_input("format must be ndjson or csv")
         choice = Choice.read(request)
         size = int(number_given(request, "size", _EXPORT_ROWS, 1, _MOST_EXPORTED))
-        hits = await exported(room.backend, choice.query(core.clock.now(), min(_EXPORT_PAGE, size)), size)
+        hits = exported(room.local, choice.query(core.clock.now(), min(_EXPORT_PAGE, size)), size)
         kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
         lines = csv_lines(hits, choice.columns()) if form == "csv" else ndjson_lines(hits)
         headers = {"Content-Disposition": f'attachment; filename="logs.{form}"'}

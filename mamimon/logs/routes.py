@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from mamimon.http import decompress
+from mamimon.http import decompress, unless_gone
 from mamimon.logs.dates import iso, parse_bound
 from mamimon.logs.model import LogHistogram, LogHit, pattern_id
 from mamimon.logs.query import LogQuery
@@ -119,6 +119,7 @@ def chart_of(histogram: LogHistogram) -> dict[str, Any]:
         "marks": [],
         "error": "",
         "total": histogram.total,
+        "partial": histogram.partial,
     }
 
 
@@ -143,7 +144,8 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         """
         size = int(number_given(request, "size", 100, 0, core.settings.logs.query_max_rows))
         before = str(request.query_params.get("before") or "")
-        page = await room.backend.search(Choice.read(request).query(clock.now(), size, before=before))
+        query = Choice.read(request).query(clock.now(), size, before=before)
+        page = await unless_gone(request.receive, room.backend.search(query))
         body = {
             "hits": [shown_hit(hit) for hit in page.hits],
             "more": page.more,
@@ -155,18 +157,23 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
 
     @get("/api/mamimon/logs/histogram")
     async def histogram(request: Request[Any, Any, Any]) -> dict[str, Any]:
-        """Lines by level and `step` seconds, as a chart."""
+        """Lines by level and `step` seconds, as a chart: what was counted `within` so many seconds."""
         choice = Choice.read(request)
         step = number_given(request, "step", step_for(*choice.span(clock.now())), 0.001, 1e9)
-        return chart_of(await room.backend.histogram(choice.query(clock.now()), step))
+        within = number_given(request, "within", core.settings.logs.query_timeout_s, 0.001, 600)
+        query = msgspec.structs.replace(choice.query(clock.now()), within_s=within)
+        found = room.backend.histogram(query, step)
+        return chart_of(await unless_gone(request.receive, found))
 
     @get("/api/mamimon/logs/facet")
     async def facet(request: Request[Any, Any, Any]) -> dict[str, Any]:
         """The `size` commonest values of `field`."""
         field = str(request.query_params.get("field") or "level")
         size = int(number_given(request, "size", 10, 1, 1000))
-        found = await room.backend.facet(Choice.read(request).query(clock.now()), field, size)
-        return {"field": field, "values": [{"value": value, "count": n} for value, n in found]}
+        query = Choice.read(request).query(clock.now())
+        found = await unless_gone(request.receive, room.local.facets(query, [field], size))
+        values = [{"value": value, "count": n} for value, n in found.values[field]]
+        return {"field": field, "values": values, "partial": found.partial}
 
     @post("/api/mamimon/logs", status_code=200)
     async def ingest(request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -203,7 +210,8 @@ async def _events(room: LogRoom, watcher: Watcher) -> AsyncIterator[ServerSentEv
         while not watcher.closed:
             hits = await watcher.take(_BEAT_S)
             if not hits and not watcher.closed:
-                yield ServerSentEventMessage(comment="beat")
+                # An event and no comment, as a page must hear it to know that the connection is not lost.
+                yield ServerSentEventMessage(event="beat", data="-")
             for hit in hits:
                 yield ServerSentEventMessage(event="line", data=msgspec.json.encode(shown_hit(hit)).decode())
             if watcher.lost > lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -121,6 +122,49 @@ def test_dragging_over_the_chart_zooms(page: Any, site: Any) -> None:
 
 
 @pytest.mark.feature("L7")
+def test_a_finger_and_a_clock_choose_the_time_too(browser: Any, site: Any) -> None:
+    """On a phone a stroke over the chart zooms; From and To are in the reader's time zone."""
+    context = browser.new_context(
+        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True, timezone_id="Asia/Tokyo"
+    )
+    page = context.new_page()
+    page.goto(f"{site.url}/logs?q=payment&since=1h&cols=host")
+    page.wait_for_selector("figure.chart[data-points]")
+    page.wait_for_selector("#total:has-text('of 75')")
+    area = page.locator("figure.chart .u-over").bounding_box()
+    touch = context.new_cdp_session(page)
+    for kind, part in (("Start", 0.4), ("Move", 0.5), ("Move", 0.6), ("End", 0.6)):
+        at = {"x": area["x"] + area["width"] * part, "y": area["y"] + 20}
+        points = [] if kind == "End" else [at]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    page.wait_for_url(re.compile(r"start=\d+"))
+    assert 5 < rows(page) < 30
+    page.click(".times summary")
+    begins = page.locator("input[name=start][type=datetime-local]").input_value()
+    seconds = dt.datetime.fromisoformat(f"{begins}+09:00").timestamp()
+    assert f"start={seconds:.0f}" in page.url
+    page.fill("input[name=start][type=datetime-local]", "2001-02-03T04:05:06")
+    page.fill("input[name=end][type=datetime-local]", "2001-02-03T05:00:00")
+    page.click(".times button")
+    page.wait_for_url(re.compile("start=981140706&end=981144000"))
+    assert "q=payment" in page.url and "cols=host" in page.url
+    assert rows(page) == 0
+    context.close()
+
+
+@pytest.mark.feature("L7")
+def test_a_page_without_lines_shows_the_way_to_the_last_one(page: Any, site: Any) -> None:
+    """An empty time says when the last line came that matches, and leads there."""
+    now = site.server.clock.now()
+    page.goto(f"{site.url}/logs?q=%22payment+3+refused%22&start={now - 60:.0f}&end={now:.0f}")
+    page.click("a:has-text('Show it')")
+    page.wait_for_url(re.compile(r"/logs\?q="))
+    assert rows(page) == 1
+    page.goto(f"{site.url}/logs?q=never-said&since=1h")
+    page.wait_for_selector("text=No older line matches either.")
+
+
+@pytest.mark.feature("L7")
 def test_an_open_line_filters_copies_and_gives_columns(page: Any, site: Any) -> None:
     """Each field can be filtered for and out, copied, or made a column, whose place is in the address."""
     page.goto(f"{site.url}/logs?level=ERROR")
@@ -163,6 +207,12 @@ def test_older_lines_come_below_and_facets_narrow(page: Any, site: Any) -> None:
     assert page.locator("text=Show older lines").count() == 0
     ids = page.eval_on_selector_all("#rows details.line", "all => all.map(one => one.dataset.id)")
     assert len(set(ids)) == 300
+    # What such a line is made of comes when it is opened.
+    last = page.locator("#rows details.line").last
+    assert last.locator(".fields").count() == 0
+    last.locator("summary").click()
+    last.locator("tr:has-text('request_id') [data-act=for]").wait_for()
+    assert "req-0" in last.locator(".fields").inner_text()
     page.click("#facets a.facet:has-text('web-1')")
     page.wait_for_url(re.compile("host"))
     assert rows(page) == 100
@@ -212,6 +262,29 @@ def test_live_tail_pauses_counts_and_goes_on(page: Any, site: Any) -> None:
     page.click("#live")
     assert not page.locator("#pause").is_visible()
     wait_until(lambda: metric not in site.client.get("/metrics").text, what="the watcher's leaving")
+
+
+@pytest.mark.feature("L6")
+def test_live_tail_shows_what_came_while_nobody_listened(page: Any, site: Any) -> None:
+    """Lines between the page and its stream, and those of a lost connection, are shown once, in order."""
+    page.goto(f"{site.url}/logs?q=news")
+    put(site, {"message": "news 1"})
+    page.click("#live")
+    page.wait_for_selector("#rows details.line:has-text('news 1')")
+    # A browser lets the stream go while nobody looks.
+    turn = "(gone) => { Object.defineProperty(document, 'hidden', { value: gone, configurable: true });"
+    turn += " document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(turn, True)
+    metric = "mamimon_log_tail_watchers 1.0"
+    wait_until(lambda: metric not in site.client.get("/metrics").text, what="the watcher's leaving")
+    put(site, {"message": "news 2"}, {"message": "news 3"})
+    page.evaluate(turn, False)
+    page.wait_for_selector("#rows details.line:has-text('news 3')")
+    wait_until(lambda: metric in site.client.get("/metrics").text, what="the watcher")
+    put(site, {"message": "news 4"})
+    page.wait_for_selector("#rows details.line:has-text('news 4')")
+    texts = page.locator("#rows .text").all_inner_texts()
+    assert texts == [f"news {i}" for i in (4, 3, 2, 1)]
 
 
 @pytest.mark.feature("L7")

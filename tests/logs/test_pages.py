@@ -209,6 +209,27 @@ def test_the_context_of_a_line_is_its_own_source(start: Callable[..., Any]) -> N
 
 
 @pytest.mark.feature("L7")
+def test_the_context_of_a_line_of_a_busy_source_is_next_to_it(start: Callable[..., Any]) -> None:
+    """What follows a line is what came next, however many thousand lines of the source come after it."""
+    server = start(server={"self_log": False})
+    now = server.server.clock.now()
+    for at in range(0, 4000, 2000):
+        send(
+            server,
+            *(
+                {"@timestamp": iso(now - 60 + i / 8000), "host": "web", "message": f"m{i}."}
+                for i in range(at, at + 2000)
+            ),
+        )
+    hit = server.client.get("/api/mamimon/logs/search?q=message:m50").json()["hits"][0]
+    found = server.client.get(f"/api/mamimon/logs/lines/{hit['id']}/context?size=20").json()["hits"]
+    assert [one["message"] for one in found] == [f"m{i}." for i in range(30, 71)]
+    newest = server.client.get("/api/mamimon/logs/search?q=message:m3999").json()["hits"][0]
+    found = server.client.get(f"/api/mamimon/logs/lines/{newest['id']}/context?size=2").json()["hits"]
+    assert [one["message"] for one in found] == ["m3997.", "m3998.", "m3999."]
+
+
+@pytest.mark.feature("L7")
 def test_searches_are_saved_for_who_saved_them(start: Callable[..., Any]) -> None:
     """Without accounts a saved search is everybody's; with them each sees their own and everybody's."""
     import base64

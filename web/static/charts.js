@@ -3,7 +3,7 @@
 // data-kind: line (default) | bars | stack | heat (answer: {times, lower, upper, counts}).
 // A series may have its own unit, colour (c1…c6, ok, warn, crit, #rrggbb) and, with right, the axis on the right.
 // exemplars:[{time, value, label, url}] of the answer are dots that lead somewhere.
-// data-unit: see units.py. data-refresh: seconds. data-key: a board (board.js) asks for it together with others.
+// data-within: seconds for a first answer, which may be partial. data-unit: see units.py. data-refresh: seconds. data-key: a board (board.js) asks for it together with others.
 // data-warn, data-limit: thresholds. data-low, data-high: ends of the axis. data-log: logarithmic.
 (() => {
   "use strict";
@@ -71,11 +71,12 @@
       this.size.observe(figure);
       figure.addEventListener("mamimon:picture", (event) => { event.detail.canvas = this.picture(event.detail.title); });
       figure.addEventListener("mamimon:data", (event) => this.take(event.detail));
+      this.took = 0;
       this.load();
       const every = Number(figure.dataset.refresh || 0);
       this.failures = 0;
-      // Doubled for each failure, five minutes at most.
-      const next = () => { this.timer = setTimeout(async () => { if (!figure.isConnected) { this.end(); return; } if (!document.hidden) await this.load(); next(); }, Math.min(300, every * 2 ** Math.min(6, this.failures)) * 1000); };
+      // Doubled for each failure, five minutes at most; what takes long is asked a tenth of the time.
+      const next = () => { this.timer = setTimeout(async () => { if (!figure.isConnected) { this.end(); return; } if (!document.hidden) await this.load(); next(); }, Math.min(300, Math.max(10 * this.took, every * 2 ** Math.min(6, this.failures))) * 1000); };
       if (every > 0) next();
     }
     end() { clearTimeout(this.timer); this.size.disconnect(); if (this.plot) this.plot.destroy(); }
@@ -84,11 +85,16 @@
       if (!this.plot) this.figure.classList.add("loading");
       // A board asks for all its charts at once and hands each its answer.
       if (this.figure.dataset.key) { this.figure.dispatchEvent(new CustomEvent("mamimon:want", { bubbles: true })); return; }
-      const stop = new AbortController(), patience = setTimeout(() => stop.abort(new Error(this.figure.dataset.stale)), 30000);
+      const began = performance.now(), stop = new AbortController(), patience = setTimeout(() => stop.abort(new Error(this.figure.dataset.stale)), 30000);
       try {
-        const answer = await fetch(this.figure.dataset.src, { headers: { Accept: "application/json" }, signal: stop.signal });
-        const data = await answer.json();
-        if (!answer.ok) throw new Error(data.error || answer.statusText);
+        const { src, within } = this.figure.dataset;
+        let data = await this.ask(within && !this.plot ? src + (src.includes("?") ? "&" : "?") + "within=" + within : src, stop.signal);
+        if (data.partial && within && !this.plot) {
+          // What was counted in a moment is shown while the rest is.
+          this.take({ ...data, counting: true });
+          this.figure.classList.add("loading");
+          data = await this.ask(src, stop.signal);
+        }
         this.failures = 0;
         this.figure.classList.remove("stale");
         this.take(data);
@@ -96,11 +102,17 @@
         this.failures += 1;
         // What is drawn stays, and says that it is old.
         if (this.plot) this.figure.classList.add("stale"); else this.say(error.message || String(error), true);
-      } finally { clearTimeout(patience); this.figure.classList.remove("loading"); }
+      } finally { clearTimeout(patience); this.took = (performance.now() - began) / 1000; this.figure.classList.remove("loading"); }
+    }
+    async ask(url, signal) {
+      const answer = await fetch(url, { headers: { Accept: "application/json" }, signal }), data = await answer.json();
+      if (!answer.ok) throw new Error(data.error || answer.statusText);
+      return data;
     }
     take(data) {
       this.figure.classList.remove("loading");
       if (data.error) this.say(data.error, true); else this.draw(data);
+      this.figure.dispatchEvent(new CustomEvent("mamimon:answer", { bubbles: true, detail: data }));
     }
     say(text, wrong) {
       if (this.plot) { this.plot.destroy(); this.plot = null; }
@@ -155,8 +167,23 @@
           draw: [(u) => this.marks(u), (u) => this.dots(u)],
           setSelect: [(u) => { if (u.select.width > 4) this.zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); }],
         },
-        plugins: [this.tip(unit)],
+        plugins: [this.tip(unit), { hooks: { init: (u) => this.touch(u) } }],
       }, table, figure);
+    }
+    // A finger chooses a part of the time by moving sideways; up and down it scrolls the page (touch-action).
+    touch(u) {
+      let from = null;
+      const at = (event) => Math.min(u.over.clientWidth, Math.max(0, event.clientX - u.over.getBoundingClientRect().left));
+      const mark = (left, width) => u.setSelect({ left, width, top: 0, height: width ? u.over.clientHeight : 0 }, false);
+      u.over.addEventListener("pointerdown", (event) => { if (event.pointerType !== "mouse") from = at(event); });
+      u.over.addEventListener("pointermove", (event) => { if (from !== null) mark(Math.min(from, at(event)), Math.abs(at(event) - from)); });
+      u.over.addEventListener("pointercancel", () => { if (from !== null) mark(0, 0); from = null; });
+      u.over.addEventListener("pointerup", (event) => {
+        if (from === null) return;
+        const ends = [from, at(event)].sort((a, b) => a - b);
+        from = null;
+        if (ends[1] - ends[0] > 12) this.zoom(u.posToVal(ends[0], "x"), u.posToVal(ends[1], "x")); else mark(0, 0);
+      });
     }
     tip(unit) {
       let box;

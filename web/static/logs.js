@@ -72,8 +72,29 @@
     bar.insertBefore(copy, bar.lastElementChild);
   }
   rows.addEventListener("toggle", (event) => {
-    if (event.target.matches("details.line") && event.target.open) { fill(event.target); dress(event.target); }
+    if (event.target.matches("details.line") && event.target.open) open(event.target);
   }, true);
+  async function open(line) {
+    fill(line);
+    if (!line.querySelector(".fields")) {
+      if (line.dataset.asked) return;
+      line.dataset.asked = "1";
+      const box = node("template");
+      try {
+        const answer = await fetch(root + "/logs/line/" + encodeURIComponent(line.dataset.id) + "/fields");
+        if (!answer.ok) throw new Error(answer.statusText);
+        box.innerHTML = await answer.text();
+      } catch (error) {
+        // Closed and opened again, it is asked once more.
+        delete line.dataset.asked;
+        box.content.append(node("p", "error-box", String(error.message || error)));
+        line.addEventListener("toggle", () => line.querySelector(".error-box")?.remove(), { once: true });
+      }
+      line.append(box.content);
+      line.dispatchEvent(new CustomEvent("mamimon:rows", { bubbles: true }));
+    }
+    if (line.querySelector(".fields")) dress(line);
+  }
   for (const line of rows.querySelectorAll("details.line[open]")) dress(line);
 
   async function copied(button, text) {
@@ -93,7 +114,7 @@
     }
   });
 
-  // ---- Live tail: lines come by server-sent events and are put on top, 500 at most.
+  // ---- A line that the live tail brought, 500 at most.
   const most = 500, hits = new WeakMap();
   function flat(value, path, into) {
     if (value && typeof value === "object") { for (const [key, inner] of Object.entries(value)) flat(inner, Array.isArray(value) ? path : path ? path + "." + key : key, into); }
@@ -135,16 +156,49 @@
     return line;
   }
 
+  const number = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
+
+  // A time that is picked is the reader's own; the address has it in seconds, the same for everybody.
+  const times = document.getElementById("times");
+  if (times) {
+    const local = (at) => new Date(at * 1000 - new Date(at * 1000).getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+    document.querySelector(".times").hidden = false;
+    for (const input of times.elements) if (input.dataset.at) input.value = local(Number(input.dataset.at));
+    times.addEventListener("submit", (event) => {
+      event.preventDefault();
+      location.href = search((query) => {
+        query.delete("since");
+        for (const name of ["start", "end"]) {
+          const value = times.elements[name].value;
+          if (value) query.set(name, String(Date.parse(value) / 1000)); else query.delete(name);
+        }
+      });
+    });
+  }
+
+  // How many lines there are stands beside those that are shown, once the chart has counted them.
+  const total = document.getElementById("total");
+  if (total) document.addEventListener("mamimon:answer", (event) => {
+    const { total: count, partial, counting } = event.detail;
+    if (count === undefined) return;
+    total.textContent = total.dataset[counting ? "counting" : partial ? "least" : "all"].replace("{}", number.format(count));
+    total.classList.toggle("warn-text", Boolean(partial) && !counting);
+  });
+
+  // ---- Live tail: lines come by server-sent events and are put on top.
   const button = document.getElementById("live"), pause = document.getElementById("pause");
   const state = document.getElementById("live-state"), rate = document.getElementById("live-rate");
   if (!button || !state) return;
-  const number = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
   let source = null, waiting = [], drawing = false, paused = false, unseen = 0, lost = 0, seen = [], timer = 0;
+  let filling = false, gap = false;
+  // By the server's clock; what came since then and is not here came while nobody listened.
+  const now = () => Number(button.dataset.now) + performance.now() / 1000;
+  let heard = Number(button.dataset.now);
   button.hidden = false;
 
   function flush() {
     drawing = false;
-    if (paused) return;
+    if (paused || filling) return;
     const empty = rows.querySelector(".empty");
     if (empty) empty.remove();
     const fresh = document.createDocumentFragment(), top = scrollY > 0 ? document.documentElement.scrollHeight : 0;
@@ -156,12 +210,13 @@
     if (top) scrollBy(0, document.documentElement.scrollHeight - top);  // who reads further down is not moved
   }
   function tell() {
-    const now = performance.now();
-    seen = seen.filter((one) => now - one[0] < 5000);
+    const at = performance.now();
+    seen = seen.filter((one) => at - one[0] < 5000);
     const second = seen.reduce((sum, one) => sum + one[1], 0) / 5;
     const parts = [number.format(second) + " " + rate.dataset.rate];
     if (paused && unseen) parts.push(number.format(unseen) + " " + rate.dataset.waiting);
     if (lost) parts.push(number.format(lost) + " " + rate.dataset.lost);
+    if (gap) parts.push(rate.dataset.gap);
     rate.textContent = parts.join(" · ");
   }
   function stop() {
@@ -181,19 +236,45 @@
     if (!value) { unseen = 0; if (waiting.length) flush(); }
     tell();
   }
+  function keep(hits) {
+    const here = new Set([...waiting.map((one) => one.id), ...[...rows.querySelectorAll("details.line")].map((one) => one.dataset.id)]);
+    const missed = hits.filter((one) => !here.has(one.id));
+    if (!missed.length) return;
+    if (paused) unseen += missed.length;
+    waiting = [...missed, ...waiting].sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0)).slice(-most);
+  }
+  // What came between the page and its stream, or while the connection was lost, is asked for.
+  async function fill_gap() {
+    const url = new URL(root + "/api/mamimon/logs/search" + new URL(button.dataset.src, location.href).search, location.href);
+    for (const name of ["since", "end", "cols"]) url.searchParams.delete(name);
+    url.searchParams.set("start", (heard - 2).toFixed(3));
+    url.searchParams.set("size", String(most));
+    filling = true;
+    try {
+      const answer = await fetch(url);
+      if (!answer.ok) throw new Error(answer.statusText);
+      const found = await answer.json();
+      gap = found.more || found.partial;
+      keep(found.hits.reverse());
+    } catch { gap = true; }
+    filling = false;
+    tell();
+    if (waiting.length) flush();
+  }
   function begin() {
-    source = new EventSource(button.dataset.src);
-    waiting = []; seen = []; lost = 0; unseen = 0;
+    source = htmx.createEventSource(button.dataset.src);  // app.js: comes back by itself, also after a silence
+    waiting = []; seen = []; lost = 0; unseen = 0; gap = false;
     button.setAttribute("aria-pressed", "true");
     button.textContent = button.dataset.stop;
     state.hidden = false;
     pause.hidden = false;
     hold(false);
     timer = setInterval(tell, 1000);
-    source.addEventListener("open", () => { state.dataset.state = "live"; button.dataset.open = "1"; });
-    source.addEventListener("error", () => { state.dataset.state = "lost"; });
+    source.onopen = async () => { await fill_gap(); heard = now(); button.dataset.open = "1"; };
+    source.addEventListener("beat", () => { heard = now(); });
     source.addEventListener("lost", (event) => { const n = Number(event.data); lost += n; seen.push([performance.now(), n]); });
     source.addEventListener("line", (event) => {
+      heard = now();
       waiting.push(JSON.parse(event.data));
       seen.push([performance.now(), 1]);
       if (waiting.length > most) waiting.shift();

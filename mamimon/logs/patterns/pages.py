@@ -9,6 +9,7 @@ from litestar import Request, get, post
 from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
+from mamimon.http import unless_gone
 from mamimon.logs.clauses import All
 from mamimon.logs.model import pattern_number
 from mamimon.logs.pages import LEVELS, dataset_names, link, opening, shown_row
@@ -73,7 +74,8 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
             "view": "all", "first_use": not room.days(), "more": 0,
         }  # fmt: skip
         try:
-            found = await choose(room, request, choice, core.clock.now())
+            asked = choose(room, request, choice, core.clock.now())
+            found = await unless_gone(request.receive, asked)
             context["rows"] = [_line(one, choice) for one in found.counts[:_ROWS]]
             context.update(found=found, view=found.view, more=max(0, len(found.counts) - _ROWS))
         except Problem as problem:
@@ -86,7 +88,8 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         one = _find(room, pattern_id)
         choice = await opening(room, request, core.clock.now())
         choice = msgspec.structs.replace(choice, q=f"pattern:{one.id}", level="", dataset="")
-        page = await room.backend.search(LogQuery(text=choice.q, size=_LINES))
+        query = LogQuery(text=choice.q, size=_LINES)
+        page = await unless_gone(request.receive, room.backend.search(query))
         context = {
             "section": "/logs", "pattern": one, "pieces": pieces_of(one.template), "choice": choice,
             "rows": [shown_row(hit, All()) for hit in page.hits], "query_string": link(choice),

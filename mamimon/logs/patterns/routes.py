@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, get, post
 from litestar.params import FromPath, JSONBody
 
+from mamimon.http import unless_gone
 from mamimon.logs.dates import iso
 from mamimon.logs.model import pattern_number
 from mamimon.logs.patterns.miner import Pattern
@@ -58,7 +59,9 @@ async def choose(room: LogRoom, request: Request[Any, Any, Any], choice: Choice,
 
     window = await room.patterns.window(start, end, wanted=wanted)
     if choice.q.strip():
-        matched = dict(await room.backend.facet(choice.query(now), "pattern", _MATCHED))
+        found = await room.local.facets(choice.query(now), ["pattern"], _MATCHED)
+        matched = dict(found.values["pattern"])
+        window.partial |= found.partial
         window.counts = [
             msgspec.structs.replace(one, count=matched[one.pattern.id])
             for one in window.counts
@@ -101,7 +104,8 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
     @get("/api/mamimon/logs/patterns")
     async def patterns(request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Patterns of `since` or `start` and `end`; `view` is `all`, `new` or `changed`."""
-        found = await choose(room, request, Choice.read(request), core.clock.now())
+        asked = choose(room, request, Choice.read(request), core.clock.now())
+        found = await unless_gone(request.receive, asked)
         window = found.window
         return {
             "patterns": [_shown(one, window.step_s) for one in found.counts],

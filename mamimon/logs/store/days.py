@@ -7,10 +7,13 @@ import contextlib
 import logging
 import re
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from mamimon.logs.store import seal
 from mamimon.logs.store.day import DayFile, Sorter, is_sealed
@@ -114,7 +117,12 @@ class LogDays:
             await file.database.close()
 
     async def read(self, day: str, plan: Plan, work: Callable[[View], T]) -> tuple[T | None, bool]:
-        """Run `work` on a day in a reader thread; returns its answer and whether all of the day was seen."""
+        """Run `work` on a day in a reader thread; returns its answer and whether all of the day was seen.
+
+        Where this is cancelled, the thread stops at the next blocks.
+        """
+        given_up = threading.Event()
+        plan = msgspec.structs.replace(plan, given_up=given_up)
         async with self.using(day) as file:
             if file is None:
                 return None, False
@@ -130,6 +138,9 @@ class LogDays:
 
             try:
                 return await file.database.read(run)
+            except asyncio.CancelledError:
+                given_up.set()
+                raise
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise

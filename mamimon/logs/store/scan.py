@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
@@ -38,6 +39,8 @@ class Plan(msgspec.Struct, kw_only=True):
     high_us: int = 1 << 62
     deadline: float = float("inf")
     """`time.monotonic()` at which reading stops with what was found."""
+    given_up: threading.Event | None = None
+    """Set when nobody wants the answer any more, so that its thread stops too."""
 
     def window(self) -> tuple[int, int]:
         """The time asked for, the clause's own bounds included, as `[low, high]`."""
@@ -284,7 +287,8 @@ class View:
         return [Found(*one) for one in found]
 
     def _late(self) -> bool:
-        if time.monotonic() > self.plan.deadline:
+        given_up = self.plan.given_up
+        if time.monotonic() > self.plan.deadline or (given_up is not None and given_up.is_set()):
             self.timed_out = True
             if self._whole is not None:
                 self._whole.timed_out = True
