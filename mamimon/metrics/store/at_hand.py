@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn, cast
 
-from mamimon.metrics.store.day import Day, NotAtHand, Part, PartCache, Versioned
+from mamimon.metrics.store.cache import Part, PartCache, Versioned
+from mamimon.metrics.store.day import Day, NotAtHand
 from mamimon.metrics.store.select import LocalSource
 
 MOST_SERIES = 64

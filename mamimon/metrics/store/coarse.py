@@ -148,9 +148,10 @@ class LongReader:
 
     def _piece(self, number: int, rows: Ints, month: MonthFile, chunk: MonthChunk, places: Ints) -> _Piece:
         def load(name: str) -> Floats:
-            whole = self._history.cache.get(
+            found = self._history.cache.get(
                 month, chunk.id, COLUMNS.index(name), lambda *_: Group(month.column(chunk, name))
-            ).values
+            )
+            whole = np.asarray(found.values, dtype=np.float64)
             return whole if len(places) == len(whole) else whole[places]
 
         def histograms() -> dict[int, dict[int, Any]]:

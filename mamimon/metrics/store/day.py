@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterator
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import Container, Iterator
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from mamimon.metrics.model import HISTOGRAM_BITS
 from mamimon.metrics.store import codec
+from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile, Sealed
 from mamimon.metrics.store.head import WINDOW_MS, Head
-from mamimon.metrics.store.histograms import Column, encode_column
+from mamimon.metrics.store.histograms import encode_column
 from mamimon.metrics.store.index import SeriesIndex
-from mamimon.metrics.store.table import ChunkPiece, Group, Held, Piece
+from mamimon.metrics.store.table import ChunkPiece, Held, Piece, fill
 from mamimon.storage.days import day_start
 
 DAY_MS = 86_400_000
-Part = TypeVar("Part", Group, Column)
 
 
 class NotAtHand(Exception):  # noqa: N818 - nothing is wrong
@@ -44,7 +44,7 @@ class Segment(msgspec.Struct, eq=False):
     def values(self) -> npt.NDArray[np.float64]:
         """The piece as a matrix."""
         out = np.empty(self.piece.shape)
-        self.piece.fill(out, slice(0, len(self.ids)), None)
+        fill(self.piece, out, slice(0, len(self.ids)), None)
         return out
 
 
@@ -271,7 +271,7 @@ class Day:
         out = np.full(segment.piece.shape, None, dtype=object)
         for place, row in zip(places.tolist(), rows.tolist(), strict=True):
             # Histograms are numbered along the whole chunk, of which this is a part.
-            whole = cache.group(self.file, chunk.id, place // GROUP).values[place % GROUP]
+            whole = cache.group(self.file, chunk.id, place // GROUP).floats(place % GROUP)
             marked = whole.view(np.int64) == HISTOGRAM_BITS
             first = int(marked[:low].sum())
             there = np.flatnonzero(marked[low : low + out.shape[1]])
@@ -281,65 +281,7 @@ class Day:
         return out if np.not_equal(out, cast("Any", None)).any() else None
 
 
-class Versioned(Protocol):
-    """A file whose content has a number that grows with each change."""
-
-    generation: int
-
-
 def _within(ids: list[int], span: tuple[int, int]) -> bool:
     """Whether one of some sorted ids is within a span."""
     at = bisect_left(ids, span[0])
     return at < len(ids) and ids[at] <= span[1]
-
-
-class PartCache:
-    """Decoded column groups and histogram columns, the least recently used thrown out first; thread-safe."""
-
-    reads_files = True
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._held = 0
-        self._parts: dict[tuple[Versioned, int, int, int], Any] = {}
-        self._lock = threading.Lock()
-
-    def group(self, file: DayFile, chunk: int, number: int) -> Group:
-        """A column group."""
-        return self.get(file, chunk, number, lambda chunk, part: Group(file.part(chunk, part)))
-
-    def get(self, file: Versioned, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
-        """A group, or by a negative number a histogram column: from memory, or by `load` from the file."""
-        found = self.peek(file, chunk, part)
-        if found is not None:
-            return cast("Part", found)
-        key = (file, file.generation, chunk, part)
-        matrix = load(chunk, part)
-        with self._lock:
-            if key not in self._parts:
-                self._parts[key] = matrix
-                self._held += matrix.nbytes
-            while self._held > self._limit and len(self._parts) > 1:
-                oldest = next(iter(self._parts))
-                self._held -= self._parts.pop(oldest).nbytes
-        return matrix
-
-    def peek(self, file: Versioned, chunk: int, part: int) -> Any:
-        """What `get` would have from memory; None without."""
-        key = (file, file.generation, chunk, part)
-        with self._lock:
-            found = self._parts.pop(key, None)
-            if found is not None:
-                self._parts[key] = found
-        return found
-
-    def forget(self, file: Versioned) -> None:
-        """Drop a deleted day's groups."""
-        with self._lock:
-            for key in [key for key in self._parts if key[0] is file]:
-                self._held -= self._parts.pop(key).nbytes
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory in use."""
-        return self._held

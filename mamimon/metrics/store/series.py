@@ -25,9 +25,10 @@ from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import Labels, Matcher
 from mamimon.metrics.store.at_hand import MOST_SAMPLES, AtHandSource, Decoded, days_at_hand
+from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.cardinality import Cardinality, cardinality
 from mamimon.metrics.store.coarse import LongReader
-from mamimon.metrics.store.day import Day, PartCache
+from mamimon.metrics.store.day import Day
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.deletion import delete
 from mamimon.metrics.store.head import Head, Row, largest
