@@ -19,7 +19,7 @@ from pathlib import Path
 from mamimon.logs.store import labels
 from mamimon.logs.store.blocks import Block, merged
 from mamimon.logs.store.day import create, insert_block
-from mamimon.logs.store.segment_builder import SegmentWriter
+from mamimon.logs.store.segment_writer import SegmentWriter
 
 ROWS = 512
 _LEVEL = 6

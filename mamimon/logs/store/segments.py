@@ -167,6 +167,26 @@ class Segments:
         return at if at >= 0 and first_seq < self._firsts[at] + self.all[at].rows else -1
 
 
+class Packed(msgspec.Struct):
+    """A segment that is ready to be written."""
+
+    rows: int
+    about: bytes
+    columns: list[tuple[int, bytes | None, bytes]]
+    words: list[tuple[str, bytes]]
+
+    def write(self, raw: sqlite3.Connection, first_seq: int) -> None:
+        """Write it; its first line has this number."""
+        number = raw.execute(
+            "INSERT INTO segment (first_seq, rows, about) VALUES (?, ?, ?)",
+            (first_seq, self.rows, self.about),
+        ).lastrowid
+        raw.executemany(
+            "INSERT INTO segment_column VALUES (?, ?, ?, ?)", [(number, *one) for one in self.columns]
+        )
+        raw.executemany("INSERT INTO segment_words VALUES (?, ?, ?)", [(number, *one) for one in self.words])
+
+
 def packed_bits(bits: Any) -> bytes:
     """Truths of lines, compressed."""
     return compress(np.packbits(bits).tobytes())
