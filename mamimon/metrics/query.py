@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from prometheus_client import Gauge
@@ -35,6 +35,14 @@ class Spent(msgspec.Struct):
     queued_s: float = 0.0
     evaluated_s: float = 0.0
     samples: int = 0
+
+
+class Few(msgspec.Struct):
+    """A small answer to an instant question: labels as JSON (of a number `{}`) and values."""
+
+    kind: Literal["scalar", "vector"]
+    at_ms: int
+    rows: list[tuple[bytes, float]]
 
 
 class SeriesBackend(Protocol):
@@ -117,6 +125,25 @@ class LocalBackend:
         if spent is not None:
             spent.evaluated_s, spent.samples = time.monotonic() - began, source.loaded
         return found
+
+    def few(self, expr: str, at: float, lookback_s: float | None = None) -> Few | None:
+        """As `at_hand` where that is a number or few series' newest samples: no array is made for it."""
+        if "mamimon.metrics.promql" not in sys.modules:
+            return None  # as in `at_hand`
+        from mamimon.metrics.promql.small import plan
+        from mamimon.metrics.store.day import NotAtHand
+
+        found, at_ms = plan(expr), round(at * 1000)
+        if found is None:
+            return None
+        if found.number is not None:
+            return Few("vector" if found.is_vector else "scalar", at_ms, [(b"{}", found.number)])
+        when = (at_ms if found.at_ms is None else found.at_ms) - found.offset_ms
+        lookback_ms = round((lookback_s or self._settings.lookback_s) * 1000)
+        try:
+            return Few("vector", at_ms, self._store.newest.find(found.matchers, when, lookback_ms))
+        except NotAtHand:
+            return None
 
     def _answer(
         self,

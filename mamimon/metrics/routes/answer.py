@@ -9,12 +9,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request, Response
 
-from mamimon.http import Receive, Scope, Send, answer, client_gone, header, query_items, read_body
+from mamimon.http import Receive, Scope, Send, answer, client_gone, form_items, header, query_items, read_body
 from mamimon.metrics.routes.encode import encode
 from mamimon.metrics.scrape.yaml_file import duration
 from mamimon.problems import Kind, Problem, bad_input
@@ -39,15 +38,19 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _EMPTY = "vector selector must contain at least one non-empty matcher"
+TRIED = "mamimon.tried"
+"""In the scope of a request to which nothing was at hand."""
 LIMITED = "results truncated due to limit"
 
 
 class Parameters:
     """The query string and, of a POST, the form; the first of a repeated name counts, as in Go."""
 
-    def __init__(self, items: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, items: Sequence[tuple[str, str]], *, tried: bool = False) -> None:
         self._items = items
         self._first = dict(reversed(items))
+        self.tried = tried
+        """Whether what is at hand has been asked already."""
 
     def get(self, name: str, default: str = "") -> str:
         """One value."""
@@ -126,21 +129,22 @@ def selector(text: str) -> list[Matcher]:
 async def parameters(request: Request[Any, Any, Any]) -> Parameters:
     """Read a request's parameters."""
     scope = cast("Scope", request.scope)
-    return _parameters(scope, await request.body() if request.method == "POST" else b"")
+    return parameters_with(scope, await request.body() if request.method == "POST" else b"")
 
 
 async def parameters_of(scope: Scope, receive: Receive) -> Parameters:
     """Read a request's parameters and the whole of its body."""
-    return _parameters(scope, await read_body(receive, MAX_FORM_BYTES))
+    return parameters_with(scope, await read_body(receive, MAX_FORM_BYTES))
 
 
-def _parameters(scope: Scope, body: bytes) -> Parameters:
+def parameters_with(scope: Scope, body: bytes) -> Parameters:
+    """Read the parameters of a request whose body is here."""
     items = query_items(scope) if scope.get("query_string") else []
     if body and scope["method"] == "POST":
         kind = header(scope, "content-type").partition(";")[0].strip()
         if kind == "application/x-www-form-urlencoded" and len(body) <= MAX_FORM_BYTES:
-            items = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) + items
-    return Parameters(items)
+            items = form_items(body) + items
+    return Parameters(items, tried=TRIED in scope)
 
 
 def _time(name: str, text: str, prefix: str = "") -> float:
@@ -216,6 +220,11 @@ class Body(msgspec.Struct):
 
     first: bytes
     rest: Iterator[bytes] | None = None
+
+
+def whole(found: QueryResult) -> bytes:
+    """The whole body of a small answer."""
+    return b"".join(_enveloped(encode(found), found.warnings, found.infos))
 
 
 async def result(found: QueryResult, stats: bytes = b"") -> Body:

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mamimon.http import AsgiApp, Receive, Scope, Send, unless_gone
+from mamimon.http import AsgiApp, AtOnce, Receive, Scope, Send, Whole, unless_gone
 from mamimon.http import answer as send_answer
 from mamimon.metrics.query import Spent
 from mamimon.metrics.routes.answer import (
     LIMITED,
+    TRIED,
     Body,
     Parameters,
     parameters_of,
+    parameters_with,
     quoted,
     refused,
     result,
     stream,
+    whole,
 )
+from mamimon.metrics.routes.encode import encode_few
 from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mamimon.metrics")
 _METHODS = ("GET", "POST")
+_JSON = ((b"content-type", b"application/json"),)
 MAX_POINTS = 11_000
 
 
@@ -43,8 +48,10 @@ def question_doors(core: Core, backend: LocalBackend) -> dict[str, AsgiApp]:
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
-            text = _text(given)
-            answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
+            text = given.get("query")
+            answer = None
+            if not given.tried:
+                answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
             if answer is None:
                 work = backend.instant(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
                 answer = await unless_gone(receive, work)
@@ -70,12 +77,52 @@ def question_doors(core: Core, backend: LocalBackend) -> dict[str, AsgiApp]:
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
             work = backend.range(
-                _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
+                given.get("query"), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
             )
             answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
     return {"/api/v1/query": _door(instant), "/api/v1/query_range": _door(over_range)}
+
+
+def prompt_doors(core: Core, backend: LocalBackend) -> dict[str, AtOnce]:
+    """What of these is answered before a task is made: small instant questions with samples in memory."""
+
+    def instant(scope: Scope, body: bytes) -> Whole | None:
+        try:
+            found = _at_hand(parameters_with(scope, body), core.clock.now(), backend)
+        except Problem as problem:
+            status, said, headers = refused(problem)
+            more = tuple((key.encode(), value.encode()) for key, value in headers.items())
+            return Whole(status, (*_JSON, *more), said)
+        except Exception:
+            status, said = _failed(scope)
+            return Whole(status, _JSON, said)
+        if found is None:
+            scope[TRIED] = True
+            return None
+        return Whole(200, _JSON, found)
+
+    return {"/api/v1/query": instant}
+
+
+def _at_hand(given: Parameters, now: float, backend: LocalBackend) -> bytes | None:
+    """The body of an answer that is at hand."""
+    limit = given.limit()
+    at = given.time("time", now)
+    timeout, lookback = given.duration("timeout"), _lookback(given)
+    text = given.get("query")
+    if given.get("stats"):
+        return None
+    few = backend.few(text, at, lookback)
+    if few is not None and (not limit or len(few.rows) <= limit):
+        return encode_few(few)
+    with _readable():
+        answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback)
+    if answer is None:
+        return None
+    _limit(answer, limit)
+    return whole(answer)
 
 
 Work = Callable[[Parameters, Receive], Awaitable[Body]]
@@ -101,11 +148,14 @@ async def _serve(work: Work, scope: Scope, receive: Receive, send: Send) -> None
         await send_answer(send, status, said, headers=headers.items())
         return
     except Exception:
-        _log.exception("%s %s failed", scope["method"], scope["path"])
-        status, said, _ = refused(Problem(Kind.INTERNAL, "mamimon made a mistake; the log has the details"))
-        await send_answer(send, status, said)
+        await send_answer(send, *_failed(scope))
         return
     await stream(scope, receive, send, body)
+
+
+def _failed(scope: Scope) -> tuple[int, bytes]:
+    _log.exception("%s %s failed", scope["method"], scope["path"])
+    return refused(Problem(Kind.INTERNAL, "mamimon made a mistake; the log has the details"))[:2]
 
 
 @contextlib.contextmanager
@@ -128,9 +178,7 @@ def _lookback(given: Parameters) -> float | None:
 
 
 async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Body:
-    if limit and answer.kind in ("vector", "matrix") and len(answer.labels) > limit:
-        _cut(answer, limit)
-        answer.warnings = [*answer.warnings, LIMITED]
+    _limit(answer, limit)
     wanted = given.get("stats")
     if not wanted:
         return await result(answer)
@@ -153,14 +201,13 @@ async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: S
     return await result(answer, msgspec.json.encode({"timings": timings, "samples": read}))
 
 
-def _cut(answer: QueryResult, limit: int) -> None:
-    """Leave the first `limit` series."""
+def _limit(answer: QueryResult, limit: int) -> None:
+    """Leave the first `limit` series; 0 is no limit."""
+    if not limit or answer.kind not in ("vector", "matrix") or len(answer.labels) <= limit:
+        return
+    answer.warnings = [*answer.warnings, LIMITED]
     answer.labels = answer.labels[:limit]
     answer.values, answer.present = answer.values[:limit], answer.present[:limit]
     answer.series, answer.series_histograms = answer.series[:limit], answer.series_histograms[:limit]
     if answer.histograms is not None:
         answer.histograms = answer.histograms[:limit]
-
-
-def _text(given: Parameters) -> str:
-    return given.get("query")

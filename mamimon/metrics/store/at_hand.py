@@ -7,14 +7,24 @@ series, and gives up (`NotAtHand`) before anything would block or take long.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
 from typing import NoReturn, cast
 
+import numpy as np
+import numpy.typing as npt
+
+from mamimon.metrics.model import ABSENT_BITS, HISTOGRAM_BITS, STALE_BITS, Matcher
 from mamimon.metrics.store.cache import Part, PartCache, Versioned
 from mamimon.metrics.store.day import Day, NotAtHand
+from mamimon.metrics.store.dayfile import GROUP
 from mamimon.metrics.store.select import LocalSource
+from mamimon.metrics.store.table import Samples
 
 MOST_SERIES = 64
+_LONGEST_MS = 900_000
+"""How far back the newest sample is looked for."""
 MOST_SAMPLES = 4_000
 _MOST_CHUNKS = 500
 """Chunks of a day that are looked through for those of the question."""
@@ -56,3 +66,95 @@ def days_at_hand(days: dict[str, Day], start: int, end: int) -> list[Day]:
     if not all(day.loaded and len(day.heads) + len(day.chunks) <= _MOST_CHUNKS for day in found):
         raise NotAtHand
     return found
+
+
+class Newest:
+    """The newest samples of few series at an instant, one by one: arrays would cost more than the samples."""
+
+    def __init__(self, days: dict[str, Day], cache: PartCache) -> None:
+        self._days = days
+        self._cache = cache
+        self._last: Day | None = None
+
+    def find(self, matchers: tuple[Matcher, ...], at: int, lookback_ms: int) -> list[tuple[bytes, float]]:
+        """Each matching series' labels, as their canonical text, and its value. Raises `NotAtHand`.
+
+        For the event loop alone, on which the store changes: nothing is locked.
+        """
+        start = at - lookback_ms + 1
+        if lookback_ms > _LONGEST_MS:
+            raise NotAtHand
+        day = self._day(start, at)
+        ids = day.index.few(matchers) if day is not None else []
+        if day is None or not ids:
+            return []
+        if len(ids) > MOST_SERIES:
+            raise NotAtHand
+        found: dict[int, tuple[int, float | None]] = {}
+        for number, times, column in self._columns(day, ids, start, at):
+            sample = _newest(times, column, start, at)
+            before = found.get(number)
+            if sample is None or (before is not None and before[0] > sample[0]):
+                continue
+            if before is not None and before[0] == sample[0]:
+                raise NotAtHand  # which of two sources counts is not for here to say
+            found[number] = sample
+        key = day.index.key
+        return [
+            (key(number), sample[1])
+            for number in ids
+            if (sample := found.get(number)) is not None and sample[1] is not None
+        ]
+
+    def _day(self, start: int, at: int) -> Day | None:
+        """The one day that the instants are of; None where there is none."""
+        day = self._last
+        if day is None or start < day.start or at >= day.end or self._days.get(day.name) is not day:
+            days = days_at_hand(self._days, start, at)
+            if len(days) > 1:
+                raise NotAtHand
+            day = self._last = days[0] if days else None
+        return day
+
+    def _columns(
+        self, day: Day, ids: list[int], start: int, at: int
+    ) -> Iterator[tuple[int, npt.NDArray[np.int64], Samples]]:
+        """Where there may be samples: series, timestamps and values."""
+        chunks = day.near(start, at)
+        if len(chunks) + len(day.heads) > _MOST_CHUNKS:
+            raise NotAtHand
+        for head in day.heads:
+            for number in ids:
+                column = head.column(number)
+                if column is not None:
+                    yield number, head.times, column
+        for chunk in chunks:
+            if chunk.start > at or chunk.end < start:
+                continue
+            low, high = chunk.span
+            for number in ids[bisect_left(ids, low) : bisect_right(ids, high)]:
+                places = np.flatnonzero(chunk.ids == number)
+                if len(places):
+                    place = int(places[0])
+                    group = self._cache.peek(day.file, chunk.id, place // GROUP)
+                    if group is None:
+                        raise NotAtHand
+                    yield number, chunk.times, group.values[place % GROUP]
+
+
+def _newest(
+    times: npt.NDArray[np.int64], column: Samples, start: int, at: int
+) -> tuple[int, float | None] | None:
+    """The time and value of the newest sample in `start <= t <= at`; no value where it ends the series."""
+    place = int(times.searchsorted(at, "right")) - 1
+    while place >= 0 and (when := times.item(place)) >= start:
+        value = float(column.item(place))
+        if not math.isnan(value):
+            return when, value
+        bits = column[place : place + 1].view(np.int64).item()
+        if bits == HISTOGRAM_BITS:
+            raise NotAtHand
+        if bits != ABSENT_BITS:
+            return when, None if bits == STALE_BITS else value
+        place -= 1
+    return None

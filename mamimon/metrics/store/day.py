@@ -150,7 +150,7 @@ class Day:
         for window in range(chunk.start // WINDOW_MS, chunk.end // WINDOW_MS + 1):
             self._by_window.setdefault(window, []).append(chunk)
 
-    def _near(self, start: int, end: int) -> list[Chunk]:
+    def near(self, start: int, end: int) -> list[Chunk]:
         """Chunks that may have samples `start <= t <= end` (ms): few, where that is within one window."""
         window = start // WINDOW_MS
         return self._by_window.get(window, []) if window == end // WINDOW_MS else self.chunks
@@ -208,7 +208,7 @@ class Day:
         with self.lock:
             chunks = [
                 chunk
-                for chunk in self._near(start, end)
+                for chunk in self.near(start, end)
                 if chunk.start <= end and chunk.end >= start and _within(listed, chunk.span)
             ]
             heads = [

@@ -24,7 +24,7 @@ from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import Labels, Matcher
-from mamimon.metrics.store.at_hand import MOST_SAMPLES, AtHandSource, Decoded, days_at_hand
+from mamimon.metrics.store.at_hand import MOST_SAMPLES, AtHandSource, Decoded, Newest, days_at_hand
 from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.cardinality import Cardinality, cardinality
 from mamimon.metrics.store.coarse import LongReader
@@ -61,6 +61,8 @@ class SeriesStore:
         self._most_cells = max(settings.metrics.head_bytes // 8, 1 << 16)
         self._erased: set[str] = set()
         self.history = History(directory, settings, clock, self._cache)
+        self.newest = Newest(self._days, self._cache)
+        """Answers about few series' newest samples from memory."""
         self.samples = 0
         """Samples taken in since the start."""
         self.listeners: list[Callable[[Day, Sequence[Scrape]], None]] = []
