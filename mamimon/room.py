@@ -10,8 +10,6 @@ import msgspec
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
-    from mamimon.http import AtOnce
-
 
 class Task(msgspec.Struct, frozen=True):
     """A background task: the supervisor runs it under its name and restarts it with back-off."""
@@ -64,6 +62,6 @@ class Direct(Protocol):
 class Prompt(Protocol):
     """A room with doors that answer small questions from memory, before a task is made for the request."""
 
-    def at_once(self) -> Mapping[str, AtOnce]:
-        """The doors by path; each is also served by `handlers` or `direct`, for what it leaves."""
+    def at_once(self) -> Mapping[str, Callable[[Any, bytes], Any]]:
+        """The doors (`mamimon.http.AtOnce`) by path; each is served by `direct` too, for what it leaves."""
         ...
