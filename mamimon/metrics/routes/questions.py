@@ -19,13 +19,13 @@ from mamimon.metrics.routes.answer import (
     Parameters,
     parameters_of,
     parameters_with,
-    quoted,
     refused,
     result,
     stream,
     whole,
 )
 from mamimon.metrics.routes.encode import encode_few
+from mamimon.metrics.routes.reading import quoted
 from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mamimon.metrics.model import Labels, Matcher
-from mamimon.metrics.regexes import compile_regex
+from mamimon.metrics.regexes import compile_regex, refusal
 from mamimon.problems import bad_input
 
 Ids = npt.NDArray[np.int32]
@@ -250,13 +250,8 @@ def _regex(pattern: str) -> Callable[[str], bool]:
     try:
         search = compile_regex(pattern).fullmatch
     except re2.error as error:
-        raise bad_input(f"error parsing regexp: {_text(error)}: `{pattern}`") from None
+        raise bad_input(refusal(error)) from None
     return lambda text: search(text) is not None
-
-
-def _text(error: Exception) -> str:
-    reason = error.args[0] if error.args else error
-    return reason.decode() if isinstance(reason, bytes) else str(reason)
 
 
 def decode_labels(key: bytes) -> Labels:
