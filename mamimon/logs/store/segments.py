@@ -157,7 +157,9 @@ class Segments:
     """The segments of a day."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
-        found = raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq").fetchall()
+        # Days that were begun by an earlier version have no such table, and are read line by line.
+        known = raw.execute("SELECT 1 FROM sqlite_master WHERE name='segment'").fetchone() is not None
+        found = raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq") if known else ()
         self.all = [Segment(raw, *one) for one in found]
         self._firsts = [one.first_seq for one in self.all]
 
