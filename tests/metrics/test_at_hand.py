@@ -12,6 +12,7 @@ import pytest
 
 from mamimon.clock import ManualClock
 from mamimon.config import Settings
+from mamimon.metrics.model import QueryResult
 from mamimon.metrics.promql import evaluate
 from mamimon.metrics.query import LocalBackend
 from mamimon.metrics.store import Scrape, SeriesStore
@@ -95,7 +96,7 @@ async def test_nothing_is_read_from_a_file(opened: tuple[SeriesStore, LocalBacke
     there = await backend.instant('x{n="3"}', past)
     again = backend.at_hand('x{n="3"}', past)
     assert again is not None and again.values.tolist() == there.values.tolist() == [[3.0 + past]]
-    # Before the first day the long history may know more.
+    # An hour before the first day the long history may know more.
     assert backend.at_hand('x{n="3"}', START - 90_000) is None
 
 
@@ -113,6 +114,25 @@ def _few(backend: LocalBackend, text: str, at: float, lookback_s: float | None =
     if found is None:
         return None
     return (found.kind, sorted((sorted(decode_labels(key).items()), repr(v)) for key, v in found.rows))
+
+
+def _ranged(store: SeriesStore, text: str, start: float, end: float, step: float) -> QueryResult:
+    source = store.source(max_samples=1_000_000, deadline=time.monotonic() + 60)
+    last = end if step else start
+    return evaluate(source, text, round(start * 1000), round(last * 1000), round(step * 1000))
+
+
+def _shown(found: QueryResult) -> object:
+    """A result's parts for a comparison bit by bit."""
+    values = np.where(found.present, found.values, 0.0).tolist()
+    raw = [(when.tolist(), list(map(repr, own.tolist()))) for when, own in found.series]
+    rows = zip(
+        [sorted(one.items()) for one in found.labels],
+        found.present.tolist() or [()] * len(found.labels),
+        [list(map(repr, row)) for row in values] or raw,
+        strict=True,
+    )
+    return found.kind, sorted(rows), found.times.tolist(), found.warnings, found.infos
 
 
 def _whole(store: SeriesStore, text: str, at: float, lookback_s: float = 300) -> object:
@@ -170,7 +190,7 @@ async def test_few_samples_with_gaps_ends_and_two_sources(tmp_path: Path) -> Non
     state = await Database.open(tmp_path / "state.db")
     backend = LocalBackend(Core(Settings(), clock, tmp_path, state), store)
     texts = [f'x{{n="{n}"}}' for n in range(8)] + ['{job="a"}', '{job="b"}']
-    compared = left = 0
+    compared = left = ranges = 0
     for at in range(begin, begin + 1500, 15):
         clock.jump(max(0.0, at - clock.now()))
         day = await store.day_of(at * 1000)
@@ -194,7 +214,16 @@ async def test_few_samples_with_gaps_ends_and_two_sources(tmp_path: Path) -> Non
             compared += found is not None
             left += found is None
             assert found in (None, whole_answer), (text, asked, lookback)
+        for text in texts[:8]:
+            for asked in (text, f"rate({text}[1m])", f"{text} - {text} offset 1m", f"{text}[2m]"):
+                span = at - 600, at - 100, 0 if asked.endswith("]") else int(random.integers(5, 90))
+                whole_range = _shown(_ranged(store, asked, *span))  # decodes what it reads
+                at_hand = backend.at_hand(asked, *(span[:1] if not span[2] else span))
+                if at_hand is not None:
+                    ranges += 1
+                    assert _shown(at_hand) == whole_range, (asked, span)
     assert compared > left
+    assert ranges > 1000
     backend.close()
     await store.close()
     await state.close()

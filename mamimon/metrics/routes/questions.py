@@ -53,26 +53,14 @@ def question_doors(core: Core, backend: LocalBackend) -> dict[str, AsgiApp]:
             if not given.tried:
                 answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
             if answer is None:
-                work = backend.instant(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
+                at_ms = round(at * 1000)
+                work = backend.in_thread(text, (at_ms, at_ms, 0), timeout, lookback, spent)
                 answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
     async def over_range(given: Parameters, receive: Receive) -> Body:
         limit = given.limit()
-        start, end = given.needed_time("start"), given.needed_time("end")
-        if end < start:
-            raise bad_input('invalid parameter "end": end timestamp must not be before start time')
-        step = given.duration("step")
-        if step is None:
-            raise bad_input('invalid parameter "step": cannot parse "" to a valid duration')
-        if step <= 0:
-            reason = "zero or negative query resolution step widths are not accepted. Try a positive integer"
-            raise bad_input(f'invalid parameter "step": {reason}')
-        if (end - start) // step > MAX_POINTS:
-            raise bad_input(
-                "exceeded maximum resolution of 11,000 points per timeseries. "
-                "Try decreasing the query resolution (?step=XX)"
-            )
+        start, end, step = _range(given)
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
@@ -86,11 +74,36 @@ def question_doors(core: Core, backend: LocalBackend) -> dict[str, AsgiApp]:
 
 
 def prompt_doors(core: Core, backend: LocalBackend) -> dict[str, AtOnce]:
-    """What of these is answered before a task is made: small instant questions with samples in memory."""
+    """What of these is answered before a task is made: small questions whose samples are in memory."""
 
-    def instant(scope: Scope, body: bytes) -> Whole | None:
+    def instant(given: Parameters) -> bytes | None:
+        limit = given.limit()
+        at = given.time("time", core.clock.now())
+        timeout, lookback = given.duration("timeout"), _lookback(given)
+        text = given.get("query")
+        few = backend.few(text, at, lookback)
+        if few is not None and (not limit or len(few.rows) <= limit):
+            return encode_few(few)
+        with _readable():
+            answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback)
+        return _whole(answer, limit)
+
+    def over_range(given: Parameters) -> bytes | None:
+        limit = given.limit()
+        asked = _range(given)
+        timeout, lookback = given.duration("timeout"), _lookback(given)
+        with _readable():
+            answer = backend.at_hand(given.get("query"), *asked, timeout_s=timeout, lookback_s=lookback)
+        return _whole(answer, limit)
+
+    return {"/api/v1/query": _prompt_door(instant), "/api/v1/query_range": _prompt_door(over_range)}
+
+
+def _prompt_door(work: Callable[[Parameters], bytes | None]) -> AtOnce:
+    def run(scope: Scope, body: bytes) -> Whole | None:
         try:
-            found = _at_hand(parameters_with(scope, body), core.clock.now(), backend)
+            given = parameters_with(scope, body)
+            found = None if given.get("stats") else work(given)
         except Problem as problem:
             status, said, headers = refused(problem)
             more = tuple((key.encode(), value.encode()) for key, value in headers.items())
@@ -103,26 +116,33 @@ def prompt_doors(core: Core, backend: LocalBackend) -> dict[str, AtOnce]:
             return None
         return Whole(200, _JSON, found)
 
-    return {"/api/v1/query": instant}
+    return run
 
 
-def _at_hand(given: Parameters, now: float, backend: LocalBackend) -> bytes | None:
-    """The body of an answer that is at hand."""
-    limit = given.limit()
-    at = given.time("time", now)
-    timeout, lookback = given.duration("timeout"), _lookback(given)
-    text = given.get("query")
-    if given.get("stats"):
-        return None
-    few = backend.few(text, at, lookback)
-    if few is not None and (not limit or len(few.rows) <= limit):
-        return encode_few(few)
-    with _readable():
-        answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback)
+def _whole(answer: QueryResult | None, limit: int) -> bytes | None:
     if answer is None:
         return None
     _limit(answer, limit)
     return whole(answer)
+
+
+def _range(given: Parameters) -> tuple[float, float, float]:
+    """Start, end and step."""
+    start, end = given.needed_time("start"), given.needed_time("end")
+    if end < start:
+        raise bad_input('invalid parameter "end": end timestamp must not be before start time')
+    step = given.duration("step")
+    if step is None:
+        raise bad_input('invalid parameter "step": cannot parse "" to a valid duration')
+    if step <= 0:
+        reason = "zero or negative query resolution step widths are not accepted. Try a positive integer"
+        raise bad_input(f'invalid parameter "step": {reason}')
+    if (end - start) // step > MAX_POINTS:
+        raise bad_input(
+            "exceeded maximum resolution of 11,000 points per timeseries. "
+            "Try decreasing the query resolution (?step=XX)"
+        )
+    return start, end, step
 
 
 Work = Callable[[Parameters, Receive], Awaitable[Body]]

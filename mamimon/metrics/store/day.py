@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from bisect import bisect_left
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, cast
 
 import msgspec
@@ -62,6 +63,9 @@ class Day:
         self.chunks: list[Chunk] = []
         self._by_window: dict[int, list[Chunk]] = {}
         """The sealed chunks that touch each window of two hours."""
+        self._by_source: dict[int, tuple[tuple[int, int], list[Chunk]]] = {}
+        """The lowest and the highest series of each source's sealed chunks, and these."""
+        self._names: dict[int, str] = {}
         self.lock = threading.Lock()
         """Guards heads and chunks between the event loop and readers."""
         self._load_lock = threading.Lock()
@@ -146,14 +150,31 @@ class Day:
             self.chunks.append(chunk)
             self._place(chunk)
 
+    def name_of(self, source: int) -> str:
+        """The name of a source by its number."""
+        if len(self._names) != len(self.sources):
+            self._names = {number: name for name, number in list(self.sources.items())}
+        return self._names[source]
+
     def _place(self, chunk: Chunk) -> None:
+        (low, high), chunks = self._by_source.get(chunk.source, (chunk.span, []))
+        chunks.append(chunk)
+        self._by_source[chunk.source] = (min(low, chunk.span[0]), max(high, chunk.span[1])), chunks
         for window in range(chunk.start // WINDOW_MS, chunk.end // WINDOW_MS + 1):
             self._by_window.setdefault(window, []).append(chunk)
 
-    def near(self, start: int, end: int) -> list[Chunk]:
-        """Chunks that may have samples `start <= t <= end` (ms): few, where that is within one window."""
+    def near(self, ids: list[int], start: int, end: int) -> list[Chunk]:
+        """Chunks that may have samples of some series (sorted ids), `start <= t <= end` (ms)."""
         window = start // WINDOW_MS
-        return self._by_window.get(window, []) if window == end // WINDOW_MS else self.chunks
+        looked: Iterable[Chunk] = self._by_window.get(window, ())
+        if window != end // WINDOW_MS:
+            own = (chunks for span, chunks in self._by_source.values() if _within(ids, span))
+            looked = itertools.chain.from_iterable(own)
+        return [
+            chunk
+            for chunk in looked
+            if chunk.start <= end and chunk.end >= start and _within(ids, chunk.span)
+        ]
 
     def _intern(self, chunk: Chunk) -> None:
         """Let a chunk share its list of series with the one before it of the same source."""
@@ -204,13 +225,8 @@ class Day:
         listed = ids.tolist()
         wanted = np.zeros(listed[-1] + 1, dtype=bool)
         wanted[ids] = True
-        names = {number: name for name, number in list(self.sources.items())}
         with self.lock:
-            chunks = [
-                chunk
-                for chunk in self.near(start, end)
-                if chunk.start <= end and chunk.end >= start and _within(listed, chunk.span)
-            ]
+            chunks = self.near(listed, start, end)
             heads = [
                 (head.source, head.read(wanted, start, end))
                 for head in self.heads
@@ -220,12 +236,14 @@ class Day:
         for chunk in chunks:
             segment = self._chunk(chunk, wanted, start, end, cache, places)
             if segment is not None:
-                segment.source = names[chunk.source]
+                segment.source = self.name_of(chunk.source)
                 yield segment
         for source, found in heads:
             if len(found.ids) and len(found.times):
                 held = Held(found.values)
-                yield Segment(names[source], found.ids, found.times, held, found.histograms(), found.starts)
+                yield Segment(
+                    self.name_of(source), found.ids, found.times, held, found.histograms(), found.starts
+                )
 
     def _chunk(
         self,

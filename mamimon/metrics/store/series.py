@@ -24,7 +24,7 @@ from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import Labels, Matcher
-from mamimon.metrics.store.at_hand import MOST_SAMPLES, AtHandSource, Decoded, Newest, days_at_hand
+from mamimon.metrics.store.at_hand import AtHandSource, Decoded, Newest, days_at_hand
 from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.cardinality import Cardinality, cardinality
 from mamimon.metrics.store.coarse import LongReader
@@ -244,12 +244,10 @@ class SeriesStore:
             long=LongReader(self.history, list(self._days), step_ms),
         )
 
-    def at_hand(self) -> AtHandSource:
+    def at_hand(self, steps: int) -> AtHandSource:
         """What the event loop may read for one small question; raises `NotAtHand` when asked for more."""
         days = functools.partial(days_at_hand, self._days)
-        return AtHandSource(
-            days, Decoded(self._cache), max_samples=MOST_SAMPLES, deadline=time.monotonic() + 1
-        )
+        return AtHandSource(days, Decoded(self._cache), deadline=time.monotonic() + 1, steps=steps)
 
     def days_between(self, start: int, end: int) -> list[Day]:
         """The days that overlap `start <= t <= end` (ms), loaded, oldest first. Blocking."""
