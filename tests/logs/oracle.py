@@ -144,12 +144,12 @@ def follow(have: list[str], wanted: list[str], slop: int, prefix: bool) -> bool:
 
 
 def spreads(have: list[str], wanted: list[str], at: int, moved: list[int]) -> Iterator[int]:
-    """For each way to pick a place a word: how much further apart they stand than in the phrase."""
+    """For each way to pick a place a word, no place twice: how much further apart they stand than there."""
     if at == len(wanted):
         yield max(moved) - min(moved)
         return
     for place, word in enumerate(have):
-        if word == wanted[at]:
+        if word == wanted[at] and place not in [shift + i for i, shift in enumerate(moved)]:
             yield from spreads(have, wanted, at + 1, [*moved, place - at])
 
 

@@ -45,10 +45,9 @@ class Words(Plain):
             return True
         if not self.words:
             return False
-        return any(self.fits(value) for value in row.matching(self.field))
+        return any(self._value(value) for value in row.matching(self.field))
 
-    def fits(self, value: Any) -> bool:
-        """Whether one value of the field is what is asked for."""
+    def _value(self, value: Any) -> bool:
         if isinstance(value, str):
             text = fold(value)
             if self._first not in text:
@@ -67,6 +66,8 @@ class Words(Plain):
         if not all(places):
             return False
         # Lucene's slop counts how far words must move to stand as the phrase does.
+        if len(set(wanted)) < len(wanted):
+            return _within_repeated(wanted, places, self.slop)
         return _within(places, self.slop)
 
     def index(self) -> str | None:
@@ -99,7 +100,7 @@ class Words(Plain):
             return SureLevel(self.level)
         if self.field in {"", "*"}:
             return None if self.slop or self.prefix else sure_words(self.words, self.number is not None)
-        return None if self.field in _BESIDE or not self.words else sure_field(self.field, self.fits)
+        return None if self.field in _BESIDE or not self.words else sure_field(self.field, self._value)
 
     def levels(self) -> int:
         """See `Clause.levels`."""
@@ -117,36 +118,35 @@ class Exact(Plain):
         self.text = shown(value)
         self.fold_case = fold_case
         self.number = plain_number(self.text)
-        self.spelled = Words(self.field, self.text)
-        self.one_word = len(self.spelled.words) == 1 and (fold_case or self.text == fold(self.text))
+        self._words = Words(self.field, self.text)
+        self._one = len(self._words.words) == 1 and (fold_case or self.text == fold(self.text))
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
-        return any(self.fits(value) for value in row.matching(self.field))
+        return any(self._value(value) for value in row.matching(self.field))
 
-    def fits(self, value: Any) -> bool:
-        """Whether one value of the field is what is asked for."""
+    def _value(self, value: Any) -> bool:
         if isinstance(value, str):
             if value == self.text or (self.fold_case and fold(value) == fold(self.text)):
                 return True
-            return self.one_word and not self.only_whole and self.spelled.fits(value)
+            return self._one and not self.only_whole and self._words._value(value)
         if isinstance(value, bool):
             return shown(value) == self.text
         return self.number is not None and self.number == value
 
     def index(self) -> str | None:
         """See `Clause.index`."""
-        return None if self.field in {"level", *_OWN} else self.spelled.index()
+        return None if self.field in {"level", *_OWN} else self._words.index()
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        return None if self.field in {"level", *_OWN} else self.spelled.needles()
+        return None if self.field in {"level", *_OWN} else self._words.needles()
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
         if self.field in {"", "*"}:
-            return self.spelled.sure() if self.one_word and not self.only_whole else None
-        return None if self.field in _BESIDE else sure_field(self.field, self.fits)
+            return self._words.sure() if self._one and not self.only_whole else None
+        return None if self.field in _BESIDE else sure_field(self.field, self._value)
 
     def levels(self) -> int:
         """See `Clause.levels`."""
@@ -170,10 +170,9 @@ class Pattern(Plain):
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
-        return any(self.fits(value) for value in row.matching(self.field))
+        return any(self._value(value) for value in row.matching(self.field))
 
-    def fits(self, value: Any) -> bool:
-        """Whether one value of the field is what is asked for."""
+    def _value(self, value: Any) -> bool:
         text = fold(shown(value)) if self.fold_case else shown(value)
         if self._piece not in text:
             return False
@@ -185,7 +184,7 @@ class Pattern(Plain):
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        return None if self.field in _BESIDE else sure_field(self.field, self.fits)
+        return None if self.field in _BESIDE else sure_field(self.field, self._value)
 
     def index(self) -> str | None:
         """See `Clause.index`."""
@@ -283,3 +282,18 @@ def _within(places: list[list[int]], slop: int) -> bool:
         heads[lowest] += 1
         if heads[lowest] == len(shifted[lowest]):
             return False
+
+
+def _within_repeated(wanted: Sequence[str], places: list[list[int]], slop: int) -> bool:
+    """As `_within` where a word is wanted more than once: each time at a place of its own."""
+    for low in sorted({place - i for i, found in enumerate(places) for place in found}):
+        taken: set[int] = set()
+        # The windows of one word are equally long, so the first free place serves the first window best.
+        for i, found in enumerate(places):
+            own = next((p for p in found if low + i <= p <= low + i + slop and p not in taken), None)
+            if own is None:
+                break
+            taken.add(own)
+        else:
+            return True
+    return False

@@ -27,16 +27,15 @@ class Range(Plain):
         if self.field == "@timestamp":
             low, high = self.bounds()
             return low <= row.time_us <= high
-        return any(self.fits(value) for value in row.matching(self.field))
+        return any(self._value(value) for value in row.matching(self.field))
 
-    def fits(self, value: Any) -> bool:
-        """Whether one value of the field is what is asked for."""
+    def _value(self, value: Any) -> bool:
         above = self.low is None or self.low.above(value)
         return above and (self.high is None or self.high.below(value))
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        return None if self.field in _BESIDE else sure_field(self.field, self.fits)
+        return None if self.field in _BESIDE else sure_field(self.field, self._value)
 
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""
