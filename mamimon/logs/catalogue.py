@@ -82,8 +82,12 @@ class Catalogue:
 
     async def fields(self, wanted: Callable[[str, bool, str], bool] | None) -> dict[str, str]:
         """The fields of the wanted datasets with their types, seen in the newest lines of each day."""
+        return await self.kinds(self._days.days()[::-1], wanted)
+
+    async def kinds(self, days: list[str], wanted: Callable[[str, bool, str], bool] | None) -> dict[str, str]:
+        """The types of the wanted datasets' fields in these days' newest lines, newest day first."""
         merged: dict[str, str] = {}
-        for day in reversed(self._days.days()):
+        for day in days:
             per_dataset = await self._day_fields(day)
             for info in await self.day(day):
                 if wanted is None or wanted(info.dataset, info.plain, info.index):

@@ -25,6 +25,8 @@ _PARTS = {
     "s": "second",
 }
 _ORDER = "yMdHms"
+_CYCLE_MS = 146_097 * 86_400_000
+_FAR_MS = 20 * _CYCLE_MS
 
 
 def read_date(text: str, form: str, tz: dt.tzinfo = dt.UTC) -> tuple[float, str] | None:
@@ -108,6 +110,11 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], str]:
         raise bad_input(f"Invalid format: [{pattern[:80]}]") from None
 
 
+def _year(number: int) -> str:
+    """A year as Java writes it: with its sign where it has more than four digits."""
+    return f"{number:04}" if 0 <= number <= 9999 else f"{number:+05}"
+
+
 def write_date(ms: float, form: str, tz_name: str = "") -> str:
     """A date as the first of the formats shows it; without one as Elasticsearch's default does."""
     first = form.split("||", maxsplit=1)[0]
@@ -115,6 +122,12 @@ def write_date(ms: float, form: str, tz_name: str = "") -> str:
         return str(int(ms))
     if first == "epoch_second":
         return str(int(ms // 1000))
+    if not 0 <= ms < _FAR_MS:
+        # A sum of dates is no date of Python's calendar, which repeats after 400 years.
+        cycles, near = divmod(int(ms), _CYCLE_MS)
+        return re.sub(
+            r"\d{4}", lambda y: _year(int(y[0]) + 400 * cycles), write_date(near, form, tz_name), count=1
+        )
     moment = dt.datetime.fromtimestamp(ms / 1000, zone(tz_name))
     if not first or first.startswith(
         ("strict_date_optional", "date_optional", "date_time", "strict_date_time", "iso8601")

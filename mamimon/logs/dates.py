@@ -111,11 +111,13 @@ def parse_bound(
     up: bool = False,
     tz: dt.tzinfo = dt.UTC,
     read: Callable[[str], tuple[float, str] | None] | None = None,
+    first_day: bool = False,
 ) -> float | None:
     """Epoch seconds of a range's end: a date, an epoch number or date math; None where it is none.
 
     `up` rounds a date of less precision (`2026-11`, `now/d`) to its last millisecond, as `lte` and
     `gt` do. `read` reads dates of another format: the seconds and the finest unit that is named.
+    `first_day`: Elasticsearch's ranges round a year or a month to the end of its first day.
     """
     anchor, math = text, ""
     if text.startswith("now"):
@@ -127,14 +129,14 @@ def parse_bound(
     elif read is not None:
         found = read(anchor)
         if found is not None and found[1] and up and not math:
-            return shift(found[0], 1, found[1], tz) - 0.001
+            return shift(found[0], 1, "d" if first_day and found[1] in "yM" else found[1], tz) - 0.001
         seconds = None if found is None else found[0]
     elif re.fullmatch(r"-?\d{5,19}(\.\d+)?", anchor):
         seconds = float(anchor) / 1e3
     else:
         seconds = parse_iso(anchor, tz)
         if seconds is not None and up and not math:
-            return _fill(anchor, seconds, tz)
+            return _fill(anchor if not first_day or len(anchor) > 9 else "YYYY-MM-DD", seconds, tz)
     if seconds is None or not math:
         return seconds
     return _calculate(math, seconds, up, tz)

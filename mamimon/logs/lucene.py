@@ -304,12 +304,12 @@ def between(field: str, low: str, high: str, low_in: bool, high_in: bool, now: f
     )
 
 
-def bound(field: str, text: str, included: bool, now: float, *, up: bool) -> Bound:
+def bound(field: str, text: str, included: bool, now: float, *, up: bool, first_day: bool = False) -> Bound:
     """One end of a range; on `@timestamp` it must be a date."""
     dated = field == "@timestamp"
     seconds = None
     if dated or re.match(r"now|\d{4}[-/.]\d\d?", text):
-        seconds = parse_bound(text, now, up=up)
+        seconds = parse_bound(text, now, up=up, first_day=first_day)
     if dated and seconds is None:
         raise bad_input(
             f"failed to parse date field [{text[:80]}] with format [strict_date_optional_time||epoch_millis]"

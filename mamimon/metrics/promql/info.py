@@ -78,8 +78,7 @@ def info(run: Evaluator, node: Call, times: Ints) -> Vector:
     stamps = np.empty((0, len(times)), dtype=np.int64)
     if identity:
         selector = _info_selector(run, node.args[0], [*identity, *data, *names])
-        vector, taken = run.select_with_times(selector, times)
-        stamps = taken()
+        vector, stamps = run.select_with_times(selector, times)
         if vector.histograms is not None:
             raise PromQLError("execution", "info sample should be float")
     return _combine(base, plain, vector, stamps, data)

@@ -16,6 +16,7 @@ from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
+from mamimon.logs.wire.elasticsearch.known import METRICS, check_aggregation
 
 MOST_BUCKETS = 65_536
 
@@ -29,7 +30,18 @@ class Agg:
         self.subs = subs
         self.meta = meta
         self.field = str(body.get("field", ""))
+        self.value_type = "date" if self.field == "@timestamp" else ""
         self.setup()
+
+    def told(self, kinds: dict[str, str]) -> None:
+        """Learn the fields' types."""
+        self.value_type = kinds.get(self.field, self.value_type)
+        for sub in self.subs.values():
+            sub.told(kinds)
+
+    def asked(self) -> set[str]:
+        """The fields whose types matter."""
+        return {self.field}
 
     def setup(self) -> None:
         """Read the body; raises `EsError`."""
@@ -78,6 +90,15 @@ class Bucket:
         return {"doc_count": self.count, **write(subs, self.states)}
 
 
+def fields(*several: dict[str, Agg]) -> set[str]:
+    """The fields of aggregations and of those inside them."""
+    found: set[str] = set()
+    for aggs in several:
+        for agg in aggs.values():
+            found |= agg.asked() | fields(agg.subs)
+    return found
+
+
 def grain_of(aggs: dict[str, Agg]) -> Grain | None:
     """The grain that serves all of the aggregations."""
     found = Grain()
@@ -110,6 +131,11 @@ def read(body: Any, now: float, depth: int = 0) -> dict[str, Agg]:
     kinds: dict[str, type[Agg]] = {**measures.KINDS, **divisions.KINDS, **pipelines.KINDS}
     found: dict[str, Agg] = {}
     for name, spec in body.items():
+        if not name or set("[]>") & set(name):
+            raise parsing(
+                f"Invalid aggregation name [{name[:80]}]. Aggregation names can contain any character except"
+                " '[', ']', and '>'"
+            )
         if not isinstance(spec, dict):
             raise parsing(f"Expected [START_OBJECT] under [{name}]")
         subs = read(spec.get("aggs", spec.get("aggregations", {})), now, depth + 1)
@@ -126,6 +152,13 @@ def read(body: Any, now: float, depth: int = 0) -> dict[str, Agg]:
         own = spec[names[0]]
         if not isinstance(own, dict):
             raise parsing(f"[{names[0]}] must be an object")
+        check_aggregation(names[0], own)
+        if subs and names[0] in METRICS:
+            raise EsError(
+                400,
+                "aggregation_initialization_exception",
+                f"Aggregator [{name}] of type [{names[0]}] cannot accept sub-aggregations",
+            )
         if "script" in own and "field" not in own:
             raise illegal("scripts are not supported by a log store")
         found[name] = kind(own, subs, spec.get("meta"), now)
@@ -167,6 +200,12 @@ def number_text(value: float, form: str) -> str:
 def filter_of(query: Any, now: float) -> Clause:
     """The clause of a filter inside an aggregation."""
     return Dsl(now).read(query)
+
+
+def need_field(agg: Agg) -> None:
+    """Refuse an aggregation that names no field."""
+    if not agg.field:
+        raise illegal("Required one of fields [field, script], but none were specified. ")
 
 
 def interval_ms(text: str) -> int:

@@ -22,7 +22,7 @@ from mamimon.logs.wire.elasticsearch import (
     streams,
 )
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
-from mamimon.logs.wire.elasticsearch.errors import EsError, no_handler, of_problem
+from mamimon.logs.wire.elasticsearch.errors import EsError, bare, no_handler, of_problem
 from mamimon.problems import Problem
 
 if TYPE_CHECKING:
@@ -104,9 +104,8 @@ async def _route(call: Call) -> Answer:
             return await handler(call)
     known = sorted({m for methods, pattern, _ in _ROUTES if pattern.match(call.path) for m in methods})
     if known:
-        raise EsError(
+        raise bare(
             405,
-            "method_not_allowed",
             f"Incorrect HTTP method for uri [{call.path}] and method [{call.method}],"
             f" allowed: [{', '.join(known)}]",
         )

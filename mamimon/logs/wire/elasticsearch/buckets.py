@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 from zlib import crc32
@@ -21,10 +22,13 @@ from mamimon.logs.wire.elasticsearch.aggregations import (
     Agg,
     Bucket,
     interval_ms,
+    need_field,
     number_text,
     numbers,
 )
-from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
+from mamimon.logs.wire.elasticsearch.errors import EsError, bad_date, illegal, parsing, unparsed
+from mamimon.logs.wire.elasticsearch.sorting import ranked
+from mamimon.problems import Problem
 
 _CALENDAR = {
     "minute": "m", "1m": "m", "hour": "h", "1h": "h", "day": "d", "1d": "d", "week": "w", "1w": "w",
@@ -63,20 +67,31 @@ class DateHistogram(Keyed):
         old = self.body.get("interval")
         if old is not None and not (fixed or calendar):
             fixed, calendar = (None, old) if str(old) in _CALENDAR else (old, None)
-        if (fixed is None) == (calendar is None):
-            raise illegal(
-                "Required one of fields [interval, calendar_interval, fixed_interval],"
-                " but none were specified. "
+        if fixed is None and calendar is None:
+            raise illegal("Invalid interval specified, must be non-null and non-empty")
+        if fixed is not None and calendar is not None:
+            raise unparsed(
+                "date_histogram",
+                "calendar_interval",
+                "Cannot use [calendar_interval] with [fixed_interval] configuration option.",
             )
         self.tz_name = str(self.body.get("time_zone") or "")
-        self.tz = dates.zone(self.tz_name)
+        try:
+            self.tz = dates.zone(self.tz_name)
+        except Problem as problem:
+            raise unparsed("date_histogram", "time_zone", problem.detail) from None
         self.form = str(self.body.get("format", ""))
         self.unit = _CALENDAR.get(str(calendar), "") if calendar else ""
         if calendar and not self.unit:
-            raise illegal(
-                f"The supplied interval [{str(calendar)[:40]}] could not be parsed as a calendar interval."
+            raise unparsed(
+                "date_histogram",
+                "calendar_interval",
+                f"The supplied interval [{str(calendar)[:40]}] could not be parsed as a calendar interval.",
             )
-        self.step = interval_ms(str(fixed)) if fixed else 0
+        try:
+            self.step = interval_ms(str(fixed)) if fixed else 0
+        except EsError as error:
+            raise unparsed("date_histogram", "fixed_interval", error.reason) from None
         offset = str(self.body.get("offset") or "0ms")
         self.offset = (-1 if offset[0] == "-" else 1) * (
             interval_ms(offset.lstrip("+-")) if offset.strip("+-") not in {"0ms", "0", "0s"} else 0
@@ -84,6 +99,7 @@ class DateHistogram(Keyed):
         self.least = int(self.body.get("min_doc_count", 0))
         self.order = read_order(self.body.get("order", {"_key": "asc"}))
         self._memo: dict[int, int] = {}
+        self._starts: dict[int, int] = {}
 
     def keys(self, row: Row) -> list[int]:
         if self.field == "@timestamp":
@@ -117,20 +133,33 @@ class DateHistogram(Keyed):
         if self.unit == "s":
             return ms // 1000 * 1000 + self.offset
         if not self.unit:
-            known = (ms + known) // self.step * self.step - known
+            known = self._utc((ms + known) // self.step * self.step)
         return known + self.offset
+
+    def _utc(self, local_ms: int) -> int:
+        """The instant at which the zone's clock shows the time."""
+        known = self._starts.get(local_ms)
+        if known is None:
+            shown_time = dt.datetime.fromtimestamp(local_ms / 1000, dt.UTC).replace(tzinfo=self.tz)
+            known = self._starts[local_ms] = round(shown_time.timestamp() * 1000)
+        return known
 
     def next(self, ms: int) -> int:
         """The start of the step behind this one."""
         if not self.unit:
-            return ms + self.step
+            if self.tz is dt.UTC:
+                return ms + self.step
+            gap = dt.datetime.fromtimestamp((ms - self.offset) / 1000, self.tz).utcoffset() or dt.timedelta()
+            return self._utc(ms - self.offset + round(gap.total_seconds() * 1000) + self.step) + self.offset
         unit, count = ("M", 3) if self.unit == "q" else (self.unit, 1)
         return round(dates.shift((ms - self.offset) / 1000, count, unit, self.tz) * 1000) + self.offset
 
     def result(self, state: dict[int, Bucket]) -> dict[str, Any]:
         bounds = self._bounds(self.body.get("hard_bounds"))
         if bounds:
-            state = {k: b for k, b in state.items() if bounds[0] <= k <= bounds[1]}
+            low, high = map(self.floor, bounds)
+            # As there: from the step of the lower bound to that of the upper one, which is left out.
+            state = {k: b for k, b in state.items() if low <= k < high}
         keys = sorted(state)
         if self.least == 0:
             keys = self._filled(keys)
@@ -154,7 +183,8 @@ class DateHistogram(Keyed):
         ends = self._bounds(self.body.get("extended_bounds"))
         low, high = (keys[0], keys[-1]) if keys else (None, None)
         if ends:
-            first, last = self.floor(ends[0]), self.floor(ends[1])
+            # Elasticsearch rounds the bounds first and moves them by the offset then.
+            first, last = (self.floor(end + self.offset) for end in ends)
             low = first if low is None else min(low, first)
             high = last if high is None else max(high, last)
         if low is None or high is None:
@@ -171,10 +201,16 @@ class DateHistogram(Keyed):
             return None
         ends: list[int] = []
         for name in ("min", "max"):
-            seconds = dates.parse_bound(shown(spec.get(name)), self.now, tz=self.tz)
+            given = spec.get(name)
+            if isinstance(given, int):
+                ends.append(given)
+                continue
+            seconds = dates.parse_bound(shown(given), self.now, tz=self.tz)
             if seconds is None:
-                raise illegal(f"failed to parse date field [{str(spec.get(name))[:60]}]")
+                raise bad_date(shown(spec.get(name)))
             ends.append(round(seconds * 1000))
+        if ends[0] > ends[1]:
+            raise illegal(f"[extended_bounds.min][{ends[0]}] cannot be greater than [max][{ends[1]}]")
         return ends[0], ends[1]
 
 
@@ -182,9 +218,11 @@ class Histogram(Keyed):
     """`histogram` of numbers."""
 
     def setup(self) -> None:
+        need_field(self)
         self.step = float(self.body.get("interval") or 0)
         if self.step <= 0:
-            raise illegal("[interval] must be >0 for histogram aggregation [histogram]")
+            why = "[interval] must be >0 for histogram aggregation [histogram]"
+            raise unparsed("histogram", "interval", why) if "interval" in self.body else illegal(why)
         self.offset = float(self.body.get("offset", 0))
         self.least = int(self.body.get("min_doc_count", 0))
         self.order = read_order(self.body.get("order", {"_key": "asc"}))
@@ -225,13 +263,20 @@ class Terms(Keyed):
     """`terms`: the commonest values."""
 
     def setup(self) -> None:
-        if not self.field:
-            raise illegal("Required one of fields [field, script], but none were specified. ")
+        need_field(self)
         self.size = int(self.body.get("size", 10))
-        if self.size <= 0:
-            raise illegal(f"[size] must be greater than 0. Found [{self.size}] in [terms]")
         self.least = int(self.body.get("min_doc_count", 1))
         self.order = read_order(self.body.get("order", {"_count": "desc"}))
+        for path, _ in self.order:
+            first = re.split(r"[.>]", path)[0].strip()
+            if first not in {"_count", "_key"} and first not in self.subs:
+                raise EsError(
+                    400,
+                    "aggregation_execution_exception",
+                    f"Invalid aggregation order path [{path[:80]}]. The provided aggregation"
+                    f" [{first[:80]}] either does not exist, or is a pipeline aggregation and cannot be"
+                    " used to sort the buckets.",
+                )
         self.include = self._partition() or value_filter(self.body.get("include"))
         self.exclude = value_filter(self.body.get("exclude"))
 
@@ -257,19 +302,25 @@ class Terms(Keyed):
             found = [v for v in found if self.include(shown(v))]
         if self.exclude is not None:
             found = [v for v in found if not self.exclude(shown(v))]
+        if self.value_type == "date" and self.field != "@timestamp":
+            return [int(value) for value in numbers(self, row)]
         return [("b", v) if isinstance(v, bool) else v for v in found]
 
     def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
-        total = sum(bucket.count for bucket in state.values())
         found = [(k, b) for k, b in state.items() if b.count >= self.least]
+        total = sum(bucket.count for _, bucket in found)
         if all(kind == "_count" for kind, _ in self.order) or not self.order:
             # Only the winners are written out: writing inner answers is the costly part.
             down = not self.order or self.order[0][1]
-            found.sort(key=lambda pair: (-pair[1].count if down else pair[1].count, rank(pair[0])))
+            found.sort(
+                key=lambda pair: (-pair[1].count if down else pair[1].count, rank(pair[0], self.value_type))
+            )
             found = found[: self.size]
             buckets = [self._bucket(key, bucket) for key, bucket in found]
         else:
-            buckets = ordered([self._bucket(key, bucket) for key, bucket in found], self.order)[: self.size]
+            found.sort(key=lambda pair: rank(pair[0], self.value_type))
+            buckets = [self._bucket(key, bucket) for key, bucket in found]
+            buckets = ordered(buckets, self.order, self.value_type)[: self.size]
         pipelines.apply(self.subs, buckets)
         shown_count = sum(one["doc_count"] for one in buckets)
         return {
@@ -282,51 +333,11 @@ class Terms(Keyed):
         head: dict[str, Any] = {"key": key}
         if isinstance(key, tuple):
             head = {"key": int(key[1]), "key_as_string": shown(key[1])}
-        elif self.field == "@timestamp":
+        elif self.value_type == "date" and isinstance(key, int):
             head = {"key": key, "key_as_string": write_date(key, str(self.body.get("format", "")))}
         if self.body.get("show_term_doc_count_error"):
             head["doc_count_error_upper_bound"] = 0
         return {**head, **bucket.write(self.subs)}
-
-
-class RareTerms(Terms):
-    """`rare_terms`: the values that come up at most `max_doc_count` times."""
-
-    def setup(self) -> None:
-        self.body.setdefault("size", 10_000)
-        super().setup()
-        self.most = int(self.body.get("max_doc_count", 1))
-        self.order = read_order({"_count": "asc"})
-
-    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
-        rare = {key: bucket for key, bucket in state.items() if bucket.count <= self.most}
-        return {"buckets": super().result(rare)["buckets"]}
-
-
-class MultiTerms(Keyed):
-    """`multi_terms`: the commonest combinations."""
-
-    def setup(self) -> None:
-        self.fields = [str(one.get("field", "")) for one in self.body.get("terms", [])]
-        self.size = int(self.body.get("size", 10))
-        self.order = read_order(self.body.get("order", {"_count": "desc"}))
-
-    def keys(self, row: Row) -> list[Any]:
-        combined: list[tuple[Any, ...]] = [()]
-        for field in self.fields:
-            combined = [(*one, value) for one in combined for value in row.values(field)[:20]]
-        return combined[:1000]
-
-    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
-        buckets = [
-            {"key": list(key), "key_as_string": "|".join(map(shown, key)), **bucket.write(self.subs)}
-            for key, bucket in state.items()
-        ]
-        total = sum(bucket.count for bucket in state.values())
-        buckets.sort(key=lambda b: [rank(part) for part in b["key"]])
-        buckets = ordered(buckets, self.order)[: self.size]
-        rest = total - sum(one["doc_count"] for one in buckets)
-        return {"doc_count_error_upper_bound": 0, "sum_other_doc_count": rest, "buckets": buckets}
 
 
 def plain_key(key: Any) -> Any:
@@ -334,14 +345,14 @@ def plain_key(key: Any) -> Any:
     return key[1] if isinstance(key, tuple) else key
 
 
-def rank(key: Any) -> tuple[int, Any]:
+def rank(key: Any, kind: str = "") -> tuple[int, Any]:
     """How keys of any type are ordered: none, numbers, text, and combinations part by part."""
     if isinstance(key, list):
         return (3, [rank(part) for part in key])
     key = plain_key(key)
     if key is None:
         return (0, 0)
-    return (1, float(key)) if isinstance(key, (int, float)) else (2, shown(key))
+    return (1, float(key)) if isinstance(key, (int, float)) else (2, ranked(kind, shown(key)))
 
 
 def too_many_buckets() -> EsError:
@@ -365,12 +376,24 @@ def value_filter(spec: Any) -> Any:
 
 def read_order(spec: Any) -> list[tuple[str, bool]]:
     """`order` as (path, descending) pairs."""
-    pairs = [pair for one in (spec if isinstance(spec, list) else [spec]) for pair in one.items()]
+    given = spec if isinstance(spec, list) else [spec]
+    if not all(isinstance(one, dict) for one in given):
+        raise parsing("Must specify at least one field for [order]")
+    pairs = [pair for one in given for pair in one.items()]
+    for _, way in pairs:
+        if str(way).lower() not in {"asc", "desc"}:
+            raise parsing(f"Unknown order direction [{str(way)[:40]}]")
     return [("_key" if name == "_term" else name, str(way).lower() == "desc") for name, way in pairs]
 
 
-def ordered(buckets: list[dict[str, Any]], order: list[tuple[str, bool]]) -> list[dict[str, Any]]:
-    """Buckets by keys, counts or inner answers; the last named decides last."""
+def ordered(
+    buckets: list[dict[str, Any]], order: list[tuple[str, bool]], kind: str = ""
+) -> list[dict[str, Any]]:
+    """Buckets by keys, counts or inner answers; the last named decides last. `kind`: the keys' type."""
     for path, down in reversed(order):
-        buckets.sort(key=lambda bucket, path=path: rank(pipelines.reach(bucket, path)), reverse=down)  # type: ignore[misc]
+        own = kind if path == "_key" else ""
+        buckets.sort(
+            key=lambda bucket, path=path, own=own: rank(pipelines.reach(bucket, path), own),  # type: ignore[misc]
+            reverse=down,
+        )
     return buckets

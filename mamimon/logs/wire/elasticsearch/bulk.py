@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from mamimon.logs.room import LogRoom
 
 _ACTIONS = ("index", "create", "update", "delete")
+_META = {
+    "_index", "_id", "_type", "_source", "routing", "version", "version_type", "if_seq_no", "if_primary_term",
+    "retry_on_conflict", "pipeline", "op_type", "require_alias", "require_data_stream", "dynamic_templates",
+    "list_executed_pipelines",
+}  # fmt: skip
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
 _CREATED = ',"_version":1,"result":"created","_shards":{"total":1,"successful":1,"failed":0},"_seq_no":'
 _END = ',"_primary_term":1,"status":201}}'
@@ -146,7 +151,11 @@ class Bulk:
     def _action(self, line: bytes, number: int) -> tuple[str, dict[str, Any]]:
         try:
             parsed = _decode_action(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if not str(error).startswith("Expected `object`"):
+                raise EsError(
+                    400, "x_content_parse_exception", f"Unrecognized token: {str(error)[:100]}"
+                ) from None
             raise illegal(
                 f"Malformed action/metadata line [{number}], expected START_OBJECT but found [VALUE_STRING]"
             ) from None
@@ -167,6 +176,10 @@ class Bulk:
         if not isinstance(meta, dict):
             raise illegal(
                 f"Malformed action/metadata line [{number}], expected START_OBJECT but found [{token(meta)}]"
+            )
+        if unknown := set(meta) - _META:
+            raise illegal(
+                f"Action/metadata line [{number}] contains an unknown parameter [{min(unknown)[:60]}]"
             )
         return action, meta
 

@@ -10,26 +10,69 @@ from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import read_date, write_date
 from mamimon.logs.store.summary import asked_fields
 from mamimon.logs.store.tally import Grain
-from mamimon.logs.text import shown
-from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, numbers
+from mamimon.logs.text import number_of, shown
+from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, need_field, numbers
 from mamimon.logs.wire.elasticsearch.buckets import (
     DateHistogram,
     Histogram,
     Keyed,
-    MultiTerms,
-    RareTerms,
     Terms,
+    ordered,
     plain_key,
     rank,
+    read_order,
 )
-from mamimon.logs.wire.elasticsearch.errors import illegal
+from mamimon.logs.wire.elasticsearch.errors import EsError, bad_date, illegal, parsing, unbuilt, unparsed
 from mamimon.logs.wire.elasticsearch.sorting import Reversed
+
+
+class RareTerms(Terms):
+    """`rare_terms`: the values that come up at most `max_doc_count` times."""
+
+    def setup(self) -> None:
+        self.body.setdefault("size", 10_000)
+        super().setup()
+        self.most = int(self.body.get("max_doc_count", 1))
+        self.order = read_order({"_count": "asc"})
+
+    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
+        rare = {key: bucket for key, bucket in state.items() if bucket.count <= self.most}
+        return {"buckets": super().result(rare)["buckets"]}
+
+
+class MultiTerms(Keyed):
+    """`multi_terms`: the commonest combinations."""
+
+    def setup(self) -> None:
+        self.fields = [str(one.get("field", "")) for one in self.body.get("terms", [])]
+        if len(self.fields) < 2:
+            raise unparsed("multi_terms", "terms", "multi term aggregation must has at least 2 terms")
+        self.size = int(self.body.get("size", 10))
+        self.order = read_order(self.body.get("order", {"_count": "desc"}))
+
+    def keys(self, row: Row) -> list[Any]:
+        combined: list[tuple[Any, ...]] = [()]
+        for field in self.fields:
+            combined = [(*one, value) for one in combined for value in row.values(field)[:20]]
+        return combined[:1000]
+
+    def result(self, state: dict[Any, Bucket]) -> dict[str, Any]:
+        buckets = [
+            {"key": list(key), "key_as_string": "|".join(map(shown, key)), **bucket.write(self.subs)}
+            for key, bucket in state.items()
+        ]
+        total = sum(bucket.count for bucket in state.values())
+        buckets.sort(key=lambda b: [rank(part) for part in b["key"]])
+        buckets = ordered(buckets, self.order)[: self.size]
+        rest = total - sum(one["doc_count"] for one in buckets)
+        return {"doc_count_error_upper_bound": 0, "sum_other_doc_count": rest, "buckets": buckets}
 
 
 class Ranges(Agg):
     """`range` and `date_range`."""
 
     dated = False
+    name = "range"
 
     def setup(self) -> None:
         self.ranges: list[tuple[str, float, float]] = []
@@ -37,25 +80,29 @@ class Ranges(Agg):
             low, high = self._end(one.get("from"), -math.inf), self._end(one.get("to"), math.inf)
             self.ranges.append((str(one.get("key") or f"{self.show(low)}-{self.show(high)}"), low, high))
         if not self.ranges:
-            raise illegal("No [ranges] specified for the [range] aggregation")
+            raise illegal(f"No [ranges] specified for the [{self.name}] aggregation")
 
     def _end(self, value: Any, none: float) -> float:
         if value is None:
             return none
         if not self.dated:
-            return float(value)
+            number = number_of(shown(value))
+            if number is None:
+                raise EsError(400, "number_format_exception", f'For input string: "{shown(value)[:60]}"')
+            return number
         seconds = dates.parse_bound(
             shown(value), self.now, tz=dates.zone(str(self.body.get("time_zone") or ""))
         )
         if seconds is None:
-            raise illegal(f"failed to parse date field [{shown(value)[:60]}]")
+            raise bad_date(shown(value))
         return seconds * 1000
 
     def show(self, value: float) -> str:
         """An end as a bucket's key names it."""
         if math.isinf(value):
             return "*"
-        return write_date(value, str(self.body.get("format", ""))) if self.dated else str(float(value))
+        zone = str(self.body.get("time_zone") or "")
+        return write_date(value, str(self.body.get("format", "")), zone) if self.dated else str(float(value))
 
     def state(self) -> list[Bucket]:
         return [Bucket(self.subs) for _ in self.ranges]
@@ -85,6 +132,7 @@ class DateRanges(Ranges):
     """`date_range`."""
 
     dated = True
+    name = "date_range"
 
 
 class Filter(Agg):
@@ -128,6 +176,7 @@ class Missing(Filter):
     """`missing`: rows without the field."""
 
     def setup(self) -> None:
+        need_field(self)
         self.clause = filter_of({"bool": {"must_not": {"exists": {"field": self.field}}}}, self.now)
 
 
@@ -176,6 +225,8 @@ class Composite(Keyed):
     """`composite`: every combination, page by page."""
 
     def setup(self) -> None:
+        if "sources" not in self.body:
+            raise illegal("Required [sources]")
         self.size = int(self.body.get("size", 10))
         self.sources: list[tuple[str, Agg, bool, bool]] = []
         for one in self.body.get("sources", []):
@@ -187,15 +238,19 @@ class Composite(Keyed):
                 "histogram": Histogram,
             }
             if kind not in kinds:
-                raise illegal(f"invalid composite source type [{str(kind)[:40]}]")
+                raise parsing(f"invalid source type: {str(kind)[:40]}")
             descending = str(own.get("order", "asc")) == "desc"
             body = {k: v for k, v in own.items() if k not in {"order", "missing_bucket", "missing_order"}}
             self.sources.append(
                 (name, kinds[kind](body, {}, None, self.now), descending, bool(own.get("missing_bucket")))
             )
         if not self.sources:
-            raise illegal("Composite [sources] cannot be null or empty")
+            raise unbuilt("composite", "Composite [sources] cannot be null or empty")
         self.after = self.body.get("after")
+        if isinstance(self.after, dict):
+            for name, *_ in self.sources:
+                if name not in self.after:
+                    raise illegal(f"Missing value for [after.{name}]")
 
     def keys(self, row: Row) -> list[Any]:
         combined: list[tuple[Any, ...]] = [()]
@@ -233,7 +288,7 @@ class Composite(Keyed):
             return value
         found = read_date(value, agg.form, agg.tz)
         if found is None:
-            raise illegal(f"failed to parse date field [{value[:60]}] with format [{agg.form[:60]}]")
+            raise bad_date(value, agg.form)
         return round(found[0] * 1000)
 
     def _order(self, key: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -13,7 +13,8 @@ from mamimon.logs.dates import parse_bound, zone
 from mamimon.logs.lucene import Style, bound, parse
 from mamimon.logs.regexes import lucene_regex, outline
 from mamimon.logs.text import fold, shown, tokens
-from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
+from mamimon.logs.wire.elasticsearch.errors import EsError, bad_date, illegal, parsing, unknown_field
+from mamimon.logs.wire.elasticsearch.known import UNSUPPORTED, check_query
 from mamimon.logs.wire.elasticsearch.options import (
     check_analyzer,
     check_object,
@@ -28,12 +29,6 @@ from mamimon.logs.wire.elasticsearch.simple import simple
 
 _DEEPEST = 60
 _MOST_TERMS = 65_536
-_UNSUPPORTED = {
-    "script", "script_score", "nested", "has_child", "has_parent", "parent_id", "more_like_this", "geo_shape",
-    "geo_distance", "geo_bounding_box", "geo_polygon", "knn", "percolate", "span_term", "span_near",
-    "span_or", "intervals", "rank_feature", "distance_feature",
-    "neural", "sparse_vector", "terms_set", "shape",
-}  # fmt: skip
 
 
 class Dsl:
@@ -60,7 +55,7 @@ class Dsl:
         name, body = next(iter(query.items()))
         reader = _READERS.get(name)
         if reader is None:
-            if name in _UNSUPPORTED:
+            if name in UNSUPPORTED:
                 raise illegal(f"[{name}] queries are not supported by a log store")
             raise EsError(400, "parsing_exception", f"unknown query [{name}]")
         self._depth += 1
@@ -95,7 +90,7 @@ class Dsl:
             "adjust_pure_negative",
         }
         if unknown:
-            raise parsing(f"[bool] query does not support [{min(unknown)}]")
+            raise unknown_field("bool", min(unknown))
         default = 0 if must else 1
         least = minimum(body.get("minimum_should_match"), len(should), default) if should else 0
         if should and not must:
@@ -109,6 +104,7 @@ class Dsl:
     def match(self, body: Any) -> c.Clause:
         """`match`: the tokens of the text, any or all of them."""
         field, options = fielded("match", body, "query")
+        check_query("match", options)
         return self._match(field, options)
 
     def _match(self, field: str, options: dict[str, Any]) -> c.Clause:
@@ -139,7 +135,9 @@ class Dsl:
 
     def match_phrase(self, body: Any, prefix: bool = False) -> c.Clause:
         """`match_phrase`, and with `prefix` `match_phrase_prefix`."""
-        field, options = fielded("match_phrase", body, "query")
+        name = "match_phrase_prefix" if prefix else "match_phrase"
+        field, options = fielded(name, body, "query")
+        check_query(name, options)
         check_analyzer(options)
         text = shown(options.get("query", ""))
         if field.endswith(".keyword") and prefix:
@@ -151,6 +149,7 @@ class Dsl:
     def match_bool_prefix(self, body: Any) -> c.Clause:
         """`match_bool_prefix`: tokens, the last one as a prefix."""
         field, options = fielded("match_bool_prefix", body, "query")
+        check_query("match_bool_prefix", options)
         words = tokens(shown(options.get("query", "")))
         if not words:
             return c.Nothing()
@@ -166,6 +165,7 @@ class Dsl:
     def multi_match(self, body: Any) -> c.Clause:
         """`multi_match`."""
         check_object("multi_match", body)
+        check_query("multi_match", body)
         check_analyzer(body)
         fields = [unboosted(field) for field in texts(body.get("fields") or [""])]
         kind = str(body.get("type", "best_fields"))
@@ -175,6 +175,12 @@ class Dsl:
             "bool_prefix": self.match_bool_prefix,
         }
         options = {k: v for k, v in body.items() if k not in {"fields", "type", "tie_breaker"}}
+        if not kind.startswith("phrase"):
+            options.pop("slop", None)
+        if kind.startswith("phrase"):
+            # A phrase is searched whole.
+            known = ("query", "slop", "analyzer", "zero_terms_query")
+            options = {k: v for k, v in options.items() if k in known}
         if kind == "cross_fields" and str(body.get("operator", "or")).lower() == "and":
             words = tokens(shown(body.get("query", "")))
             return c.And([c.Or([c.Words(f, word) for f in fields]) for word in words] or [c.Nothing()])
@@ -184,6 +190,7 @@ class Dsl:
     def term(self, body: Any) -> c.Clause:
         """`term`."""
         field, options = fielded("term", body, "value")
+        check_query("term", options)
         if "value" not in options:
             raise illegal("value cannot be null")
         value = options["value"]
@@ -220,23 +227,7 @@ class Dsl:
     def range(self, body: Any) -> c.Clause:
         """`range`, with date math, formats and time zones."""
         field, options = fielded("range", body, "")
-        known = {
-            "gt",
-            "gte",
-            "lt",
-            "lte",
-            "from",
-            "to",
-            "include_lower",
-            "include_upper",
-            "format",
-            "time_zone",
-            "boost",
-            "relation",
-            "_name",
-        }
-        if unknown := set(options) - known:
-            raise parsing(f"[range] query does not support [{min(unknown)}]")
+        check_query("range", options)
         low, high = options.get("gte", options.get("from")), options.get("lte", options.get("to"))
         low_in, high_in = options.get("include_lower", True), options.get("include_upper", True)
         if options.get("gt") is not None:
@@ -253,17 +244,12 @@ class Dsl:
         text = shown(value)
         form = str(options.get("format") or "")
         if not form and not options.get("time_zone"):
-            return bound(field, text, included, self.now, up=up)
+            return bound(field, text, included, self.now, up=up, first_day=True)
         tz = zone(str(options.get("time_zone") or ""))
         reader = partial(read_date, form=form, tz=tz) if form else None
-        seconds = parse_bound(text, self.now, up=up, tz=tz, read=reader)
+        seconds = parse_bound(text, self.now, up=up, tz=tz, read=reader, first_day=True)
         if seconds is None:
-            shown_form = form or "strict_date_optional_time||epoch_millis"
-            raise EsError(
-                400,
-                "parse_exception",
-                f"failed to parse date field [{text[:80]}] with format [{shown_form[:80]}]",
-            )
+            raise bad_date(text, form)
         return c.Bound(text, included, seconds)
 
     def query_string(self, body: Any) -> c.Clause:
@@ -271,13 +257,19 @@ class Dsl:
         if isinstance(body, str):
             body = {"query": body}
         check_object("query_string", body)
+        check_query("query_string", body)
         check_analyzer(body)
         if not isinstance(body.get("query"), str):
             raise parsing("query_string must be provided with a [query]")
         if not isinstance(body.get("fields", []), list):
             raise parsing("[query_string] query does not support [fields] with a value that is no array")
         if body.get("fields") and body.get("default_field"):
-            raise parsing("cannot use [fields] parameter in conjunction with [default_field]")
+            raise EsError(
+                400,
+                "query_shard_exception",
+                "failed to create query: Validation Failed: 1: [query_string] cannot use [fields] parameter"
+                " in conjunction with [default_field];",
+            )
         fields = texts(body.get("fields") or body.get("default_field") or [])
         style = Style(
             fields=tuple("" if f == "*" else unboosted(f) for f in fields),
@@ -290,6 +282,9 @@ class Dsl:
     def simple_query_string(self, body: Any) -> c.Clause:
         """`simple_query_string`: never fails on what a person types."""
         check_object("simple_query_string", body)
+        check_query("simple_query_string", body)
+        if body.get("query") is None:
+            raise parsing("[simple_query_string] query text missing")
         fields = [unboosted(f) for f in texts(body.get("fields") or [""])]
         fields = ["" if f == "*" else f for f in fields]
         every = str(body.get("default_operator", "or")).lower() == "and"
@@ -300,22 +295,32 @@ class Dsl:
     def exists(self, body: Any) -> c.Clause:
         """`exists`."""
         check_object("exists", body)
+        check_query("exists", body)
         if not isinstance(body.get("field"), str):
             raise parsing("[exists] must be provided with a [field]")
         return c.Exists(body["field"])
 
     def prefix(self, body: Any) -> c.Clause:
         """`prefix`."""
-        field, options = fielded("prefix", body, "value")
-        text = shown(options.get("value", options.get("prefix", "")))
+        field, options = self._shape("prefix", body)
+        text = shown(options["value"])
         escaped = re.sub(r"([*?\\])", r"\\\1", text)
         return self._glob(field, escaped + "*", text, options)
 
     def wildcard(self, body: Any) -> c.Clause:
         """`wildcard`."""
-        field, options = fielded("wildcard", body, "value")
-        text = shown(options.get("value", options.get("wildcard", "")))
+        field, options = self._shape("wildcard", body)
+        text = shown(options["value"])
         return self._glob(field, text, c.literal_start(text), options)
+
+    def _shape(self, name: str, body: Any) -> tuple[str, dict[str, Any]]:
+        """Field and options of a query by the shape of a value, which must be there."""
+        field, options = fielded(name, body, "value")
+        check_query(name, options)
+        value = options.get("value", options.get(name))
+        if value is None:
+            raise illegal("value cannot be null")
+        return field, {**options, "value": value}
 
     def _glob(self, field: str, pattern: str, start: str, options: dict[str, Any]) -> c.Clause:
         folded = field == "level" or bool(options.get("case_insensitive"))
@@ -324,8 +329,8 @@ class Dsl:
 
     def regexp(self, body: Any) -> c.Clause:
         """`regexp`."""
-        field, options = fielded("regexp", body, "value")
-        text = shown(options.get("value", ""))
+        field, options = self._shape("regexp", body)
+        text = shown(options["value"])
         folded = bool(options.get("case_insensitive"))
         compiled, wildcard = lucene_regex(text, fold_case=folded), outline(text)
         start = c.literal_start(wildcard)
@@ -333,7 +338,7 @@ class Dsl:
 
     def fuzzy(self, body: Any) -> c.Clause:
         """`fuzzy`."""
-        field, options = fielded("fuzzy", body, "value")
+        field, options = self._shape("fuzzy", body)
         distance = options.get("fuzziness", "AUTO")
         limit = None if str(distance).upper().startswith("AUTO") else int(distance)
         return c.Fuzzy(field, shown(options.get("value", "")), limit)
@@ -341,19 +346,27 @@ class Dsl:
     def ids(self, body: Any) -> c.Clause:
         """`ids`."""
         check_object("ids", body)
-        return c.Ids([shown(value) for value in body.get("values") or []])
+        check_query("ids", body)
+        return c.Ids(texts(body.get("values") or []))
 
-    def inner(self, body: Any) -> c.Clause:
+    def inner(self, body: Any, name: str = "constant_score") -> c.Clause:
         """`constant_score` and others that only change the score."""
-        check_object("constant_score", body)
+        check_object(name, body)
+        if name != "pinned":
+            check_query(name, body)
         for key in ("filter", "query", "positive", "organic"):
             if key in body:
                 return self.read(body[key])
-        raise parsing("[constant_score] requires a filter element")
+        if name == "function_score":
+            return c.All()
+        raise parsing(f"[{name}] requires a filter element")
 
     def dis_max(self, body: Any) -> c.Clause:
         """`dis_max`."""
         check_object("dis_max", body)
+        check_query("dis_max", body)
+        if not body.get("queries"):
+            raise parsing("[dis_max] requires 'queries' field with at least one clause")
         return either(self.several(body.get("queries") or []))
 
 
@@ -378,8 +391,8 @@ _READERS: dict[str, Callable[[Dsl, Any], c.Clause]] = {
     "fuzzy": Dsl.fuzzy,
     "ids": Dsl.ids,
     "constant_score": Dsl.inner,
-    "boosting": Dsl.inner,
-    "function_score": Dsl.inner,
-    "pinned": Dsl.inner,
+    "boosting": lambda dsl, body: dsl.inner(body, "boosting"),
+    "function_score": lambda dsl, body: dsl.inner(body, "function_score"),
+    "pinned": lambda dsl, body: dsl.inner(body, "pinned"),
     "dis_max": Dsl.dis_max,
 }

@@ -16,9 +16,12 @@ class EsError(Exception):
         self.type = type
         self.reason = reason
         self.extra = extra
+        self.bare = False
 
     def body(self) -> dict[str, Any]:
-        """The error object as Elasticsearch nests it."""
+        """The error object as Elasticsearch nests it; what no handler took is a text there."""
+        if self.bare:
+            return {"error": self.reason, "status": self.status}
         cause = {"type": self.type, "reason": self.reason, **self.extra}
         return {"error": {"root_cause": [cause], **cause}, "status": self.status}
 
@@ -36,7 +39,13 @@ _TYPES = {
 
 def of_problem(problem: Problem) -> EsError:
     """Our own error in Elasticsearch's words."""
-    kind = "query_shard_exception" if problem.detail.startswith("Failed to parse query") else None
+    kind = None
+    if problem.detail.startswith(("Failed to parse query", "regular expression")):
+        kind = "query_shard_exception"
+    elif problem.detail.startswith(("failed to parse date field", "date math")):
+        kind = "parse_exception"
+    elif problem.detail.startswith("unknown time zone"):
+        kind = "illegal_argument_exception"
     return EsError(
         problem.status, kind or _TYPES.get(problem.kind, "illegal_argument_exception"), problem.detail
     )
@@ -52,6 +61,40 @@ def parsing(reason: str) -> EsError:
     return EsError(400, "parsing_exception", reason)
 
 
+def unknown_field(owner: str, name: str) -> EsError:
+    """A key that an object does not have."""
+    return EsError(400, "x_content_parse_exception", f"[{owner}] unknown field [{name[:80]}]")
+
+
+def unparsed(owner: str, name: str, why: str) -> EsError:
+    """A key whose value cannot be read, and why."""
+    cause = {"type": "illegal_argument_exception", "reason": why}
+    return EsError(
+        400, "x_content_parse_exception", f"[{owner}] failed to parse field [{name}]", caused_by=cause
+    )
+
+
+def unbuilt(owner: str, why: str) -> EsError:
+    """An object whose keys do not make a whole, and why."""
+    cause = {"type": "illegal_argument_exception", "reason": why}
+    return EsError(
+        400,
+        "x_content_parse_exception",
+        f"Failed to build [{owner}] after last required field arrived",
+        caused_by=cause,
+    )
+
+
+def bad_date(text: str, form: str = "") -> EsError:
+    """A date that cannot be read."""
+    shown_form = form or "strict_date_optional_time||epoch_millis"
+    return EsError(
+        400,
+        "parse_exception",
+        f"failed to parse date field [{text[:80]}] with format [{shown_form[:80]}]",
+    )
+
+
 def unknown_index(name: str) -> EsError:
     """There is no such index."""
     return EsError(
@@ -64,4 +107,11 @@ def unknown_index(name: str) -> EsError:
 
 def no_handler(method: str, path: str) -> EsError:
     """A call that Elasticsearch has and a log store does not, or that nobody has."""
-    return illegal(f"no handler found for uri [{path}] and method [{method}]")
+    return bare(400, f"no handler found for uri [{path}] and method [{method}]")
+
+
+def bare(status: int, reason: str) -> EsError:
+    """An answer whose error is a text."""
+    error = EsError(status, "illegal_argument_exception", reason)
+    error.bare = True
+    return error

@@ -10,6 +10,7 @@ from mamimon.logs.store.day import installation_id
 from mamimon.logs.wire.elasticsearch import aliases, search, searching
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.definitions import kept
+from mamimon.logs.wire.elasticsearch.errors import EsError
 
 VERSION = "9.2.0"
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
@@ -57,7 +58,13 @@ def status(call: Call) -> str:
 
 
 async def health(call: Call) -> Answer:
-    """`_cluster/health`."""
+    """`_cluster/health`; an index that is not there is waited for no longer than now."""
+    if call.parts.get("index"):
+        try:
+            await search.check_names(call.room, call.names(), call.lenient)
+        except EsError:
+            red = {"cluster_name": "mamimon", "status": "red", "timed_out": True, "number_of_nodes": 1}
+            return Answer(red, 408)
     return Answer(
         {
             "cluster_name": "mamimon", "status": status(call), "timed_out": False, "number_of_nodes": 1,

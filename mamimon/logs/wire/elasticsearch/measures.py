@@ -8,8 +8,8 @@ from typing import Any
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
 from mamimon.logs.text import number_of, shown
-from mamimon.logs.wire.elasticsearch.aggregations import Agg, numbers
-from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
+from mamimon.logs.wire.elasticsearch.aggregations import Agg, need_field, number_text, numbers
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, unbuilt, unparsed
 
 _MOST_VALUES = 1_000_000
 
@@ -52,8 +52,7 @@ class _Measure(Agg):
     """Feeds numbers to `Sums`."""
 
     def setup(self) -> None:
-        if not self.field:
-            raise illegal("Required one of fields [field, script], but none were specified. ")
+        need_field(self)
 
     def state(self) -> Sums:
         return Sums()
@@ -64,9 +63,21 @@ class _Measure(Agg):
 
     def valued(self, value: float | None) -> dict[str, Any]:
         answer: dict[str, Any] = {"value": value}
-        if value is not None and self.field == "@timestamp":
-            answer["value_as_string"] = write_date(value, str(self.body.get("format", "")))
+        if value is not None and self.spelled:
+            answer["value_as_string"] = self.spell(value)
         return answer
+
+    @property
+    def spelled(self) -> bool:
+        """Whether numbers are also shown as the dates or truths that they stand for, or in a format."""
+        return self.value_type in {"date", "boolean"} or "format" in self.body
+
+    def spell(self, value: float) -> str:
+        """A number as the field's type shows it."""
+        form = str(self.body.get("format") or "")
+        if self.value_type == "date":
+            return write_date(math.floor(value), form)
+        return shown(value != 0) if self.value_type == "boolean" and not form else number_text(value, form)
 
 
 class Avg(_Measure):
@@ -102,24 +113,33 @@ class Stats(_Measure):
 
     def result(self, state: Sums) -> dict[str, Any]:
         some = state.count > 0
-        return {
-            "count": state.count,
+        found = {
             "min": state.low if some else None,
             "max": state.high if some else None,
             "avg": state.sum / state.count if some else None,
             "sum": state.sum,
         }
+        spelled = {
+            f"{name}_as_string": self.spell(value) for name, value in found.items() if value is not None
+        }
+        return {"count": state.count, **found, **(spelled if self.spelled and some else {})}
 
 
 class ExtendedStats(Stats):
     """`extended_stats`."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.sigma = float(self.body.get("sigma", 2.0))
+        if self.sigma < 0:
+            raise unparsed("extended_stats", "sigma", "[sigma] must be greater than or equal to 0")
 
     def result(self, state: Sums) -> dict[str, Any]:
         answer = super().result(state)
         count = state.count
         variance = max(0.0, state.spread) / count if count else None
         sampled = state.spread / (count - 1) if count > 1 else None
-        sigma = float(self.body.get("sigma", 2.0))
+        sigma = self.sigma
         deviation = math.sqrt(variance) if variance is not None else None
         mean = answer["avg"]
         squares = state.spread + count * state.mean**2 if count else 0.0
@@ -129,6 +149,7 @@ class ExtendedStats(Stats):
         if deviation is not None:
             bounds.update(upper=mean + sigma * deviation, lower=mean - sigma * deviation)
             bounds.update(upper_population=bounds["upper"], lower_population=bounds["lower"])
+            bounds.update(upper_sampling="NaN", lower_sampling="NaN")
             if sampled is not None:
                 sample = math.sqrt(max(0.0, sampled))
                 bounds.update(upper_sampling=mean + sigma * sample, lower_sampling=mean - sigma * sample)
@@ -137,16 +158,23 @@ class ExtendedStats(Stats):
             "sum_of_squares": squares if count else None,
             "variance": variance,
             "variance_population": variance,
-            "variance_sampling": sampled,
+            "variance_sampling": "NaN" if count == 1 else sampled,
             "std_deviation": deviation,
             "std_deviation_population": deviation,
-            "std_deviation_sampling": math.sqrt(sampled) if sampled is not None and sampled >= 0 else None,
+            "std_deviation_sampling": "NaN"
+            if count == 1
+            else math.sqrt(sampled)
+            if sampled is not None and sampled >= 0
+            else None,
             "std_deviation_bounds": bounds,
         }
 
 
 class ValueCount(Agg):
     """`value_count`."""
+
+    def setup(self) -> None:
+        need_field(self)
 
     def state(self) -> list[int]:
         return [0]
@@ -160,6 +188,9 @@ class ValueCount(Agg):
 
 class Cardinality(Agg):
     """`cardinality`: exact; more distinct values than memory allows is an error, not a guess."""
+
+    def setup(self) -> None:
+        need_field(self)
 
     def state(self) -> set[Any]:
         return set()
@@ -181,11 +212,12 @@ class Percentiles(Agg):
     """`percentiles`: exact, with linear interpolation between neighbours."""
 
     def setup(self) -> None:
+        need_field(self)
         asked = self.body.get("percents", [1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0])
         # Grafana sends them as text.
         found = [number_of(shown(one)) for one in asked] if isinstance(asked, list) else [None]
-        if not all(one is not None and 0 <= one <= 100 for one in found):
-            raise illegal("[percents] must be numbers from 0 to 100")
+        if not found or not all(one is not None and 0 <= one <= 100 for one in found):
+            raise unbuilt("percentiles", "[percents] must be numbers from 0 to 100")
         self.percents = [one for one in found if one is not None]
 
     def state(self) -> list[float]:
@@ -220,7 +252,11 @@ class PercentileRanks(Percentiles):
     """`percentile_ranks`."""
 
     def setup(self) -> None:
-        self.percents = [float(v) for v in self.body.get("values", [])]
+        asked = self.body.get("values")
+        found = [number_of(shown(one)) for one in asked] if isinstance(asked, list) else []
+        if not found or None in found:
+            raise unbuilt("percentile_ranks", "[values] must not be null or empty, and be numbers")
+        self.percents = [one for one in found if one is not None]
 
     def result(self, state: list[float]) -> dict[str, Any]:
         from bisect import bisect_right
@@ -232,16 +268,32 @@ class PercentileRanks(Percentiles):
         return {"values": [{"key": v, "value": rank} for v, rank in found]}
 
 
+_MOST_HITS = 100
+
+
 class TopHits(Agg):
     """`top_hits`: the newest lines of a bucket, or the first by one sort key."""
 
     def setup(self) -> None:
         from mamimon.logs.wire.elasticsearch.sorting import Sort
 
-        self.size = int(self.body.get("size", 3))
-        if not 0 <= self.size <= 100:
-            raise illegal("top_hits size must be between 0 and 100")
+        self.size, self.start = int(float(self.body.get("size", 3))), int(float(self.body.get("from", 0)))
+        for name, value in (("size", self.size), ("from", self.start)):
+            if value < 0:
+                raise illegal(f"[{name}] must be greater than or equal to 0. Found [{value}]")
+        if self.size + self.start > _MOST_HITS:
+            raise illegal(
+                "Top hits result window is too large, the top hits aggregator's from + size must be less than"
+                f" or equal to: [{_MOST_HITS}] but was [{self.size + self.start}]."
+            )
         self.sort = Sort.read(self.body.get("sort"))
+
+    def told(self, kinds: dict[str, str]) -> None:
+        super().told(kinds)
+        self.sort = self.sort.typed(kinds)
+
+    def asked(self) -> set[str]:
+        return self.sort.fields()
 
     def state(self) -> dict[str, Any]:
         return {"count": 0, "rows": []}
@@ -250,19 +302,19 @@ class TopHits(Agg):
         state["count"] += 1
         row.keep()
         state["rows"].append((self.sort.key(row), row))
-        if len(state["rows"]) > 4 * self.size + 16:
+        if len(state["rows"]) > 4 * (self.start + self.size) + 16:
             self._cut(state)
 
     def _cut(self, state: dict[str, Any]) -> None:
         state["rows"].sort(key=lambda pair: pair[0])
-        del state["rows"][self.size :]
+        del state["rows"][self.start + self.size :]
 
     def result(self, state: dict[str, Any]) -> dict[str, Any]:
         from mamimon.logs.wire.elasticsearch.sources import Sources
 
         self._cut(state)
         sources = Sources.read(self.body)
-        hits = [sources.hit(row, self.sort) for _, row in state["rows"]]
+        hits = [sources.hit(row, self.sort) for _, row in state["rows"][self.start :]]
         return {
             "hits": {"total": {"value": state["count"], "relation": "eq"}, "max_score": None, "hits": hits}
         }

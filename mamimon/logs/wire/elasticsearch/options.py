@@ -15,6 +15,8 @@ def fielded(name: str, body: Any, short: str) -> tuple[str, dict[str, Any]]:
     fields = {k: v for k, v in body.items() if k not in {"boost", "_name"}}
     if len(fields) != 1:
         if not fields:
+            if name.startswith("match"):
+                raise parsing("No text specified for text query")
             raise illegal(f"[{name}] query requires a field")
         raise parsing(f"[{name}] query doesn't support multiple fields, found {list(fields)[:2]}")
     field, options = next(iter(fields.items()))

@@ -19,10 +19,10 @@ from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.store.summary import counted, tallies
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.wire.elasticsearch import aggregations, pipelines
-from mamimon.logs.wire.elasticsearch.body import check_body
+from mamimon.logs.wire.elasticsearch.body import check_body, token
 from mamimon.logs.wire.elasticsearch.divisions import Global
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
-from mamimon.logs.wire.elasticsearch.errors import illegal, parsing, unknown_index
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing, unknown_index
 from mamimon.logs.wire.elasticsearch.limits import read_slice, read_timeout
 from mamimon.logs.wire.elasticsearch.names import Names, parse_names
 from mamimon.logs.wire.elasticsearch.sorting import Sort
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mamimon.logs.room import LogRoom
 
 _WINDOW = 10_000
+_TYPED_DAYS = 2
+"""A field's type is what the newest lines of so many days say."""
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -49,6 +51,7 @@ class Request(msgspec.Struct, kw_only=True):
     track: int | None
     """Count exactly up to here; None counts everything, 0 nothing."""
     after: tuple[Any, ...] | None = None
+    after_values: Any = None
     timeout_s: float | None = None
     """After so long the search answers with what it has found."""
 
@@ -87,6 +90,7 @@ def read_request(
     check_body(body)
     dsl = Dsl(now)
     clauses = [dsl.read(body["query"])] if body.get("query") is not None else []
+    searched = clauses[0] if clauses else All()
     if body.get("post_filter") is not None:
         clauses.append(dsl.read(body["post_filter"]))
     if "q" in params:
@@ -97,8 +101,8 @@ def read_request(
     if (part := read_slice(body.get("slice"), paged=paged)) is not None:
         clauses.append(part)
     clause = clauses[0] if len(clauses) == 1 else And(clauses) if clauses else dsl.read(None)
-    size = _count("size", params.get("size", body.get("size", 10)))
-    start = _count("from", params.get("from", body.get("from", 0)))
+    size = _count("size", params.get("size", body.get("size", 10)), uri="size" in params)
+    start = _count("from", params.get("from", body.get("from", 0)), uri="from" in params)
     if size + start > _WINDOW:
         raise illegal(
             f"Result window is too large, from + size must be less than or equal to:"
@@ -118,9 +122,17 @@ def read_request(
         if key in params:
             shown[key] = params[key] in {"", "true"}
     sources = Sources.read(shown)
-    sources.clause = clause
+    # What hits are filtered by afterwards is nothing that was looked for.
+    sources.clause = clauses[0] if "q" in params else searched
     aggs = aggregations.read(body.get("aggs", body.get("aggregations", {})), now)
     after = body.get("search_after")
+    if after is not None:
+        if not isinstance(after, list):
+            raise parsing(f"Unknown key for a {token(after)} in [search_after].")
+        if not sort.given:
+            raise illegal("Sort must contain at least one field.")
+        if start > 0 and not paged:
+            raise illegal("`from` parameter must be set to 0 when `search_after` is used.")
     return Request(
         names=parse_names(index, now, room.aliases),
         clause=clause,
@@ -130,8 +142,12 @@ def read_request(
         sources=sources,
         aggs={name: agg for name, agg in aggs.items() if not isinstance(agg, Global)},
         wide={name: agg for name, agg in aggs.items() if isinstance(agg, Global)},
-        track=_track(params.get("track_total_hits", body.get("track_total_hits", _WINDOW))),
+        track=_track(
+            params.get("track_total_hits", body.get("track_total_hits", _WINDOW)),
+            uri="track_total_hits" in params,
+        ),
         after=None if after is None else sort.after(after),
+        after_values=after,
         timeout_s=read_timeout(params.get("timeout", body.get("timeout"))),
     )
 
@@ -143,6 +159,13 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
     plan = request.plan(room, request.clause)
     found = _Found(states={name: agg.state() for name, agg in request.aggs.items()})
     days = room.local.days_within(plan)
+    if any(map(untyped, {*request.sort.fields(), *aggregations.fields(request.aggs, request.wide)})):
+        kinds = await room.catalogue.kinds(days[:_TYPED_DAYS], request.names.wants())
+        request.sort = request.sort.typed(kinds)
+        if request.after is not None:
+            request.after = request.sort.after(request.after_values)
+        for agg in (*request.aggs.values(), *request.wide.values()):
+            agg.told(kinds)
     if request.sort.by_time == "asc":
         days.reverse()
     if request.aggs or request.sort.by_time != "desc":
@@ -171,6 +194,11 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
         answer["aggregations"] = aggregations.write(aggs, {**found.states, **found.wide})
         pipelines.siblings(request.aggs, answer["aggregations"])
     return answer
+
+
+def untyped(field: str) -> bool:
+    """Whether a field's name alone does not say its type."""
+    return not field.endswith(".keyword") and field not in {"", "@timestamp", "level"} and field[0] != "_"
 
 
 async def _gather_newest(room: LogRoom, request: Request, plan: Plan, days: list[str], found: _Found) -> None:
@@ -205,6 +233,12 @@ async def _feed_wide(room: LogRoom, request: Request, found: _Found) -> None:
     for day in room.local.days_within(plan):
         _, whole = await room.store.read(day, plan, feed)
         found.timed_out |= not whole
+
+
+async def check_some(room: LogRoom, names: Names, asked: str) -> None:
+    """At least one index must be there, else 404."""
+    if not names.pick(await room.catalogue.all()):
+        raise unknown_index(asked)
 
 
 async def check_names(room: LogRoom, names: Names, lenient: bool = False) -> None:
@@ -334,23 +368,33 @@ def object_of(body: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise parsing(f"the request body is not a JSON object: {str(error)[:200]}") from None
+        if str(error).startswith("Expected `object`"):
+            raise parsing(f"Expected [START_OBJECT]: {str(error)[:100]}") from None
+        cut = "truncated" in str(error)
+        raise EsError(
+            400,
+            "x_content_e_o_f_exception" if cut else "x_content_parse_exception",
+            f"the request body is not a JSON object: {str(error)[:200]}",
+        ) from None
 
 
-def _count(name: str, value: Any) -> int:
+def _count(name: str, value: Any, *, uri: bool = False) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError):
-        raise illegal(f"Failed to parse int parameter [{name}] with value [{str(value)[:40]}]") from None
+        text = str(value)[:40]
+        if uri:
+            raise illegal(f"Failed to parse int parameter [{name}] with value [{text}]") from None
+        raise EsError(400, "number_format_exception", f'For input string: "{text}"') from None
     if number < 0:
         raise illegal(f"[{name}] parameter cannot be negative, found [{number}]")
     return number
 
 
-def _track(value: Any) -> int | None:
+def _track(value: Any, *, uri: bool) -> int | None:
     text = str(value).lower()
     if text == "true":
         return None
     if text == "false":
         return 0
-    return _count("track_total_hits", value)
+    return _count("track_total_hits", value, uri=uri)

@@ -8,10 +8,21 @@ from mamimon.logs.wire.elasticsearch import search
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, of_problem, parsing
+from mamimon.logs.wire.elasticsearch.known import check_parameters
+from mamimon.logs.wire.elasticsearch.limits import read_timeout
 from mamimon.logs.wire.elasticsearch.names import Names
 from mamimon.problems import Problem
 
 _MOST_SEARCHES = 1_000
+_FROM = "using [from] is not allowed in a scroll context"
+_HEADS = {
+    "index", "indices", "search_type", "preference", "routing", "ignore_unavailable", "allow_no_indices",
+    "expand_wildcards", "request_cache", "ignore_throttled", "ccs_minimize_roundtrips",
+    "allow_partial_search_results", "max_concurrent_shard_requests", "rest_total_hits_as_int",
+    "cancel_after_time_interval",
+}  # fmt: skip
+# A search that is no search refuses all; one that cannot be run is an answer of its own.
+_READ = {"parsing_exception", "x_content_parse_exception", "x_content_e_o_f_exception"}
 
 
 async def find(call: Call) -> Answer:
@@ -26,7 +37,11 @@ async def find(call: Call) -> Answer:
             "_shard_doc" in str(part) for part in (sort if isinstance(sort, list) else [sort])
         ):
             body["sort"] = [*(sort if isinstance(sort, list) else [sort]), "_shard_doc"]
+    check_parameters("search", call.path, call.params)
+    if not call.flag("allow_no_indices", True):
+        await search.check_some(call.room, call.names(index), index)
     if "scroll" in call.params:
+        _check_scroll(call.params, body)
         return Answer(await _scroll(call, {"index": index, "body": body, "params": call.params}))
     paged = isinstance(pit, dict)
     request = search.read_request(call.room, index, call.params, body, call.now, paged=paged)
@@ -36,6 +51,15 @@ async def find(call: Call) -> Answer:
     if call.flag("rest_total_hits_as_int") and "total" in answer["hits"]:
         answer["hits"]["total"] = answer["hits"]["total"]["value"]
     return Answer(answer)
+
+
+def _check_scroll(params: dict[str, str], body: dict[str, Any]) -> None:
+    if read_timeout(params["scroll"]) is None:
+        raise illegal(f"failed to parse [{params['scroll'][:40]}]")
+    for name, why in (("size", "[size] cannot be [0] in a scroll context"), ("from", _FROM)):
+        given = str(params.get(name, body.get(name, "")))
+        if given == "0" if name == "size" else given not in {"", "0"}:
+            raise EsError(400, "action_request_validation_exception", f"Validation Failed: 1: {why};")
 
 
 async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
@@ -59,8 +83,10 @@ async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
     total = answer["hits"]["total"]["value"]
     hits = answer["hits"]["hits"]
     after = hits[-1]["sort"] if hits else state.get("after")
-    if not given:
-        for hit in hits:
+    for hit in hits:
+        # The order's last part is ours, so that pages do not overlap.
+        hit["sort"] = hit["sort"][:-1]
+        if not given:
             hit.pop("sort")
             hit["_score"] = 1.0
     if call.flag("rest_total_hits_as_int"):
@@ -120,6 +146,7 @@ async def open_pit(call: Call) -> Answer:
 async def count(call: Call) -> Answer:
     """`_count`."""
     body = search.object_of(call.body)
+    check_parameters("count", call.path, call.params)
     if unknown := set(body) - {"query"}:
         raise parsing(f"request does not support [{min(unknown)}]")
     request = search.read_request(call.room, call.parts.get("index", ""), call.params, body, call.now)
@@ -130,23 +157,29 @@ async def count(call: Call) -> Answer:
 
 async def several(call: Call) -> Answer:
     """`_msearch`: each search has its own answer, an error among them."""
+    if not call.body.strip():
+        raise EsError(400, "parse_exception", "request body or source parameter is required")
+    if not call.body.endswith(b"\n"):
+        raise illegal("The msearch request must be terminated by a newline [\n]")
     lines = [line for line in call.body.split(b"\n") if line.strip()]
-    if not lines or len(lines) % 2:
-        raise illegal(
-            "The msearch request must be terminated by a newline [\\n] and hold a header and a body a search"
-        )
+    if len(lines) % 2:
+        raise EsError(400, "action_request_validation_exception", "Validation Failed: 1: no requests added;")
     if len(lines) > 2 * _MOST_SEARCHES:
         raise illegal(f"more than {_MOST_SEARCHES} searches")
     answers: list[dict[str, Any]] = []
     for i in range(0, len(lines), 2):
+        head, body = search.object_of(lines[i]), search.object_of(lines[i + 1])
+        if unknown := set(head) - _HEADS:
+            raise illegal(f"key [{min(unknown)[:80]}] is not supported in the metadata section")
         try:
-            head, body = search.object_of(lines[i]), search.object_of(lines[i + 1])
             index = head.get("index") or call.parts.get("index", "")
             index = ",".join(index) if isinstance(index, list) else str(index)
             request = search.read_request(call.room, index, {}, body, call.now)
             lenient = call.lenient or bool(head.get("ignore_unavailable"))
             answers.append({**await search.run(call.room, request, lenient=lenient), "status": 200})
         except EsError as error:
+            if error.type in _READ:
+                raise
             answers.append(error.body())
         except Problem as problem:
             answers.append(of_problem(problem).body())
@@ -161,10 +194,13 @@ async def field_caps(call: Call) -> Answer:
     if "index_filter" in body:
         # Only read: Elasticsearch, too, may answer with more indices than match.
         Dsl(call.now).read(body["index_filter"])
-    asked = call.params.get("fields") or body.get("fields") or "*"
+    asked = call.params.get("fields") or body.get("fields")
+    if not asked:
+        raise illegal("specified fields can't be null or empty")
     patterns = Names(tuple(asked.split(",") if isinstance(asked, str) else asked), ())
     found: dict[str, Any] = {}
-    for name, kind in {**await _fields(call, names), "_id": "_id", "_index": "_index"}.items():
+    fields = await _fields(call, names)
+    for name, kind in {**fields, "_id": "_id", "_index": "_index"}.items():
         for path, one in (
             ((name, kind), (f"{name}.keyword", "keyword")) if kind == "text" else ((name, kind),)
         ):
@@ -176,6 +212,11 @@ async def field_caps(call: Call) -> Answer:
                     "aggregatable": one != "text",
                 }
                 found[path] = {one: own}
+                for at in (i for i, char in enumerate(name) if char == "."):
+                    # What a field is in is an object.
+                    if name[:at] not in fields:
+                        own = {"type": "object", "metadata_field": False}
+                        found[name[:at]] = {"object": {**own, "searchable": False, "aggregatable": False}}
     indices = sorted({info.index for info in names.pick(await call.room.catalogue.all())})
     return Answer({"indices": indices, "fields": found})
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
 
 from mamimon.logs.clauses import Row
-from mamimon.logs.dates import iso, parse_bound, parse_iso
+from mamimon.logs.dateformat import write_date
+from mamimon.logs.dates import parse_bound, parse_iso
 from mamimon.logs.text import exact_number_of, shown
-from mamimon.logs.wire.elasticsearch.errors import illegal, parsing
+from mamimon.logs.wire.elasticsearch.errors import illegal, parsing, unknown_field
 
+_MOST, _LEAST = 2**63 - 1, -(2**63)
+_ABSENT = (_MOST, _LEAST, "Infinity", "-Infinity")
+_OPTIONS = {"order", "missing", "mode", "format", "unmapped_type", "numeric_type", "nested"}
 _ARRIVAL = {"_doc", "_shard_doc", "_seq_no"}
 
 
@@ -22,6 +28,8 @@ class Key(msgspec.Struct, frozen=True):
     missing: Any = "_last"
     mode: str = ""
     form: str = ""
+    kind: str = ""
+    """The field's type in the newest lines, once it is looked up."""
 
 
 class Reversed:
@@ -68,6 +76,17 @@ class Sort(msgspec.Struct, frozen=True):
                 keys.append(_key(name, options))
         return cls(tuple(keys), True)
 
+    def typed(self, kinds: dict[str, str]) -> Sort:
+        """The same order, knowing of the fields' types."""
+        return Sort(
+            tuple(msgspec.structs.replace(key, kind=kinds.get(key.field, key.kind)) for key in self.keys),
+            self.given,
+        )
+
+    def fields(self) -> set[str]:
+        """The fields that it looks at."""
+        return {key.field for key in self.keys}
+
     @property
     def by_time(self) -> str:
         """`desc` or `asc` where the order is that of time and arrival alone, else empty."""
@@ -110,7 +129,8 @@ class Sort(msgspec.Struct, frozen=True):
             )
         parts = []
         for key, given in zip(self.keys, values, strict=True):
-            value = given
+            # What stands for a missing value in an answer stands for it here too.
+            value = None if given in _ABSENT and key.field not in _ARRIVAL else given
             if key.field == "@timestamp" and isinstance(given, str):
                 seconds = parse_bound(given, 0.0)
                 if seconds is None:
@@ -163,7 +183,7 @@ def comparable(key: Key, value: Any) -> Any:
         return (0,) if first else (3,)
     if isinstance(value, bool):
         value = int(value)
-    typed = (0, value) if isinstance(value, (int, float)) else (1, shown(value))
+    typed = (0, value) if isinstance(value, (int, float)) else (1, ranked(key.kind, shown(value)))
     return (1, Reversed(typed) if key.descending else typed)
 
 
@@ -174,6 +194,8 @@ def _key(name: str, options: Any) -> Key:
         raise parsing(f"malformed sort of [{name}]")
     if name == "_script" or "nested" in options:
         raise illegal(f"[{name}] sorting is not supported by a log store")
+    if unknown := set(options) - _OPTIONS:
+        raise unknown_field("field_sort", min(unknown))
     order = str(options.get("order", "desc" if name == "_score" else "asc")).lower()
     if order not in {"asc", "desc"}:
         raise illegal(f"No enum constant org.elasticsearch.search.sort.SortOrder.{order[:40]}")
@@ -205,8 +227,15 @@ def _value(key: Key, row: Row) -> Any:
         return found[0]
     mode = key.mode or ("max" if key.descending else "min")
     if mode in {"sum", "avg"} and all(isinstance(value, (int, float)) for value in found):
-        return sum(found) / (len(found) if mode == "avg" else 1)
-    ordered = sorted(found, key=lambda value: (isinstance(value, str), value))
+        total = sum(found)
+        if mode == "sum":
+            return total
+        mean = total / len(found)
+        # The mean of whole numbers is one, as in Lucene's columns.
+        return math.floor(mean + 0.5) if isinstance(total, int) else mean
+    ordered = sorted(
+        found, key=lambda one: (isinstance(one, str), ranked(key.kind, one) if isinstance(one, str) else one)
+    )
     return ordered[-1 if mode == "max" else 0]
 
 
@@ -218,9 +247,26 @@ def _dated(value: Any) -> Any:
     return value
 
 
+def ranked(kind: str, text: str) -> str:
+    """Text by which values of a type are ordered: addresses by their numbers."""
+    if kind != "ip":
+        return text
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
+    # IPv4 stands at ::ffff:0:0/96 as in Lucene.
+    return f"{int(address) + (0xFFFF_0000_0000 if address.version == 4 else 0):032x}"
+
+
 def _shown(key: Key, value: Any) -> Any:
-    if key.form and isinstance(value, int) and key.form.startswith(("strict_date", "date")):
-        return iso(value / 1000)
-    if key.form == "epoch_second" and isinstance(value, int):
-        return value // 1000
+    if value is None and key.missing in {"_last", "_first"}:
+        # Elasticsearch shows where a line without the value stands.
+        high = (key.missing == "_last") != key.descending
+        if key.kind in {"long", "date", "boolean"}:
+            return _MOST if high else _LEAST
+        if key.kind == "float":
+            return "Infinity" if high else "-Infinity"
+    if key.form and isinstance(value, int) and (key.kind == "date" or key.field == "@timestamp"):
+        return value // 1000 if key.form == "epoch_second" else write_date(value, key.form)
     return value

@@ -7,12 +7,18 @@ from typing import Any
 
 import msgspec
 
+from mamimon.logs.catalogue import kind_of
 from mamimon.logs.clauses import Clause, Row, glob
-from mamimon.logs.dates import iso
+from mamimon.logs.dateformat import write_date
+from mamimon.logs.dates import parse_iso
 from mamimon.logs.highlight import marked
 from mamimon.logs.text import leaves, shown
-from mamimon.logs.wire.elasticsearch.errors import illegal
-from mamimon.logs.wire.elasticsearch.sorting import Sort
+from mamimon.logs.wire.elasticsearch.body import token
+from mamimon.logs.wire.elasticsearch.errors import parsing
+from mamimon.logs.wire.elasticsearch.known import check_highlight
+from mamimon.logs.wire.elasticsearch.sorting import Sort, ranked
+
+_LONGEST_KEYWORD = 256
 
 
 class Sources(msgspec.Struct):
@@ -22,7 +28,8 @@ class Sources(msgspec.Struct):
     none: bool = False
     includes: list[str] = []
     excludes: list[str] = []
-    fields: list[tuple[str, str]] = []
+    fields: list[tuple[str, str, bool]] = []
+    """Name or pattern, format, and whether columns are asked, which keep values in order."""
     highlight: dict[str, Any] | None = None
     version: bool = False
     seq_no: bool = False
@@ -43,19 +50,31 @@ class Sources(msgspec.Struct):
             one.includes = _list(spec.get("includes", spec.get("include", [])))
             one.excludes = _list(spec.get("excludes", spec.get("exclude", [])))
         else:
-            raise illegal("_source must be a boolean, a string, an array or an object")
+            raise parsing(
+                "Expected one of [VALUE_BOOLEAN, VALUE_STRING, START_ARRAY, START_OBJECT]"
+                f" but found [{token(spec)}]"
+            )
         one.whole = not (one.none or one.includes or one.excludes)
         for key in ("fields", "docvalue_fields", "stored_fields"):
-            for part in body.get(key) or []:
+            asked = body.get(key) or []
+            columns = key == "docvalue_fields"
+            if not isinstance(asked, (list, str)):
+                raise parsing(f"Unknown key for a {token(asked)} in [{key}].")
+            for part in asked if isinstance(asked, list) else [asked]:
                 if (
                     isinstance(part, str)
                     and part != "_source"
                     and not (key == "stored_fields" and part == "*")
                 ):
-                    one.fields.append((part, ""))
+                    one.fields.append((part, "", columns))
                 elif isinstance(part, dict) and "field" in part:
-                    one.fields.append((str(part["field"]), str(part.get("format", ""))))
-        one.highlight = body.get("highlight") if isinstance(body.get("highlight"), dict) else None
+                    one.fields.append((str(part["field"]), str(part.get("format", "")), columns))
+        marks = body.get("highlight")
+        if marks is not None and not isinstance(marks, dict):
+            raise parsing(f"Unknown key for a {token(marks)} in [highlight].")
+        if marks:
+            check_highlight(marks)
+        one.highlight = marks
         one.version = bool(body.get("version"))
         one.seq_no = bool(body.get("seq_no_primary_term"))
         return one
@@ -71,12 +90,12 @@ class Sources(msgspec.Struct):
             hit["_source"] = msgspec.Raw(row.raw)
         elif not self.none:
             hit["_source"] = self.filtered(row.document)
-        if self.fields:
-            hit["fields"] = self._fields(row)
+        if self.fields and (found := self._fields(row)):
+            hit["fields"] = found
         if self.highlight is not None and self.clause is not None:
-            found = self._marks(row)
-            if found:
-                hit["highlight"] = found
+            marks = self._marks(row)
+            if marks:
+                hit["highlight"] = marks
         if sort.given:
             hit["sort"] = sort.values(row)
         return hit
@@ -87,17 +106,16 @@ class Sources(msgspec.Struct):
 
     def _fields(self, row: Row) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name, form in self.fields:
-            if "*" in name:
-                pattern = glob(name, fold_case=False)
-                for path, value in leaves(row.document):
-                    if pattern.fullmatch(path):
-                        found.setdefault(path, []).append(value)
-            elif name == "@timestamp":
-                millis = row.time_us // 1000
-                found[name] = [str(millis) if form == "epoch_millis" else iso(millis / 1000)]
-            elif values := row.values(name):
-                found[name] = values
+        for name, form, columns in self.fields:
+            for path, values in _named(row, name):
+                written = [
+                    write_date(value, form) if path == "@timestamp" else _formed(value, form)
+                    for value in values
+                ]
+                if columns:
+                    found.setdefault(path, []).extend(_column(written))
+                else:
+                    found[path] = written
         return found
 
     def _marks(self, row: Row) -> dict[str, list[str]]:
@@ -115,6 +133,41 @@ class Sources(msgspec.Struct):
             if text is not None:
                 found.setdefault(path, []).append(text)
         return found
+
+
+def _named(row: Row, name: str) -> list[tuple[str, list[Any]]]:
+    """The fields that a name or a pattern means, with their values."""
+    if "*" not in name:
+        values = row.values(name)
+        return [(name, values)] if values else []
+    pattern = glob(name, fold_case=False)
+    found: dict[str, list[Any]] = {}
+    for path, value in leaves(row.document):
+        if path == "@timestamp":
+            continue
+        # Text is a keyword as well, up to a length.
+        twice = kind_of(value) == "text" and len(value) <= _LONGEST_KEYWORD
+        for one in (path, f"{path}.keyword") if twice else (path,):
+            if pattern.fullmatch(one):
+                found.setdefault(one, []).append(value)
+    if pattern.fullmatch("@timestamp"):
+        found["@timestamp"] = row.values("@timestamp")
+    return list(found.items())
+
+
+def _formed(value: Any, form: str) -> Any:
+    """A date in the format that is asked for, or as Elasticsearch's default has it."""
+    if isinstance(value, str) and kind_of(value) == "date":
+        seconds = parse_iso(value)
+        return value if seconds is None else write_date(round(seconds * 1000), form)
+    return value
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Values as a column has them: in order, and text once."""
+    if all(isinstance(value, str) for value in values):
+        return sorted(set(values), key=lambda value: ranked(kind_of(value), value))
+    return sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
 def _list(value: Any) -> list[str]:
