@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mamimon.metrics.model import QueryResult
-from mamimon.metrics.promql import parallel
 from mamimon.metrics.routes.digits import number, numbers
 from mamimon.metrics.routes.encode import encode
 
@@ -66,28 +65,33 @@ def test_numbers_are_written_as_prometheus_writes_them() -> None:
     ("start_ms", "step_ms"),
     [(0, 15_000), (999_999_999_500, 7_500), (1_767_225_600_000, 7_500), (1_767_225_600_000, 15_000)],
 )
-def test_matrices_of_whole_numbers_fractions_and_gaps(
-    start_ms: int, step_ms: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each path, in one thread and in several, writes the same text as sample by sample."""
+def test_matrices_of_whole_numbers_fractions_and_gaps(start_ms: int, step_ms: int) -> None:
+    """Each path writes the same text as sample by sample."""
     random = np.random.default_rng(5)
     whole = np.floor(10 ** (random.random((40, 300)) * 9.6))
-    for cells in (1 << 60, 1):
-        monkeypatch.setattr(parallel, "WORTH_CELLS", cells)
-        check(matrix(np.minimum(whole, 2**32 - 1), start_ms=start_ms, step_ms=step_ms))
-        check(matrix(whole * 3, start_ms=start_ms, step_ms=step_ms))
-        check(matrix(whole * 250_000, start_ms=start_ms, step_ms=step_ms))
-        check(matrix(-whole, start_ms=start_ms, step_ms=step_ms))
-        check(matrix(random.random((40, 300)) * 1e5, start_ms=start_ms, step_ms=step_ms))
-        check(matrix(random.choice(ODD, (40, 300)), start_ms=start_ms, step_ms=step_ms))
-        for part in (0.3, 0.7):
-            check(
-                matrix(
-                    np.minimum(whole, 99_999),
-                    random.random((40, 300)) < part,
-                    start_ms=start_ms,
-                    step_ms=step_ms,
-                )
+    check(matrix(np.minimum(whole, 2**32 - 1), start_ms=start_ms, step_ms=step_ms))
+    check(matrix(whole * 3, start_ms=start_ms, step_ms=step_ms))
+    check(matrix(whole * 250_000, start_ms=start_ms, step_ms=step_ms))
+    check(matrix(-whole, start_ms=start_ms, step_ms=step_ms))
+    check(matrix(random.random((40, 300)) * 1e5, start_ms=start_ms, step_ms=step_ms))
+    check(matrix(random.choice(ODD, (40, 300)), start_ms=start_ms, step_ms=step_ms))
+    for part in (0.3, 0.7):
+        check(
+            matrix(
+                np.minimum(whole, 99_999),
+                random.random((40, 300)) < part,
+                start_ms=start_ms,
+                step_ms=step_ms,
             )
+        )
     check(matrix(np.zeros((3, 1)), start_ms=start_ms, step_ms=step_ms))
+    for least, most in (
+        (0, 10), (0, 30), (50, 150), (10_000, 99_999), (9_000, 20_000), (0, 10**7 - 1), (0, 10**7 + 9),
+        (1, 10**8 - 1), (10**8 - 9, 10**8 + 9),
+    ):  # fmt: skip
+        check(matrix(np.floor(random.uniform(least, most, (70, 300))), start_ms=start_ms, step_ms=step_ms))
     check(matrix(np.empty((0, 5)), start_ms=start_ms, step_ms=step_ms))
+    empty = matrix(whole[:2], np.arange(2)[:, None] * np.ones((2, 300), dtype=np.bool_) > 0)
+    bare, full = json.loads(b"".join(encode(empty)))["result"]
+    assert bare == {"metric": {"__name__": "x", "n": "0"}}
+    assert len(full["values"]) == 300

@@ -7,7 +7,7 @@ import datetime as dt
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
@@ -167,21 +167,15 @@ def quoted(text: str) -> str:
 
 def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response[bytes]:
     """`{"status": "success", "data": …}`."""
-    body = b"".join(_enveloped([_encode(data)], warnings, infos))
-    return Response(body, media_type="application/json", status_code=200)
+    start, end = _envelope(warnings, infos)
+    return Response(b"%b%b%b" % (start, _encode(data), end), media_type="application/json", status_code=200)
 
 
-def _enveloped(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Iterator[bytes]:
-    """The pieces of `data` with what stands around it in the first and the last."""
-    start = b'{"status":"success","data":'
-    held = b""
-    for piece in data:
-        if held:
-            yield held
-        held, start = start + piece, b""
+def _envelope(warnings: Sequence[str], infos: Sequence[str]) -> tuple[bytes, bytes]:
+    """What stands before and behind `data`."""
     more = b',"warnings":' + _encode(list(warnings)) if warnings else b""
     more += b',"infos":' + _encode(list(infos)) if infos else b""
-    yield b"%b%b}" % (held, more)
+    return b'{"status":"success","data":', more + b"}"
 
 
 def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -215,16 +209,19 @@ class Body(msgspec.Struct):
     """A response's body: its first piece, and those that follow, which take a moment each to be made."""
 
     first: bytes
-    rest: Iterator[bytes] | None = None
+    rest: Iterator[bytes | memoryview] | None = None
 
 
 async def result(found: QueryResult, stats: bytes = b"") -> Body:
     """A query's result; `stats` is JSON that goes beside it."""
-    pieces = _enveloped(encode(found, stats), found.warnings, found.infos)
+    start, end = _envelope(found.warnings, found.infos)
+    pieces = encode(found, stats)
     if found.values.size + sum(len(times) for times, _ in found.series) <= SMALL:
-        return Body(b"".join(pieces))
-    first, second = await asyncio.to_thread(lambda: (next(pieces), next(pieces, b"")))
-    return Body(first, itertools.chain((second,), pieces)) if second else Body(first)
+        return Body(b"".join((start, *pieces, end)))
+    first, second = await asyncio.to_thread(lambda: (next(pieces), next(pieces, None)))
+    if second is None:
+        return Body(b"".join((start, first, end)))
+    return Body(start, itertools.chain((first, second), pieces, (end,)))
 
 
 async def stream(scope: Scope, receive: Receive, send: Send, body: Body) -> None:
@@ -237,7 +234,8 @@ async def stream(scope: Scope, receive: Receive, send: Send, body: Body) -> None
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     gone = asyncio.ensure_future(client_gone(receive))
     try:
-        piece, rest_of = body.first, body.rest
+        piece: bytes | memoryview = body.first
+        rest_of = body.rest
         while piece and not gone.done():
             following = asyncio.ensure_future(asyncio.to_thread(next, rest_of, b""))
             await send({"type": "http.response.body", "body": piece, "more_body": True})

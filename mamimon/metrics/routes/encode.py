@@ -2,6 +2,7 @@
 
 A matrix becomes pieces of about a megabyte, one after another, so that nobody ever holds the whole text:
 first touching the memory of thirty megabytes costs more than writing the digits. See `digits` for these.
+Each piece is made while the one before it is sent, so a second thread for making them would gain nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mamimon.metrics.histogram import Bucket, buckets
-from mamimon.metrics.routes.digits import number, numbers, points, stamped
+from mamimon.metrics.routes.digits import number, numbers, points, room, stamped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,19 +26,20 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-_TILE = 1 << 14
+_TILE = 1 << 15
 """Samples written at once: what is needed for them fits the processor's cache."""
 _PIECE = 1 << 16
 """Samples of a piece, at least."""
 _json = msgspec.json.Encoder().encode
 
 
-def encode(answer: QueryResult, stats: bytes = b"") -> Iterator[bytes]:
+def encode(answer: QueryResult, stats: bytes = b"") -> Iterator[bytes | memoryview]:
     """The `data` of an answer in pieces; `stats` is JSON beside the result. Long work for large answers."""
     start, end = b'{"resultType":"%b","result":' % answer.kind.encode(), b"}"
     if stats:
         end = b',"stats":%b}' % stats
-    if answer.kind == "matrix" and not answer.series and answer.histograms is None and answer.labels:
+    plain = answer.kind == "matrix" and not answer.series and answer.histograms is None
+    if plain and answer.labels and answer.present.any(axis=1).all():
         yield from _matrix(answer, start + b"[", b"]" + end)
         return
     if answer.kind == "matrix":
@@ -61,37 +63,37 @@ def _vector(answer: QueryResult) -> Iterator[bytes]:
             yield b'{"metric":%b,"histogram":[%b,%b]}' % (_json(labels), at, histogram(one).encode())
 
 
-def _matrix(answer: QueryResult, start: bytes, end: bytes) -> Iterator[bytes]:
+def _matrix(answer: QueryResult, start: bytes, end: bytes) -> Iterator[bytes | memoryview]:
     """Series of numbers alone, from `start` to `end`."""
-    from mamimon.metrics.promql.parallel import each
+    import numpy as np
 
     fields = stamped(answer.times)
     before = [] if fields is not None else _before(answer.times)
-    rows = max(1, _TILE // len(answer.times))
-
-    def work(first: int) -> list[bytes | memoryview]:
-        part = slice(first, first + rows)
-        values, present = answer.values[part], answer.present[part]
-        made = _joined(values, present, before) if fields is None else points(values, present, fields)
-        out: list[bytes | memoryview] = []
-        for labels, one in zip(answer.labels[part], made, strict=True):
-            # What stands before a series' first sample begins with the end of a sample before it.
-            out += (b',{"metric":', _json(labels), b',"values":[', one[3:], b'"]]}' if one else b"]}")
-        return out
-
-    # A few tiles at a time, for they are all written before the first is sent.
-    step = rows * max(1, _PIECE // _TILE)
-    for first in range(0, len(answer.labels), step):
-        last = min(first + step, len(answer.labels))
-        parts = itertools.chain.from_iterable(each(work, range(first, last, rows), answer.values.size))
+    steps = len(answer.times)
+    rows = max(1, _TILE // steps)
+    piece = rows * max(1, _PIECE // _TILE)
+    for first in range(0, len(answer.labels), piece):
+        last = min(first + piece, len(answer.labels))
+        heads = [b'"]]},{"metric":%b,"values":[' % _json(labels) for labels in answer.labels[first:last]]
         if not first:
-            next(parts)
-            parts = itertools.chain((start, b'{"metric":'), parts)
-        yield b"".join((*parts, end) if last == len(answer.labels) else parts)
+            heads[0] = start + heads[0][len(b'"]]},') :]
+        tail = b'"]]}' + end if last == len(answer.labels) else b""
+        if fields is None:
+            parts = _joined(answer.values[first:last], answer.present[first:last], before)
+            yield b"".join((*itertools.chain.from_iterable(zip(heads, parts, strict=True)), tail))
+            continue
+        out = np.empty(room((last - first) * steps, fields, [*heads, tail]), dtype=np.uint8)
+        at = 0
+        for low in range(first, last, rows):
+            part = slice(low, min(low + rows, last))
+            own = heads[low - first : part.stop - first]
+            at = points(answer.values[part], answer.present[part], fields, own, out, at)
+        out.data[at : at + len(tail)] = tail
+        yield out.data[: at + len(tail)]
 
 
-def _joined(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes]) -> Iterator[memoryview]:
-    """As `points`, with texts before the samples that have several widths."""
+def _joined(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes]) -> Iterator[bytes]:
+    """The samples of each row, with texts before them that have several widths."""
     texts = numbers(values[present])
     at = 0
     for row in range(len(values)):
@@ -100,7 +102,7 @@ def _joined(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes])
         parts[0::2] = [before[step] for step in steps]
         parts[1::2] = texts[at : at + len(steps)]
         at += len(steps)
-        yield memoryview(b"".join(parts))
+        yield b"".join(parts)[3:]
 
 
 def _with_histograms(answer: QueryResult) -> Iterator[bytes]:
@@ -126,9 +128,10 @@ def _points(before: list[bytes], texts: list[bytes]) -> bytes:
 
 def _mixed(answer: QueryResult, row: int, stamps: list[bytes]) -> bytes:
     """A series of a range query that may hold native histograms."""
-    assert answer.histograms is not None
     there = answer.present[row].tolist()
-    own: list[Histogram | None] = answer.histograms[row].tolist()
+    own: list[Histogram | None] = [None] * len(there)
+    if answer.histograms is not None:
+        own = answer.histograms[row].tolist()
     plain = [at for at, one in enumerate(own) if there[at] and one is None]
     native = [(stamps[at], one) for at, one in enumerate(own) if there[at] and one is not None]
     points = _points([b'"],[%b,"' % stamps[at] for at in plain], numbers(answer.values[row][plain]))
