@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
@@ -55,4 +55,13 @@ class Direct(Protocol):
 
     def direct(self, path: str) -> Callable[[Any, Any, Any], Awaitable[None]] | None:
         """The plain ASGI app of a path, or None where the framework has to look for it."""
+        ...
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A room with doors that answer small questions from memory, before a task is made for the request."""
+
+    def at_once(self) -> Mapping[str, Callable[[Any, bytes], Any]]:
+        """The doors (`mamimon.http.AtOnce`) by path; each is served by `direct` too, for what it leaves."""
         ...

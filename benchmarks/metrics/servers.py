@@ -52,7 +52,8 @@ def _made_days(folder: Path) -> int:
     count = 0
     for month in folder.glob("*.db"):
         with contextlib.closing(sqlite3.connect(f"file:{month}?mode=ro", uri=True)) as raw:
-            count += raw.execute("SELECT count(*) FROM day").fetchone()[0]
+            if raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'day'").fetchone():
+                count += raw.execute("SELECT count(*) FROM day").fetchone()[0]
     return count
 
 

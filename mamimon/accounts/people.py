@@ -295,14 +295,21 @@ class People:
         # With a project its tokens go, too.
         return next((one for one in found if one is not None and self.projects.known(one.project_id)), None)
 
-    async def _by_header(self, authorization: str, project_id: int) -> Actor | None:
+    def at_hand(self, authorization: str, project_id: int) -> Actor | None:
+        """Who presents a token or this machine's secret; None where an account has to be asked for."""
         local = self.local_secret.encode()
         if any(hmac.compare_digest(one.encode(), local) for one in presented(authorization)):
             return LOCAL
         token = self._presented(authorization)
-        if token is not None:
-            self._used[token.id] = self._core.clock.now()
-            return Actor.as_token(token, project_id)
+        if token is None:
+            return None
+        self._used[token.id] = self._core.clock.now()
+        return Actor.as_token(token, project_id)
+
+    async def _by_header(self, authorization: str, project_id: int) -> Actor | None:
+        found = self.at_hand(authorization, project_id)
+        if found is not None:
+            return found
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() != "basic":
             return None

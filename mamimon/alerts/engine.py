@@ -274,7 +274,7 @@ class Engine:
             for one in self.states.get(group.rule_key(rule), {}).values():
                 if one.state != "inactive":
                     out.append(({**one.labels, "__name__": "ALERTS", "alertstate": one.state}, 1.0))
-                    out.append(({**one.labels, "__name__": "ALERTS_FOR_STATE"}, one.active_at))
+                    out.append(({**one.labels, "__name__": "ALERTS_FOR_STATE"}, float(int(one.active_at))))
         return out
 
     async def _write_series(self, source: str, at: float, samples: Sequence[Recorded]) -> None:

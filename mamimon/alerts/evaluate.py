@@ -53,7 +53,7 @@ async def alerting(
 
     for labels, value in vector(await ask(rule.expr)):
         own = {k: v for k, v in labels.items() if k != "__name__"}
-        extra = {k: await text(v, own, value) for k, v in {**group.labels, **rule.labels}.items()}
+        extra = {k: await text(v, own, value) for k, v in group.all_labels(rule).items()}
         final = {k: v for k, v in {**own, **extra, "alertname": rule.name}.items() if v}
         key = fingerprint(final)
         if key in found:
@@ -69,7 +69,7 @@ async def recording(group: RuleGroup, rule: Rule, ask: Ask) -> list[Recorded]:
     """The series that a recording rule makes."""
     out: dict[str, Recorded] = {}
     for labels, value in points(await ask(rule.expr)):
-        named = {**labels, **group.labels, **rule.labels, "__name__": rule.name}
+        named = {**labels, **group.all_labels(rule), "__name__": rule.name}
         final = {k: v for k, v in named.items() if v}
         key = fingerprint(final)
         if key in out:

@@ -113,6 +113,10 @@ class RuleGroup(msgspec.Struct, kw_only=True):
         """Names the group across restarts."""
         return f"{self.file};{self.name}"
 
+    def all_labels(self, rule: Rule) -> Labels:
+        """The labels of a rule with those of its group."""
+        return {**self.labels, **rule.labels}
+
     def rule_key(self, rule: Rule) -> str:
         """Names a rule across restarts; a changed expression or label set is another rule."""
         fixed = f"{self.key}\n{rule.name}\n{rule.expr}\n{sorted(rule.labels.items())}"

@@ -107,17 +107,19 @@ def ask(
         click.echo("start one with `mamimon serve`, or pass --url", err=True)
         sys.exit(1)
     if answer.status_code >= 400:
-        click.echo(f"mamimon: {_reason(answer)}", err=True)
+        click.echo(f"mamimon: {reason(answer)}", err=True)
         sys.exit(mistake if answer.status_code == 400 else 1)
     return answer.json() if answer.content else None
 
 
-def _reason(answer: Any) -> str:
+def reason(answer: Any) -> str:
+    """What a refusal says, as one line."""
     try:
         body = answer.json()
     except ValueError:
         return f"{answer.status_code} {answer.text[:200]}"
-    reason = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(reason, dict):
-        reason = reason.get("reason", reason)
-    return f"{answer.status_code} {reason}" + (f" ({body['hint']})" if body.get("hint") else "")
+    said = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(said, dict):
+        said = said.get("reason", said)
+    hint = body.get("hint") if isinstance(body, dict) else ""
+    return f"{answer.status_code} {said}" + (f" ({hint})" if hint else "")

@@ -6,19 +6,20 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from mamimon.cli.ask import ask, server_options, server_token, server_url
+from mamimon.cli.ask import ask, server_options
+from mamimon.cli.follow import Printed, events
 from mamimon.cli.ingest import ingest
+from mamimon.cli.logs_export import export
 from mamimon.cli.paint import Painter, safe
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_IN_CONTEXT = 200
-_RETRY_S = 2.0
+_MOST_MISSED = 5_000
+_MOST_LINES = 10_000
 
 
 @click.group()
@@ -27,6 +28,7 @@ def logs() -> None:
 
 
 logs.add_command(ingest)
+logs.add_command(export)
 
 
 def _fields(_: Any, __: Any, value: str) -> list[str]:
@@ -37,7 +39,9 @@ def _fields(_: Any, __: Any, value: str) -> list[str]:
 @click.argument("query", default="")
 @click.option("--since", default="1h", show_default=True, help="How far back: 15m, 1h, 7d.")
 @click.option("--dataset", default="", help="Only this dataset; wildcards are allowed.")
-@click.option("--size", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Lines at most.")
+@click.option(
+    "--size", default=100, show_default=True, type=click.IntRange(1, _MOST_LINES), help="Lines at most."
+)
 @click.option(
     "--context", "-C", default=0, type=click.IntRange(0, 100), help="Lines of the same source around each."
 )
@@ -71,7 +75,8 @@ def search(
     if found["partial"]:
         click.echo("some of it could not be read in time; the answer is not complete", err=True)
     if found["more"]:
-        click.echo(f"there are more; --size {min(size * 10, 10_000)} shows older ones", err=True)
+        larger = f"--size {min(size * 10, _MOST_LINES)}" if size < _MOST_LINES else "mamimon logs export"
+        click.echo(f"there are more; {larger} shows older ones", err=True)
     if not hits:
         click.echo(f"no line of the last {since} matches", err=True)
         sys.exit(1)
@@ -112,70 +117,50 @@ def tail(
     painter = Painter(as_json=as_json, fields=fields)
     params = {"q": query, "dataset": dataset}
     seen = 0
-    printed: set[str] | None = None
+    printed = Printed()
     signal.signal(signal.SIGINT, _leave)
-    for kind, data in _events(params, where):
-        if kind == "open" and printed is None:
-            # Watched first and searched then, so that no line falls between; some are in both.
-            printed = set()
-            asked = {**params, "since": "24h", "size": lines}
-            found = ask("GET", "/api/mamimon/logs/search", params=asked, mistake=2, **where)["hits"]
-            for hit in found[::-1]:
-                printed.add(hit["id"])
-                painter.line(hit)
-            painter.flush()
+    for kind, data in events(params, where):
+        # Watched first and searched then, so that no line falls between; some are in both.
+        if kind == "open":
+            hits = _caught_up(params, where, lines, data)
         elif kind == "lost":
             click.echo(f"{data.strip()} lines came too fast to be shown", err=True)
-        elif kind == "line" and (hit := json.loads(data))["id"] not in (printed or ()):
+            continue
+        elif kind == "line":
+            hits = [json.loads(data)]
+        else:
+            continue
+        for hit in filter(lambda one: printed.new(one["id"]), hits):
             painter.line(hit)
             painter.flush()
-            seen += 1
+            seen += kind == "line" or data is not None
             if count and seen >= count:
                 return
+
+
+def _caught_up(
+    params: dict[str, Any], where: dict[str, Any], lines: int, since: float | None
+) -> list[dict[str, Any]]:
+    """The last lines, or after a lost connection all that came meanwhile."""
+    if since is None:
+        asked = {**params, "since": "24h", "size": lines}
+    else:
+        asked = {**params, "start": f"{since:.3f}", "size": _MOST_MISSED}
+    try:
+        found = ask("GET", "/api/mamimon/logs/search", params=asked, mistake=2, **where)
+    except SystemExit:
+        if since is None:
+            raise
+        # The server has gone once more; what is missing is said, and the tail goes on.
+        found = {"hits": [], "more": True, "partial": True}
+    if since is not None and (found["more"] or found["partial"]):
+        click.echo("not all lines that came meanwhile are shown", err=True)
+    return list(found["hits"][::-1])
 
 
 def _leave(*_: Any) -> None:
     # An exception that strikes inside a finalizer is lost, and the tail would go on.
     os._exit(0)
-
-
-def _events(params: dict[str, Any], where: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Server-sent events of the live tail, over as many connections as it takes."""
-    import httpx
-
-    address = f"{server_url(where['url'], where['data_dir'])}/logs/tail"
-    token = server_token(where["url"], where["token"], where["data_dir"])
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    connected = False
-    while True:
-        try:
-            with httpx.stream("GET", address, params=params, headers=headers, timeout=60) as answer:
-                if answer.status_code != 200:
-                    answer.read()
-                    click.echo(f"mamimon: {_refusal(answer)}", err=True)
-                    sys.exit(2 if answer.status_code == 400 else 1)
-                connected = True
-                yield "open", ""
-                event = ""
-                for line in answer.iter_lines():
-                    if line.startswith("event:"):
-                        event = line[6:].strip()
-                    elif line.startswith("data:"):
-                        yield event, line[5:]
-        except httpx.TransportError as error:
-            if not connected:
-                click.echo(f"mamimon: no server answers on {address}: {error}", err=True)
-                sys.exit(1)
-        click.echo("connection lost, trying again", err=True)
-        time.sleep(_RETRY_S)
-
-
-def _refusal(answer: Any) -> str:
-    try:
-        body = answer.json()
-    except ValueError:
-        return f"{answer.status_code} {answer.text[:200]}"
-    return f"{answer.status_code} {body.get('error') or body.get('detail') or body}"
 
 
 @logs.command()
@@ -216,6 +201,8 @@ def patterns(
         rest = len(found["patterns"]) - len(shown)
         if rest:
             click.echo(f"{rest} more; --limit {limit * 10} shows them", err=True)
+        if found["partial"]:
+            click.echo("some of it could not be read in time; the counts are not complete", err=True)
         if found["unsorted"]:
             click.echo(f"{found['unsorted']} lines have no pattern", err=True)
         if changed and not found["compared"]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from typing import Any
 
 import click
 
+# What a shell says of a program that SIGPIPE ended.
+_SIGPIPE = 141
 # Command name → module:attribute of its click command; help texts live with the commands.
 COMMANDS: dict[str, str] = {
     "serve": "mamimon.cli.serve:serve",
@@ -49,6 +54,15 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; where nobody reads its output any more it ends as `grep` does, without a word."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is left in the buffer goes nowhere, else the interpreter complains at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_SIGPIPE)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

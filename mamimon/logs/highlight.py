@@ -19,7 +19,7 @@ def wanted(clause: c.Clause) -> Iterator[tuple[str, list[str], bool]]:
     elif isinstance(clause, c.Words):
         yield clause.field, clause.words, clause.prefix
     elif isinstance(clause, c.Exact):
-        yield clause.field, clause._words.words, False
+        yield clause.field, clause.spelled.words, False
     elif isinstance(clause, c.Pattern) and clause.starts:
         yield clause.field, [clause.starts], True
 

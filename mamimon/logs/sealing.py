@@ -1,4 +1,7 @@
-"""Seals days that are over, one at a time and in the background, once nothing is written to them any more."""
+"""Seals days that are over, one at a time and in the background, once nothing is written to them any more.
+
+Today's lines get columns meanwhile, as soon as there are enough and not too many come in.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from collections.abc import Callable
 
 from mamimon.clock import Clock
 from mamimon.logs.store.days import LogDays
+from mamimon.problems import Problem
 from mamimon.storage.days import day_of
 
 _log = logging.getLogger("mamimon.logs")
 _LOOK_S = 60.0
 _QUIET_S = 600.0
 _IDLE_SHARE = 0.5
+_BUSY_LINES_S = 3_000
+"""Where more lines a second come in, their columns wait: making those costs as much as storing them."""
 
 
 class Sealer:
@@ -24,6 +30,7 @@ class Sealer:
         self._clock = clock
         self._writable = writable
         self._seen: dict[str, tuple[int | None, float]] = {}
+        self._lines: dict[str, tuple[int, float]] = {}
 
     async def run(self) -> None:
         """Look for ever."""
@@ -32,6 +39,33 @@ class Sealer:
             for day in self._quiet_days():
                 if self._writable():
                     await self._seal(day)
+            for day in self._calm_days():
+                await self._add_columns(day)
+
+    def _calm_days(self) -> list[str]:
+        """Days that are not over, and to which few lines came since they were last looked at."""
+        now = self._clock.monotonic()
+        today = day_of(self._clock.now())
+        seen = self._lines
+        self._lines = {
+            day: (self._days.last_seq.get(day, 0), now) for day in self._days.unsealed() if day >= today
+        }
+        return [day for day in self._lines if day in seen and self._calm(day, *seen[day])]
+
+    def _calm(self, day: str, lines: int, since: float) -> bool:
+        came = self._days.last_seq.get(day, 0) - lines
+        return came <= _BUSY_LINES_S * max(1.0, self._clock.monotonic() - since)
+
+    async def _add_columns(self, day: str) -> None:
+        try:
+            calm = True
+            while calm and self._writable():
+                lines, since = self._days.last_seq.get(day, 0), self._clock.monotonic()
+                more = await self._days.add_columns(day, _IDLE_SHARE)
+                calm = more and self._calm(day, lines, since)
+        except (OSError, sqlite3.Error, Problem) as error:
+            # Without them lines are read; they are tried again at the next look.
+            _log.warning("the log file of %s got no columns: %s", day, error)
 
     def _quiet_days(self) -> list[str]:
         now = self._clock.monotonic()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from mamimon.metrics.histogram import Histogram
 
+    Samples = npt.NDArray[np.float64 | np.int32]
+    """Numbers, as integers of up to 30 bits where all of them are such."""
+
 STALE_BITS = 0x7FF0000000000002
 ABSENT_BITS = 0x7FF000000000ACAB
 HISTOGRAM_BITS = 0x7FF000000000AC15
@@ -58,11 +61,11 @@ class Table(Protocol):
 
     shape: tuple[int, int]
 
-    def rows(self, first: int, last: int) -> tuple[npt.NDArray[np.float64], bool]:
+    def rows(self, first: int, last: int) -> tuple[Samples, bool]:
         """The rows [first, last), and whether they are free of NaN."""
         ...
 
-    def columns(self, columns: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], bool]:
+    def columns(self, columns: npt.NDArray[np.int64]) -> tuple[Samples, bool]:
         """Columns, ascending, of all rows, and whether they are free of NaN."""
         ...
 
@@ -106,7 +109,7 @@ class Block:
         """The whole matrix."""
         if self._values is None:
             assert self.table is not None
-            self._values, _ = self.table.rows(0, self.table.shape[0])
+            self._values = self.table.rows(0, self.table.shape[0])[0].astype("float64", copy=False)
         return self._values
 
     @property

@@ -6,12 +6,13 @@ import asyncio
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from prometheus_client import Gauge
 
 from mamimon.metrics.store import SeriesStore
+from mamimon.metrics.store.at_hand import MOST_CELLS
 from mamimon.problems import Kind, Problem
 from mamimon.storage import Core
 
@@ -29,12 +30,30 @@ MOST_RAW_SAMPLES = 10_000_000
 """Samples that are handed out as they are (remote read) for one question: they are held twice."""
 
 
+Span = tuple[int, int, int]
+"""The first and the last instant and the step between them, in milliseconds; a step of 0 is one instant."""
+
+
+def _span(start: float, end: float | None = None, step_s: float = 0.0) -> Span:
+    if end is None:
+        return round(start * 1000), round(start * 1000), 0
+    return round(start * 1000), round(end * 1000), max(1, round(step_s * 1000))
+
+
 class Spent(msgspec.Struct):
     """What answering a question took: seconds waiting for a thread and evaluating, samples loaded."""
 
     queued_s: float = 0.0
     evaluated_s: float = 0.0
     samples: int = 0
+
+
+class Few(msgspec.Struct):
+    """A small answer to an instant question: labels as JSON (of a number `{}`) and values."""
+
+    kind: Literal["scalar", "vector"]
+    at_ms: int
+    rows: list[tuple[bytes, float]]
 
 
 class SeriesBackend(Protocol):
@@ -83,21 +102,22 @@ class LocalBackend:
         found = self.at_hand(expr, at, timeout_s=timeout_s, lookback_s=lookback_s, spent=spent)
         if found is not None:
             return found
-        at_ms = round(at * 1000)
-        return await self._evaluate(expr, (at_ms, at_ms, 0), timeout_s, lookback_s, spent)
+        return await self.in_thread(expr, _span(at), timeout_s, lookback_s, spent)
 
     def at_hand(
         self,
         expr: str,
-        at: float,
+        start: float,
+        end: float | None = None,
+        step_s: float = 0.0,
         *,
         timeout_s: float | None = None,
         lookback_s: float | None = None,
         spent: Spent | None = None,
     ) -> QueryResult | None:
-        """The answer to a small instant question, now, if it is in memory; raises as `instant`.
+        """The answer to a small question, now, if it is in memory; raises as `instant`.
 
-        Never blocks. None: ask `instant`, which hands the work to a thread.
+        At one instant, or at the steps to `end`. Never blocks. None: let a thread do it.
         """
         if "mamimon.metrics.promql" not in sys.modules:
             return None  # importing it takes longer than any answer may here
@@ -106,23 +126,43 @@ class LocalBackend:
 
         if not is_small(expr):
             return None
-        at_ms, began = round(at * 1000), time.monotonic()
-        source = self._store.at_hand()
+        at, began = _span(start, end, step_s), time.monotonic()
+        points = (at[1] - at[0]) // at[2] + 1 if at[2] else 1
+        if points > MOST_CELLS:
+            return None
+        source = self._store.at_hand(points)
         try:
-            found = self._answer(
-                source, expr, (at_ms, at_ms, 0), lookback_s, began + min(1.0, timeout_s or 1.0)
-            )
+            found = self._answer(source, expr, at, lookback_s, began + min(1.0, timeout_s or 1.0))
         except NotAtHand:
             return None
         if spent is not None:
             spent.evaluated_s, spent.samples = time.monotonic() - began, source.loaded
         return found
 
+    def few(self, expr: str, at: float, lookback_s: float | None = None) -> Few | None:
+        """As `at_hand` where that is a number or few series' newest samples: no array is made for it."""
+        if "mamimon.metrics.promql" not in sys.modules:
+            return None  # as in `at_hand`
+        from mamimon.metrics.promql.small import plan
+        from mamimon.metrics.store.day import NotAtHand
+
+        found, at_ms = plan(expr), round(at * 1000)
+        if found is None:
+            return None
+        if found.number is not None:
+            return Few("vector" if found.is_vector else "scalar", at_ms, [(b"{}", found.number)])
+        when = (at_ms if found.at_ms is None else found.at_ms) - found.offset_ms
+        lookback_ms = round((lookback_s or self._settings.lookback_s) * 1000)
+        try:
+            return Few("vector", at_ms, self._store.newest.find(found.matchers, when, lookback_ms))
+        except NotAtHand:
+            return None
+
     def _answer(
         self,
         source: LocalSource,
         expr: str,
-        at: tuple[int, int, int],
+        at: Span,
         lookback_s: float | None,
         deadline: float,
         stopped: Callable[[], bool] = lambda: False,
@@ -159,8 +199,7 @@ class LocalBackend:
         spent: Spent | None = None,
     ) -> QueryResult:
         """See `SeriesBackend.range` and `instant`."""
-        at = round(start * 1000), round(end * 1000), max(1, round(step_s * 1000))
-        return await self._evaluate(expr, at, timeout_s, lookback_s, spent)
+        return await self.in_thread(expr, _span(start, end, step_s), timeout_s, lookback_s, spent)
 
     async def explain(self, expr: str, start: float, end: float, step_s: float) -> Explained:
         """What each node of a query takes and gives over `[start, end]`. Raises as `range`."""
@@ -172,19 +211,19 @@ class LocalBackend:
             runs.append(Tracing(*given, **named))
             return runs[-1]
 
-        at = round(start * 1000), round(end * 1000), max(1, round(step_s * 1000))
-        await self._evaluate(expr, at, None, None, None, traced)
+        await self.in_thread(expr, _span(start, end, step_s), None, None, None, traced)
         return runs[-1].explained(expr)
 
-    async def _evaluate(
+    async def in_thread(
         self,
         expr: str,
-        at: tuple[int, int, int],
+        at: Span,
         timeout_s: float | None,
         lookback_s: float | None,
         spent: Spent | None,
         evaluator: Callable[..., Evaluator] | None = None,
     ) -> QueryResult:
+        """As `instant` and `range`, without a look at what is at hand."""
         limit = self._settings.query_timeout_s
         asked = time.monotonic()
         deadline = asked + (limit if timeout_s is None else min(timeout_s, limit))

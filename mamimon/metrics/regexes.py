@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import re2
 
+_IN_GO = {
+    "missing ]": "missing closing ]",
+    "missing )": "missing closing )",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
+}
 _REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
 
 
@@ -22,6 +31,16 @@ def compile_regex(pattern: str) -> re2._Regexp[str]:
     options.dot_nl = True
     options.max_mem = 8 << 20
     return re2.compile(pattern, options)
+
+
+def refusal(error: re2.error) -> str:
+    """What is wrong with a pattern, in the words of Go's regexp, which Prometheus prints."""
+    said = error.args[0] if error.args else str(error)
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    if text.startswith("trailing"):
+        return "error parsing regexp: trailing backslash at end of expression: ``"
+    reason, _, part = text.partition(": ")
+    return f"error parsing regexp: {_IN_GO.get(reason, reason)}: `{part}`"
 
 
 def expand(template: str, match: re2._Match[str]) -> str:

@@ -18,7 +18,7 @@ from mamimon.metrics.pages import page_handlers
 from mamimon.metrics.pushed import PushedGroups
 from mamimon.metrics.query import LocalBackend, SeriesBackend
 from mamimon.metrics.routes import api_handlers
-from mamimon.metrics.routes.questions import question_doors
+from mamimon.metrics.routes.questions import prompt_doors, question_doors
 from mamimon.metrics.scrape.config import PrometheusConfig, read
 from mamimon.metrics.scrape.loop import Scraper
 from mamimon.metrics.statsd import Statsd
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ControllerRouterHandler
 
-    from mamimon.http import AsgiApp
+    from mamimon.http import AsgiApp, AtOnce
     from mamimon.metrics.histogram import Histogram
     from mamimon.metrics.model import Labels
     from mamimon.metrics.store.day import Day
@@ -130,6 +130,10 @@ class MetricRoom:
     def direct(self, path: str) -> AsgiApp | None:
         """The doors of questions (`mamimon.room.Direct`)."""
         return self._doors.get(path) or self._doors.get(path.removesuffix("/"))
+
+    def at_once(self) -> dict[str, AtOnce]:
+        """The door of small questions (`mamimon.room.Prompt`)."""
+        return prompt_doors(self._core, self._local)
 
     async def append(
         self, source: str, at: float, samples: Sequence[tuple[Labels, float | Histogram]]

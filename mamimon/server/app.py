@@ -12,18 +12,18 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.response import Template
 from litestar_htmx import HTMXPlugin
 
-from mamimon.accounts.gate import gate
+from mamimon.accounts.gate import Gate
 from mamimon.problems import Problem
-from mamimon.room import Direct
+from mamimon.room import Direct, Prompt
 from mamimon.server.assets import static, zipped
 from mamimon.server.pages import page_handlers, template_config
-from mamimon.server.protect import protect
+from mamimon.server.protect import Protection
 from mamimon.server.rooted import rooted
 from mamimon.server.system import system_handlers
 from mamimon.server.traces import trace_handlers
 
 if TYPE_CHECKING:
-    from mamimon.http import AsgiApp, Receive, Scope, Send
+    from mamimon.http import AsgiApp, AtOnce, Receive, Scope, Send
     from mamimon.server.house import House
     from mamimon.server.houses import Houses
     from mamimon.storage import Core
@@ -54,11 +54,18 @@ def create_app(house: House, core: Core) -> AsgiApp:
     return _direct(zipped(rooted(inner, house.root) if house.root else inner), house)
 
 
-def front(houses: Houses) -> AsgiApp:
-    """The app of the server: every project's app behind the gate and `protect`."""
+def front(houses: Houses) -> tuple[AsgiApp, dict[str, AtOnce]]:
+    """The app of the server: every project's app behind the gate and `protect`; and what answers at once."""
     core, people = houses.first.core, houses.first.people
     assert core is not None and people is not None
-    return protect(gate(houses, core, people), core)
+    gate, protection = Gate(houses, core, people), Protection(core)
+    prompt = {
+        path: protection.at_once(path, gate.at_once(door))
+        for room in houses.first.rooms
+        if isinstance(room, Prompt)
+        for path, door in room.at_once().items()
+    }
+    return protection.app(gate), prompt
 
 
 def _direct(app: AsgiApp, house: House) -> AsgiApp:

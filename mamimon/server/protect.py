@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import MutableMapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import Counter, Histogram
 
-from mamimon.http import AsgiApp, Receive, Scope, Send, answer, denying, header
+from mamimon.http import AsgiApp, AtOnce, Receive, Scope, Send, Whole, answer, denying, header
 from mamimon.i18n import LOCALES, current_locale, negotiate
 from mamimon.storage import Core
 
@@ -22,106 +21,106 @@ CSP = (
     "connect-src 'self'; font-src 'self'; manifest-src 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'self'"
 )
-_HEADERS = [
+_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"content-security-policy", CSP.encode()),
     (b"cross-origin-opener-policy", b"same-origin"),
-]
+)
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 # Doors that other sites' pages may post to: the browser SDKs. They carry their own key.
 _CROSS_SITE = re.compile(
     r"^(/p/[^/]+)?/(api/\d+/(envelope|store|security|csp|minidump|unreal)/?$|(capture|batch|e)/?$|sdk/)"
 )
+_Counts = tuple[Counter, Histogram, Counter | None]
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-def protect(app: AsgiApp, core: Core) -> AsgiApp:
-    """Wrap the app; see the module."""
-    labels = ["method", "path", "status"]
-    total = Counter("http_requests", "HTTP requests answered.", labels, registry=core.registry)
-    errors = Counter(
-        "http_requests_errors", "HTTP requests answered with 5xx.", labels[:2], registry=core.registry
-    )
-    duration = Histogram(
-        "http_request_duration_seconds",
-        "Time to answer.",
-        labels[:2],
-        registry=core.registry,
-        buckets=_BUCKETS,
-    )
+class Protection:
+    """See the module; the metrics of requests are counted here."""
 
-    @cache
-    def counts(method: str, path: str, status: int) -> tuple[Counter, Histogram, Counter | None]:
-        # Paths are templates, so there are few; looking a child up by its labels costs more than counting.
-        return (
-            total.labels(method, path, str(status)),
-            duration.labels(method, path),
-            errors.labels(method, path) if status >= 500 else None,
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        labels = ["method", "path", "status"]
+        self._total = Counter("http_requests", "HTTP requests answered.", labels, registry=core.registry)
+        self._errors = Counter(
+            "http_requests_errors", "HTTP requests answered with 5xx.", labels[:2], registry=core.registry
         )
+        self._duration = Histogram(
+            "http_request_duration_seconds",
+            "Time to answer.",
+            labels[:2],
+            registry=core.registry,
+            buckets=_BUCKETS,
+        )
+        self._known: dict[tuple[str, str, int], _Counts] = {}
 
-    async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        upgrade = scope["type"] == "websocket"
-        if upgrade:
-            send = denying(send)
-        refusal = _refuse(scope, core)
-        if refusal:
-            await answer(send, 403, b'{"error":"' + refusal.encode() + b'","status":403}')
-            return
-        if upgrade:
-            await app(scope, receive, send)
-            return
-        current_locale.set(_locale(scope, core.settings.server.locale))
-        receive = _hurried(receive, core.settings.server.body_deadline_s)
-        status = 500
-        began = time.perf_counter()
+    def _count(self, method: str, path: str, status: int, began: float) -> None:
+        # Paths are templates, so there are few; looking a child up by its labels costs more than counting.
+        key = (method if method in _METHODS else "other", path, status)
+        counts = self._known.get(key)
+        if counts is None:
+            method = key[0]
+            counts = self._known[key] = (
+                self._total.labels(method, path, str(status)),
+                self._duration.labels(method, path),
+                self._errors.labels(method, path) if status >= 500 else None,
+            )
+        answered, took, failed = counts
+        answered.inc()
+        took.observe(time.perf_counter() - began)
+        if failed is not None:
+            failed.inc()
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                sent = {key for key, _ in message.get("headers", [])}
-                message = {
-                    **message,
-                    "headers": [
-                        *message.get("headers", []),
-                        *(pair for pair in _HEADERS if pair[0] not in sent),
-                    ],
-                }
-            await send(message)
+    def at_once(self, path: str, door: AtOnce) -> AtOnce:
+        """Wrap a door; what is refused is left to the app, which says why."""
 
-        try:
-            await app(scope, receive, watched)
-        finally:
-            path = str(scope.get("path_template") or "unmatched")
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            answered, took, failed = counts(method, path, status)
-            answered.inc()
-            took.observe(time.perf_counter() - began)
-            if failed is not None:
-                failed.inc()
+        def run(scope: Scope, body: bytes) -> Whole | None:
+            began = time.perf_counter()
+            if _refuse(scope, self._core):
+                return None
+            found = door(scope, body)
+            if found is None:
+                return None
+            self._count(scope["method"], path, found.status, began)
+            return found._replace(headers=found.headers + _HEADERS)
 
-    return run
+        return run
 
+    def app(self, app: AsgiApp) -> AsgiApp:
+        """Wrap an app."""
 
-def _hurried(receive: Receive, deadline_s: float) -> Receive:
-    """`receive` that calls a client gone who has not sent the whole body in time (slow-body attacks)."""
-    ends = time.monotonic() + deadline_s
-    whole = False
+        async def run(scope: Scope, receive: Receive, send: Send) -> None:
+            upgrade = scope["type"] == "websocket"
+            if upgrade:
+                send = denying(send)
+            refusal = _refuse(scope, self._core)
+            if refusal:
+                await answer(send, 403, b'{"error":"' + refusal.encode() + b'","status":403}')
+                return
+            if upgrade:
+                await app(scope, receive, send)
+                return
+            current_locale.set(_locale(scope, self._core.settings.server.locale))
+            status = 500
+            began = time.perf_counter()
 
-    async def run() -> MutableMapping[str, Any]:
-        nonlocal whole
-        if whole:
-            return await receive()
-        try:
-            async with asyncio.timeout(max(0.0, ends - time.monotonic())):
-                message = await receive()
-        except TimeoutError:
-            return {"type": "http.disconnect"}
-        whole = message["type"] != "http.request" or not message.get("more_body", False)
-        return message
+            async def watched(message: MutableMapping[str, Any]) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    headers = list(message.get("headers", ()))
+                    sent = {key for key, _ in headers}
+                    headers += (pair for pair in _HEADERS if pair[0] not in sent)
+                    message = {**message, "headers": headers}
+                await send(message)
 
-    return run
+            try:
+                await app(scope, receive, watched)
+            finally:
+                self._count(scope["method"], str(scope.get("path_template") or "unmatched"), status, began)
+
+        return run
 
 
 _METHODS = _SAFE | {"POST", "PUT", "DELETE", "PATCH"}

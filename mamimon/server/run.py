@@ -9,8 +9,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -22,8 +23,12 @@ from mamimon.server.app import front
 from mamimon.server.house import House
 from mamimon.server.houses import Houses, record
 from mamimon.server.listeners import Listener, bind, by_port
+from mamimon.server.protocol import Manners, Protocol
 from mamimon.server.supervisor import Supervisor
 from mamimon.storage.data_dir import DataDirLock
+
+if TYPE_CHECKING:
+    from mamimon.http import AtOnce
 
 _log = logging.getLogger("mamimon.server")
 # Clients of our only WebSocket, a live tail, have nothing to say.
@@ -91,18 +96,18 @@ class Server:
         core.base_url = self.settings.server.public_url.rstrip("/") or self.url
         core.ports = frozenset(self.ports().values())
         houses = self.houses = Houses(self.house, self.url)
-        app = front(houses)
+        app, at_once = front(houses)
         supervisor = Supervisor(self.clock, core.registry)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 by_port(app, self.listeners),
+                http=partial(Protocol, manners=self._manners(at_once)),  # type: ignore[arg-type]
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=65,
                 timeout_graceful_shutdown=int(self.settings.server.stop_grace_s) or 1,
-                h11_max_incomplete_event_size=64 * 1024,
                 ws=_websocket,  # type: ignore[arg-type]
                 ws_max_size=_FRAME_BYTES,
                 ws_per_message_deflate=False,
@@ -118,6 +123,10 @@ class Server:
         finally:
             watcher.cancel()
             await supervisor.stop()
+
+    def _manners(self, at_once: dict[str, AtOnce]) -> Manners:
+        ports = frozenset(one.port for one in self.listeners if not one.prefix)
+        return Manners(at_once, ports, self.settings.server.body_deadline_s)
 
     def _refuse_to_be_open(self) -> None:
         assert self.house.people is not None
@@ -171,6 +180,14 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_stop = on_stop
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # each second
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Protocol):
+                    connection.look(now)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()

@@ -17,6 +17,7 @@ def _day_name(number: int) -> str:
     return dt.datetime.fromtimestamp(number * 86_400, dt.UTC).strftime("%Y-%m-%d")
 
 
+@lru_cache(4096)
 def day_start(day: str) -> float:
     """Epoch seconds at which a UTC day begins; another text raises `ValueError`."""
     return dt.datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=dt.UTC).timestamp()

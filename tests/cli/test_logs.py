@@ -141,6 +141,71 @@ def test_tail_follows_what_matches(mamimon: Command) -> None:
 
 
 @pytest.mark.feature("L6")
+def test_tail_shows_what_came_while_the_connection_was_lost(
+    start: Callable[..., Any], tmp_path: Path, clock: Any
+) -> None:
+    """After a restart of the server the lines that came meanwhile are printed, each line once."""
+    server = start(server={"self_log": False})
+    words = Command(server, tmp_path).words("logs", "tail", "news", "-n", "5")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=CLEAN, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as tail:
+        assert tail.stdout is not None and tail.stderr is not None
+        metric = "mamimon_log_tail_watchers 1.0"
+        wait_until(lambda: metric in server.client.get("/metrics").text, what="the watcher")
+        server.client.post("/api/mamimon/logs", json={"message": "news 1"})
+        assert tail.stdout.readline().rstrip().endswith("news 1")
+        port = int(server.url.rsplit(":", 1)[1])
+        server.stop()
+        assert "trying again" in tail.stderr.readline()
+        # Stored by a server that the tail cannot find, as its port is another; and later than the tail's
+        # connection, whose time is the machine's.
+        clock.advance(3600)
+        away = start(server={"self_log": False})
+        for i in (2, 3):
+            away.client.post("/api/mamimon/logs", json={"message": f"news {i}"})
+        away.stop()
+        server = start(server={"self_log": False, "port": port})
+        assert [tail.stdout.readline().rstrip()[-6:] for _ in range(2)] == ["news 2", "news 3"]
+        server.client.post("/api/mamimon/logs", json={"message": "news 4"})
+        assert tail.stdout.readline().rstrip().endswith("news 4")
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(20) == 0
+
+
+@pytest.mark.feature("L7")
+def test_a_reader_who_has_enough_ends_the_command_quietly(mamimon: Command) -> None:
+    """`| head` ends a long output with the code of SIGPIPE, which is not the 1 of "nothing found"."""
+    long = "x" * 2_000
+    body = "\n".join(json.dumps({"message": f"{long} {i}"}) for i in range(300))
+    assert mamimon.server.client.post("/api/mamimon/logs", content=body).json()["accepted"] == 300
+    for command in (["search", "x*", "--size", "300"], ["export", "x*"], ["search", "x*", "--json"]):
+        script = '"$@" | head -1; echo "${PIPESTATUS[0]}"'
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", *mamimon.words("logs", *command)],
+            env=CLEAN, cwd=mamimon.folder, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == "141", done.stderr
+        assert done.stderr in {"", "there are more; --size 3000 shows older ones\n"}
+
+
+@pytest.mark.feature("L7")
+def test_export_writes_more_than_a_search_prints(mamimon: Command) -> None:
+    """Lines go to standard output as they come; a mistake exits 2, an answer that breaks off 1."""
+    for at in range(0, 12_000, 3_000):
+        body = "\n".join(json.dumps({"message": f"bulk {i}", "n": i}) for i in range(at, at + 3_000))
+        mamimon.server.client.post("/api/mamimon/logs", content=body)
+    done = mamimon.run("logs", "export", "bulk")
+    assert done.returncode == 0, done.stderr
+    assert sorted(json.loads(line)["n"] for line in done.stdout.splitlines()) == list(range(12_000))
+    done = mamimon.run("logs", "export", "bulk", "--format", "csv", "--fields", "n", "--size", "3")
+    assert [row.split(",")[-1] for row in done.stdout.splitlines()] == ["n", "11999", "11998", "11997"]
+    assert "logs export" in mamimon.run("logs", "search", "bulk", "--size", "10000").stderr
+    done = mamimon.run("logs", "export", "(broken")
+    assert done.returncode == 2
+    assert "column" in done.stderr
+
+
+@pytest.mark.feature("L6")
 def test_tail_stops_after_a_count_and_sees_the_servers_own_lines(
     start: Callable[..., Any], tmp_path: Path
 ) -> None:

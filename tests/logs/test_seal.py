@@ -66,7 +66,7 @@ def test_a_day_that_is_over_is_sealed_and_takes_late_lines(server: Running, cloc
     assert server.client.get("/es/logs-shop/_count").json()["count"] == 1500
     assert server.client.get("/es/logs-shop/_search", params={"q": "n:77"}).json()["hits"]["hits"] == ids
     with contextlib.closing(sqlite3.connect(path)) as raw:
-        assert raw.execute("SELECT count(*), sum(rows) FROM block").fetchone() == (3, 1510)
+        assert raw.execute("SELECT count(*), sum(rows) FROM block").fetchone() == (6, 1510)
         assert raw.execute("SELECT count(*) FROM tail").fetchone() == (0,)
 
     _post(server, range(9000, 9003), yesterday)

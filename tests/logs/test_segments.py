@@ -7,19 +7,22 @@ import json
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mamimon.clock import ManualClock
 from mamimon.logs.store import day as day_file
-from mamimon.logs.store import lanes, scan, segment_builder
+from mamimon.logs.store import lanes, scan, segment_builder, segment_writer, segments
 from mamimon.logs.store.blocks import Line, columns_of
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.lanes import Lanes
 from mamimon.logs.store.opening import Opener
 from mamimon.logs.store.segments import SHAPES, VALUES, WORDS, Segments
-from tests.conftest import Running
+from mamimon.storage.days import day_of
+from tests.conftest import Running, settled, wait_until
 
 CHANGES: dict[str, Any] = {
     "logs": {"block_rows": 32, "mask": False, "query_timeout_s": 120},
@@ -85,14 +88,38 @@ def _filled(
     monkeypatch.setattr(scan, "PATIENCE", 0)
     monkeypatch.setattr(lanes, "SHARE", 10_000)
     server = start(**CHANGES)
-    body = "".join(
-        f'{{"create":{{"_index":"logs-{dataset}"}}}}\n{line}\n'
-        for dataset, line in _lines(random.Random(8), day)
-    )
-    assert not server.client.post("/es/_bulk", content=body.encode()).json()["errors"]
+    _post(server, _lines(random.Random(8), day))
     server.stop()
     asyncio.run(_sealed(server.data_dir / "logs", paths, monkeypatch))
     return start(**CHANGES)
+
+
+def _written(
+    start: Callable[..., Running], day: float, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> Running:
+    """A server over a day that is still written, and has columns of some of its lines."""
+    monkeypatch.setattr(scan, "PATIENCE", 0)
+    monkeypatch.setattr(lanes, "SHARE", 10_000)
+    monkeypatch.setattr(segments, "ROWS", 200)
+    server = start(**CHANGES)
+    lines = _lines(random.Random(8), day)
+    _post(server, lines[:700])
+    path = server.data_dir / "logs" / f"{day_of(day)}.db"
+
+    def look() -> bool:
+        settled(clock)
+        clock.advance(61)
+        with closing(sqlite3.connect(path)) as raw:
+            return int(raw.execute("SELECT coalesce(sum(rows), 0) FROM segment").fetchone()[0]) >= 500
+
+    wait_until(look, 60, "the day has columns")
+    _post(server, lines[700:])
+    return server
+
+
+def _post(server: Running, lines: list[tuple[str, str]]) -> None:
+    body = "".join(f'{{"create":{{"_index":"logs-{dataset}"}}}}\n{line}\n' for dataset, line in lines)
+    assert not server.client.post("/es/_bulk", content=body.encode()).json()["errors"]
 
 
 async def _sealed(folder: Path, paths: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,14 +142,23 @@ def _answers(server: Running, index: str, span: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.feature("L7")
-@pytest.mark.parametrize("paths", [100, 5], ids=["all paths", "five paths"])
+@pytest.mark.parametrize(
+    ("paths", "today"),
+    [(100, False), (5, False), (100, True)],
+    ids=["a sealed day", "a sealed day, five paths", "today"],
+)
 def test_columns_answer_as_lines_do(
-    start: Callable[..., Running], clock: Any, monkeypatch: pytest.MonkeyPatch, paths: int
+    start: Callable[..., Running],
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    paths: int,
+    today: bool,
 ) -> None:
     """Lines, totals and every kind of count, of flat, nested and odd lines; deleted ones are left out."""
-    day = clock.now() // 86_400 * 86_400 - 40_000
-    filled = _filled(start, day, monkeypatch, paths)
-    # After sealing, so that the line is in the columns.
+    midnight = clock.now() // 86_400 * 86_400
+    day = midnight if today else midnight - 40_000
+    filled = _written(start, day, monkeypatch, clock) if today else _filled(start, day, monkeypatch, paths)
+    # Afterwards, so that the line is in the columns.
     deleted = filled.client.post("/es/logs-*/_delete_by_query", json={"query": {"match": {"n": "33"}}})
     assert deleted.json()["deleted"] == 1
     ends = {"gte": round(day * 1000) + 61_234, "lt": round(day * 1000) + 8_000_777}
@@ -150,7 +186,7 @@ def _shown(server: Running, ids: set[str]) -> Any:
 
 @pytest.mark.feature("L7")
 def test_counts_and_filters_open_no_block(
-    start: Callable[..., Running], clock: Any, monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Running], clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counting a common word, a phrase of common words or values of fields needs no line of a sealed day."""
     day = clock.now() // 86_400 * 86_400 - 40_000
@@ -183,7 +219,7 @@ async def test_what_a_segment_has_of_a_path(tmp_path: Path) -> None:
     raw = sqlite3.connect(":memory:", isolation_level=None)
     day_file.create(raw)
     lines = [Line(n * 1_000_000, 3, 1, json.dumps(one).encode()) for n, one in enumerate(made)]
-    writer = segment_builder.SegmentWriter(raw)
+    writer = segment_writer.SegmentWriter(raw)
     for at in range(0, 2_000, 500):
         writer.add(1 + at, columns_of(lines[at : at + 500]))
     writer.end()

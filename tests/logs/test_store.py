@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -224,3 +225,26 @@ def test_a_query_out_of_time_says_that_its_answer_is_not_whole(start: Callable[.
     assert counted["count"] < 600 and counted["_shards"]["failed"] == 1
     shown = server.client.get("/api/mamimon/logs/search", params={"q": "*nothing*"})
     assert shown.status_code == 200 and shown.json()["partial"]
+
+
+async def test_a_day_of_an_earlier_version_is_read_and_goes_on(tmp_path: Path) -> None:
+    """A file from before there were columns of its lines is searched, counted and written as any other."""
+    days, ingest, _ = store(tmp_path, block_rows=16, mask=False)
+    ingest.open()
+    line = b'{"message":"hello","level":"INFO"}'
+    await ingest.append([ingest.record_of(line, "app") for _ in range(50)])
+    await ingest.close()
+    await days.close()
+    [day] = days.days()
+    raw = sqlite3.connect(days.path(day))
+    for table in ("segment", "segment_column", "segment_words"):
+        raw.execute(f"DROP TABLE {table}")
+    raw.close()
+    days, ingest, backend = store(tmp_path, block_rows=16, mask=False)
+    ingest.open()
+    await ingest.append([ingest.record_of(line, "app")])
+    assert len((await backend.search(LogQuery(text="hello"))).hits) == 51
+    query = LogQuery(text="hello", start=NOW - 10, end=NOW + 10)
+    assert (await backend.histogram(query, 1.0)).total == 51
+    await ingest.close()
+    await days.close()

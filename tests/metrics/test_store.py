@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, STALE_NAN, Matcher, Selection
 from mamimon.metrics.store import SeriesStore, codec, scrape_of
+from mamimon.metrics.store.cache import PartCache
+from mamimon.metrics.store.dayfile import DayFile
 from mamimon.metrics.store.scrape import Scrape
 from mamimon.problems import Problem
 
@@ -70,6 +74,61 @@ def test_codec_gives_back_every_bit(shape: tuple[int, int]) -> None:
     matrix[0] = ABSENT_NAN
     back = codec.decode(codec.encode(matrix))
     assert (back.view(np.int64) == matrix.view(np.int64)).all()
+
+
+@pytest.mark.feature("M3")
+@pytest.mark.parametrize("edge", [2**30 - 1, 2**30, -(2**30), 2**31, 2**53, 0.5, -0.0, math.nan, ABSENT_NAN])
+@pytest.mark.parametrize("before", [True, False], ids=["older-file", "now"])
+def test_whole_numbers_come_back_as_integers(
+    edge: float, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Integers where all are of 30 bits, floats to the bit where one is not; also of files before that."""
+    counters = np.cumsum(np.random.default_rng(1).integers(0, 50, (8, 100)), axis=1).astype(np.float64)
+    counters[2], counters[5] = 7.0, -3.0
+    for place in ((0, 40), (2, slice(None)), None):
+        matrix = counters.copy()
+        if place is not None:
+            matrix[place] = edge
+        with monkeypatch.context() as patch:
+            if before:
+                patch.setattr(codec, "whole_numbers", lambda _: None)
+            blob = codec.encode(matrix)
+        found = codec.samples(blob)
+        assert (found.dtype == np.int32) == (place is None or edge == 2**30 - 1)
+        assert (found.astype(np.float64).view(np.int64) == matrix.view(np.int64)).all()
+
+
+class _File:
+    """A day file of groups of one number."""
+
+    generation = 0
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def samples(self, chunk: int, part: int, room: codec.Room) -> codec.Samples:
+        self.read.append(part)
+        out = room((32, 480), np.int32)
+        out[:] = part
+        return out
+
+
+def test_the_least_recently_used_decoded_groups_go_first() -> None:
+    """The cache stays within its budget, keeps what is asked for and hands out what belongs to a key."""
+    file = _File()
+    cache = PartCache(1 << 20)
+    for part in range(100):
+        assert (cache.group(cast("DayFile", file), 1, part).values == part).all()
+        assert cache.group(cast("DayFile", file), 1, part // 20).values[31, 479] == part // 20
+        assert 0 < cache.held_bytes <= 1 << 20
+    assert len(file.read) < 150, "nearly all repeated questions were answered from memory"
+    newest = len(file.read)
+    cache.group(cast("DayFile", file), 1, 99)
+    assert len(file.read) == newest
+    cache.forget(cast("DayFile", file))
+    assert cache.held_bytes == 0
+    cache.group(cast("DayFile", file), 1, 99)
+    assert len(file.read) == newest + 1
 
 
 @pytest.mark.feature("M3")

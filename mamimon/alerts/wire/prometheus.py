@@ -14,7 +14,8 @@ from litestar import Request, Response, Router, get
 from mamimon.alerts.matchers import Matcher, all_match, make
 from mamimon.alerts.model import ActiveAlert, Rule, RuleGroup
 from mamimon.alerts.wording import rfc3339
-from mamimon.metrics.routes.answer import Parameters, failure, parameters, quoted, selector, success
+from mamimon.metrics.routes.answer import Parameters, failure, parameters, selectors, success
+from mamimon.metrics.routes.reading import Unreadable, quoted, truth, whole_number
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def prometheus_handlers(service: Alerting) -> list[ControllerRouterHandler]:
         wanted = _Wanted(await parameters(request))
         groups: list[dict[str, Any]] = []
         following = ""
-        for group in wanted.from_token(service.engine.groups):
+        for group in wanted.from_token(sorted(service.engine.groups, key=lambda one: (one.file, one.name))):
             shown = [_rule(service, group, rule, wanted.bare) for rule in wanted.rules(group)]
             if not shown:
                 continue
@@ -77,20 +78,19 @@ class _Wanted:
         self.groups = given.all("rule_group[]")
         self.files = given.all("file[]")
         self.matchers: list[list[Matcher]] = [
-            [make(one.name, one.op, one.value) for one in selector(text)] for text in given.all("match[]")
+            [make(one.name, one.op, one.value) for one in matchers] for matchers in selectors(given)
         ]
         try:
-            self.bare = given.flag("exclude_alerts")
-        except Problem as problem:
-            reason = problem.detail.partition(": ")[2]
+            self.bare = truth(given.get("exclude_alerts").lower())
+        except Unreadable as error:
             raise bad_input(
-                f'invalid parameter "exclude_alerts": error converting exclude_alerts: {reason}'
+                f'invalid parameter "exclude_alerts": error converting exclude_alerts: {error}'
             ) from None
-        self.limit = _limit(given.get("group_limit"))
         self._token = given.get("group_next_token")
-        if self._token and not self.limit:
+        if self._token and not given.get("group_limit"):
             reason = "group_limit needs to be present in order to paginate over the groups"
             raise bad_input(f'invalid parameter "group_next_token": {reason}')
+        self.limit = _limit(given.get("group_limit"))
 
     def from_token(self, groups: Sequence[RuleGroup]) -> list[RuleGroup]:
         """The groups that fit, from the one that the token names on."""
@@ -114,7 +114,7 @@ class _Wanted:
             for rule in group.rules
             if (not self.kind or rule.alerting == (self.kind == "alert"))
             and (not self.names or rule.name in self.names)
-            and (not self.matchers or any(all_match(one, rule.labels) for one in self.matchers))
+            and (not self.matchers or any(all_match(one, group.all_labels(rule)) for one in self.matchers))
         ]
 
 
@@ -122,10 +122,10 @@ def _limit(text: str) -> int:
     if not text:
         return 0
     try:
-        limit = int(text)
-    except ValueError:
-        reason = f"group_limit needs to be a valid number: strconv.ParseInt: parsing {quoted(text)}"
-        raise bad_input(f'invalid parameter "group_limit": {reason}: invalid syntax') from None
+        limit = whole_number(text, "ParseInt", 32)
+    except Unreadable as error:
+        reason = f"group_limit needs to be a valid number: {error}"
+        raise bad_input(f'invalid parameter "group_limit": {reason}') from None
     if limit <= 0:
         raise bad_input('invalid parameter "group_limit": group_limit needs to be greater than 0')
     return limit
@@ -159,7 +159,7 @@ def _rule(service: Alerting, group: RuleGroup, rule: Rule, without_alerts: bool)
     body: dict[str, Any] = {
         "name": rule.name,
         "query": _query(rule.expr),
-        "labels": rule.labels,
+        "labels": group.all_labels(rule),
         "health": rule.health,
         "evaluationTime": rule.took_s,
         "lastEvaluation": rfc3339(rule.evaluated_at or None),
@@ -180,8 +180,7 @@ def _rule(service: Alerting, group: RuleGroup, rule: Rule, without_alerts: bool)
             "keepFiringFor": rule.keep_firing_for_s,
             "annotations": rule.annotations,
         }
-        if not without_alerts:
-            body["alerts"] = [_alert(one) for one in active]
+        body["alerts"] = None if without_alerts else [_alert(one) for one in active]
     return body
 
 

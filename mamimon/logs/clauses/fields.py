@@ -45,9 +45,10 @@ class Words(Plain):
             return True
         if not self.words:
             return False
-        return any(self._value(value) for value in row.matching(self.field))
+        return any(self.fits(value) for value in row.matching(self.field))
 
-    def _value(self, value: Any) -> bool:
+    def fits(self, value: Any) -> bool:
+        """Whether one value of the field is what is asked for."""
         if isinstance(value, str):
             text = fold(value)
             if self._first not in text:
@@ -100,7 +101,7 @@ class Words(Plain):
             return SureLevel(self.level)
         if self.field in {"", "*"}:
             return None if self.slop or self.prefix else sure_words(self.words, self.number is not None)
-        return None if self.field in _BESIDE or not self.words else sure_field(self.field, self._value)
+        return None if self.field in _BESIDE or not self.words else sure_field(self.field, self.fits)
 
     def levels(self) -> int:
         """See `Clause.levels`."""
@@ -118,35 +119,36 @@ class Exact(Plain):
         self.text = shown(value)
         self.fold_case = fold_case
         self.number = plain_number(self.text)
-        self._words = Words(self.field, self.text)
-        self._one = len(self._words.words) == 1 and (fold_case or self.text == fold(self.text))
+        self.spelled = Words(self.field, self.text)
+        self.one_word = len(self.spelled.words) == 1 and (fold_case or self.text == fold(self.text))
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
-        return any(self._value(value) for value in row.matching(self.field))
+        return any(self.fits(value) for value in row.matching(self.field))
 
-    def _value(self, value: Any) -> bool:
+    def fits(self, value: Any) -> bool:
+        """Whether one value of the field is what is asked for."""
         if isinstance(value, str):
             if value == self.text or (self.fold_case and fold(value) == fold(self.text)):
                 return True
-            return self._one and not self.only_whole and self._words._value(value)
+            return self.one_word and not self.only_whole and self.spelled.fits(value)
         if isinstance(value, bool):
             return shown(value) == self.text
         return self.number is not None and self.number == value
 
     def index(self) -> str | None:
         """See `Clause.index`."""
-        return None if self.field in {"level", *_OWN} else self._words.index()
+        return None if self.field in {"level", *_OWN} else self.spelled.index()
 
     def needles(self) -> tuple[Needle, ...] | None:
         """See `Clause.needles`."""
-        return None if self.field in {"level", *_OWN} else self._words.needles()
+        return None if self.field in {"level", *_OWN} else self.spelled.needles()
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
         if self.field in {"", "*"}:
-            return self._words.sure() if self._one and not self.only_whole else None
-        return None if self.field in _BESIDE else sure_field(self.field, self._value)
+            return self.spelled.sure() if self.one_word and not self.only_whole else None
+        return None if self.field in _BESIDE else sure_field(self.field, self.fits)
 
     def levels(self) -> int:
         """See `Clause.levels`."""
@@ -170,9 +172,10 @@ class Pattern(Plain):
 
     def match(self, row: Row) -> bool:
         """See `Clause.match`."""
-        return any(self._value(value) for value in row.matching(self.field))
+        return any(self.fits(value) for value in row.matching(self.field))
 
-    def _value(self, value: Any) -> bool:
+    def fits(self, value: Any) -> bool:
+        """Whether one value of the field is what is asked for."""
         text = fold(shown(value)) if self.fold_case else shown(value)
         if self._piece not in text:
             return False
@@ -184,7 +187,7 @@ class Pattern(Plain):
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        return None if self.field in _BESIDE else sure_field(self.field, self._value)
+        return None if self.field in _BESIDE else sure_field(self.field, self.fits)
 
     def index(self) -> str | None:
         """See `Clause.index`."""

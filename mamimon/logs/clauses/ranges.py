@@ -27,15 +27,16 @@ class Range(Plain):
         if self.field == "@timestamp":
             low, high = self.bounds()
             return low <= row.time_us <= high
-        return any(self._value(value) for value in row.matching(self.field))
+        return any(self.fits(value) for value in row.matching(self.field))
 
-    def _value(self, value: Any) -> bool:
+    def fits(self, value: Any) -> bool:
+        """Whether one value of the field is what is asked for."""
         above = self.low is None or self.low.above(value)
         return above and (self.high is None or self.high.below(value))
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
-        return None if self.field in _BESIDE else sure_field(self.field, self._value)
+        return None if self.field in _BESIDE else sure_field(self.field, self.fits)
 
     def bounds(self) -> tuple[int, int]:
         """See `Clause.bounds`."""

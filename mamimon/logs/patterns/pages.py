@@ -17,6 +17,7 @@ from mamimon.logs.patterns.drain import VARIABLE
 from mamimon.logs.patterns.room import PatternCount
 from mamimon.logs.patterns.routes import VIEWS, choose, rule_for
 from mamimon.logs.query import LogQuery
+from mamimon.logs.routes import Choice
 from mamimon.problems import Problem, not_found
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
             context["problem"] = problem.detail
         return Template("logs/patterns.html", context=context)
 
+    @get("/logs/patterns/counts", include_in_schema=False)
+    async def counts(request: Request[Any, Any, Any]) -> Template:
+        """How many patterns the window has and how many are new, for the tab beside the lines.
+
+        Of all lines, as those of a query would all have to be read.
+        """
+        choice = msgspec.structs.replace(Choice.read(request), q="")
+        asked = choose(room, request, choice, core.clock.now())
+        return Template(
+            "logs/pattern_counts.html", context={"found": await unless_gone(request.receive, asked)}
+        )
+
     @get("/logs/patterns/{pattern_id:str}", include_in_schema=False)
     async def pattern(pattern_id: FromPath[str], request: Request[Any, Any, Any]) -> Template:
         """One pattern: its lines over time, the newest of them, and how to be alerted."""
@@ -104,7 +117,7 @@ def page_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         await room.patterns.watch(one.number, data.get("watch") == "1")
         return Redirect(f"/logs/patterns/{one.id}", status_code=303)
 
-    return [patterns, pattern, watch]
+    return [patterns, counts, pattern, watch]
 
 
 def _line(one: PatternCount, choice: Any) -> Line:

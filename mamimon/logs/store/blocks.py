@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence, Set
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -63,7 +63,7 @@ class Block:
     def times(self) -> list[int]:
         """Each row's time in microseconds."""
         if self._times is None:
-            self._times = list(accumulate(self._deltas))
+            self._times = self.times_array().tolist()
         return self._times
 
     def times_array(self) -> Any:

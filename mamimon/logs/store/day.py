@@ -20,6 +20,7 @@ from mamimon.logs.model import LEVEL_NUMBERS, LogRecord, index_of, level_number,
 from mamimon.logs.store import labels, rollups, segments
 from mamimon.logs.store.blocks import Columns, Line, columns_of, pack, unpack
 from mamimon.logs.store.labels import SLOT_US, Label
+from mamimon.logs.store.segments import Packed
 from mamimon.logs.text import TOKENIZER, indexed_text, pair_marks
 from mamimon.storage import Database
 
@@ -306,6 +307,10 @@ class DayFile:
                 self.datasets[number] = Dataset(one.id, one.name, one.plain, gone=True)
                 self._numbers.pop((one.name, one.plain), None)
         return len(numbers)
+
+    async def add_segment(self, first_seq: int, packed: Packed) -> None:
+        """Add columns over blocks that are there."""
+        await self._write(lambda raw: packed.write(raw, first_seq))
 
     async def sync(self) -> None:
         """Make what is committed survive a power cut."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from mamimon.logs.store import seal
+from mamimon.logs.store import seal, segment_writer
 from mamimon.logs.store.day import DayFile, Sorter, is_sealed
 from mamimon.logs.store.scan import Plan, View
 from mamimon.problems import unavailable
@@ -202,6 +202,19 @@ class LogDays:
                     return True
         finally:
             target.unlink(missing_ok=True)
+
+    async def add_columns(self, day: str, idle_share: float = 0.0) -> bool:
+        """Add columns over the next blocks of a day that is still written; False where there are too few.
+
+        As `seal`, nothing but the writing itself holds others up.
+        """
+        async with self.using(day) as file:
+            if file is None or file.sealed:
+                return False
+            found = await asyncio.to_thread(segment_writer.pack_next, self.path(day), idle_share)
+            if found is not None:
+                await file.add_segment(*found)
+            return found is not None
 
     async def sync(self) -> None:
         """Make what is committed survive a power cut."""

@@ -98,16 +98,16 @@ class Lanes:
         Of the others those are left out in which no line may match.
         """
         segment, verdict = self._segments[place], self.verdict(place)
-        unsure = np.concatenate(([0], np.cumsum(verdict.maybe & ~verdict.sure)))
-        may = np.concatenate(([0], np.cumsum(verdict.maybe)))
+        starts = [one.first - segment.first_seq for one in blocks]
+        ends = [start + one.rows for start, one in zip(starts, blocks, strict=True)]
+        may = _within(verdict.maybe, starts, ends)
+        unsure = _within(verdict.maybe & ~verdict.sure, starts, ends)
         mask = np.zeros(segment.rows, np.bool_)
         rest: list[Found] = []
-        for one in blocks:
-            start = one.first - segment.first_seq
-            end = start + one.rows
-            if may[start] == may[end]:
+        for one, start, end, some, more in zip(blocks, starts, ends, may, unsure, strict=True):
+            if not some:
                 continue
-            if unsure[start] != unsure[end] or one.min_us < low or one.max_us > high:
+            if more or one.min_us < low or one.max_us > high:
                 rest.append(one)
             else:
                 mask[start:end] = verdict.sure[start:end]
@@ -116,3 +116,12 @@ class Lanes:
     def segment(self, place: int) -> Segment:
         """One of the segments."""
         return self._segments[place]
+
+
+def _within(lines: Any, starts: list[int], ends: list[int]) -> list[bool]:
+    """Whether any line of each span is true."""
+    places = np.empty(2 * len(starts), np.int64)
+    places[::2], places[1::2] = starts, ends
+    # A line more, because an end may be behind the last.
+    found: list[bool] = np.logical_or.reduceat(np.append(lines, False), places)[::2].tolist()
+    return found

@@ -16,6 +16,8 @@ from mamimon.logs.store.blocks import Block, decompress
 from mamimon.logs.store.hits import among, holding
 from mamimon.logs.store.lanes import Found, Known, Lanes
 
+_FEW = 8
+"""One of so many lines is few."""
 # Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
 _FIRST_BYTES, _MOST_BYTES, _BATCHES = 1 << 10, 1 << 18, 3
 
@@ -55,6 +57,9 @@ class Opener:
                         at += 1
                         if known is not None and not known.maybe:
                             continue
+                        if known is not None and not known.sure and len(known.maybe) * _FEW > one.rows:
+                            # It tells too little to be of help.
+                            known = None
                         head, data = self._raw.execute(
                             "SELECT head, data FROM body WHERE id=?", (one.id,)
                         ).fetchone()
@@ -113,16 +118,20 @@ class Opener:
 
     def held(self, block: Block, positions: Sequence[int]) -> tuple[Sequence[int], Set[int]]:
         """Rows that may match, and those among them that surely do."""
-        if block.known is not None:
-            certain = block.known[1]
-            unsure = [i for i in positions if i not in certain]
-            if not unsure or (self._needles is None and self._sure is None):
-                return positions, certain
-            held, sure = among(block, unsure, self._needles, self._sure)
-            allowed = {*certain, *held}
-            return [i for i in positions if i in allowed], {*certain, *sure}
+        if block.known is None:
+            return self._judged(block, positions)
+        certain = block.known[1]
+        unsure = [i for i in positions if i not in certain]
+        if not unsure:
+            return positions, certain
+        held, sure = self._judged(block, unsure)
+        allowed = {*certain, *held}
+        return [i for i in positions if i in allowed], {*certain, *sure}
+
+    def _judged(self, block: Block, positions: Sequence[int]) -> tuple[Sequence[int], Set[int]]:
+        """`held` of lines of which no segment says more."""
         if self._needles is None and self._sure is None:
-            return positions, set()
+            return positions, frozenset()
         if self._needles is None or _few(positions, block):
             return among(block, positions, self._needles, self._sure)
         held, sure = holding(block, self._needles, self._sure)
@@ -138,7 +147,7 @@ _Packed = tuple[Found, Known | None, bytes, bytes]
 
 def _few(positions: Sequence[int], block: Block) -> bool:
     """Whether it is cheaper to look at the lines one by one than at the whole body."""
-    return 8 * len(positions) < len(block)
+    return _FEW * len(positions) < len(block)
 
 
 @cache

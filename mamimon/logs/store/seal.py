@@ -19,9 +19,9 @@ from pathlib import Path
 from mamimon.logs.store import labels
 from mamimon.logs.store.blocks import Block, merged
 from mamimon.logs.store.day import create, insert_block
-from mamimon.logs.store.segment_builder import SegmentWriter
+from mamimon.logs.store.segment_writer import SegmentWriter
 
-ROWS = 512
+ROWS = 256
 _LEVEL = 6
 _BYTES = 4 << 20
 _COPIED = ("dataset", "rollup", "pattern_minute", "pattern_hour", "label", "labelled", "named", "dead")

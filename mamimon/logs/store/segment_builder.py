@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from mamimon.logs.store.segments import (
     VALUES,
     WORDS,
     About,
+    Packed,
 )
 from mamimon.logs.text import fold, leaves, shown
 
@@ -37,17 +37,19 @@ _VALUES = 1_000
 # A word is common that is in one of so many lines.
 _OFTEN = 512
 _WORDS_BYTES = 48 << 10
-_TOKEN = re.compile(r"\w+")
+# Between the values of lines, and between those of one line.
+_LINE, _NEXT = "\x00", "\x01"
+_TOKEN = re.compile(r"\w+|[\x00\x01]")
+_AT_ONCE = 4_096
 _decode = msgspec.json.Decoder().decode
 
 
 class _Path:
     """The values of a path so far: numbered, until there are too many of them."""
 
-    __slots__ = ("at", "codes", "known", "most", "texts", "values")
+    __slots__ = ("at", "codes", "known", "texts", "values")
 
-    def __init__(self, most: int = _VALUES) -> None:
-        self.most = most
+    def __init__(self) -> None:
         self.at: list[int] = []
         self.codes: list[int] = []
         self.known: dict[Any, int] | None = {}
@@ -67,7 +69,7 @@ class _Path:
             self.values.append(value)
             code = self.known[key] = len(self.values)
         self.codes.append(code)
-        if code > self.most:
+        if code > _VALUES:
             self.spell_out()
 
     def settle(self, rows: int) -> None:
@@ -161,13 +163,13 @@ class Builder:
                 path.add(line, values[0] if len(values) == 1 else values)
         return whole
 
-    def write(self, raw: sqlite3.Connection, first_seq: int) -> None:
-        """Write the segment, whose first line has this number."""
+    def pack(self) -> Packed | None:
+        """The segment as it is stored; None where the lines' times lie too far from one another."""
         rows = self.rows
         minutes = np.array(self._times, np.int64) // 60_000_000
         base = int(minutes.min())
         if int(minutes.max()) - base > 0xFFFF:
-            return
+            return None
         columns: list[tuple[int, bytes | None, bytes]] = [
             (MINUTES, None, segments.packed_codes((minutes - base).astype(np.uint16))),
             (LEVELS, None, segments.packed_codes(np.frombuffer(b"".join(self._levels), np.uint8))),
@@ -193,40 +195,7 @@ class Builder:
                     words[word].append((number, lines))
         columns.append((COMMON, compress(msgspec.json.encode(sorted(common))), b""))
         about = About(list(self._paths), kinds, base, bool(self._beside), bool(self._odd), patterned)
-        segment = raw.execute(
-            "INSERT INTO segment (first_seq, rows, about) VALUES (?, ?, ?)",
-            (first_seq, rows, compress(msgspec.json.encode(about))),
-        ).lastrowid
-        raw.executemany(
-            "INSERT INTO segment_column VALUES (?, ?, ?, ?)", [(segment, *one) for one in columns]
-        )
-        raw.executemany(
-            "INSERT INTO segment_words VALUES (?, ?, ?)", [(segment, *one) for one in _chunks(words, rows)]
-        )
-
-
-class SegmentWriter:
-    """Cuts the rows of blocks that come in order into segments."""
-
-    def __init__(self, raw: sqlite3.Connection) -> None:
-        self._raw = raw
-        self._builder = Builder()
-        self._first = 0
-
-    def add(self, first_seq: int, rows: Columns) -> None:
-        """The rows of the next block."""
-        built = self._builder.rows
-        if built and (first_seq != self._first + built or built + len(rows.times) > segments.ROWS):
-            self.end()
-        if not self._builder.rows:
-            self._first = first_seq
-        self._builder.add(rows)
-
-    def end(self) -> None:
-        """Write what is there."""
-        if self._builder.rows:
-            self._builder.write(self._raw, self._first)
-            self._builder = Builder()
+        return Packed(rows, compress(msgspec.json.encode(about)), columns, list(_chunks(words, rows)))
 
 
 def _key(value: Any) -> tuple[Any, ...]:
@@ -248,16 +217,31 @@ def _common(paths: Sequence[_Path], rows: int) -> set[str]:
     counts: Counter[str] = Counter()
     for path in paths:
         if path.known is None:
-            for value in path.texts:
-                for text in _strings(value):
-                    counts.update(_TOKEN.findall(fold(text)))
+            for tokens in _tokens(path.texts):
+                counts.update(tokens)
         else:
             for code, n in Counter(path.codes).items():
-                for text in _strings(path.values[code - 1]):
-                    for word in _TOKEN.findall(fold(text)):
-                        counts[word] += n
+                for word in _TOKEN.findall(fold(_text(path.values[code - 1]))):
+                    counts[word] += n
     least = max(2, rows // _OFTEN)
-    return {word for word, n in counts.items() if n >= least and not word[0].isdecimal()}
+    return {word for word, n in counts.items() if n >= least and not word[0].isdecimal()} - {_LINE, _NEXT}
+
+
+def _tokens(values: Sequence[Any]) -> Iterator[list[str]]:
+    """The tokens of many values with a mark before and behind each, some hundred values at a time."""
+    for start in range(0, len(values), _AT_ONCE):
+        texts = list(map(_text, values[start : start + _AT_ONCE]))
+        whole = fold(_LINE.join(("", *texts, "")))
+        if whole.count(_LINE) > len(texts) + 1:
+            whole = fold(_LINE.join(("", *(text.replace(_LINE, " ") for text in texts), "")))
+        yield _TOKEN.findall(whole)
+
+
+def _text(value: Any) -> str:
+    """What words there are in a value or a list of values."""
+    if type(value) is str:
+        return value.replace(_NEXT, " ") if _NEXT in value else value
+    return _NEXT.join(_text(one) for one in value if type(one) is str) if type(value) is list else ""
 
 
 def _column(path: _Path, common: set[str], rows: int) -> tuple[int, bytes | None, bytes]:
@@ -277,38 +261,34 @@ def _numbered(path: _Path, rows: int) -> tuple[bytes, bytes]:
 
 
 class _Spelled(dict[str, str]):
-    """How a word stands in a shape: common ones as they are."""
+    """How a token stands in a shape: common words as they are."""
 
     def __missing__(self, word: str) -> str:
-        return DIGITS if word[0].isdecimal() else OPEN
+        found = self[word] = DIGITS if word[0].isdecimal() else OPEN
+        return found
 
 
 def _shapes(path: _Path, common: set[str], rows: int) -> _Path | None:
     """The shapes of a path's texts; None where there are too many."""
     spelled = _Spelled(zip(common, common, strict=True))
+    spelled |= {_LINE: _LINE, _NEXT: BETWEEN}
     spell = spelled.__getitem__
-    most = max(64, rows // 16)
-    found = _Path(most)
-    for line, value in zip(path.at, path.texts, strict=True):
-        texts = [" ".join(map(spell, _TOKEN.findall(fold(text)))) for text in _strings(value)]
-        found.add(line, f" {f' {BETWEEN} '.join(texts)} ")
-        if found.known is None:
+    known: dict[Any, int] = {}
+    found = _Path()
+    for tokens in _tokens(path.texts):
+        shapes = " ".join(map(spell, tokens)).split(_LINE)[1:-1]
+        found.codes += [known.setdefault(shape, len(known) + 1) for shape in shapes]
+        if len(known) > max(64, rows // 16):
             return None
+    found.at, found.values = path.at, list(known)
     return found
-
-
-def _strings(value: Any) -> list[str]:
-    if type(value) is str:
-        return [value]
-    return [one for one in value if type(one) is str] if type(value) is list else []
 
 
 def _words(path: _Path, common: set[str]) -> dict[str, list[int]]:
     """Which lines hold a common word, by line in order."""
     found: dict[str, list[int]] = {}
     for line, value in zip(path.at, path.texts, strict=True):
-        words = {word for text in _strings(value) for word in _TOKEN.findall(fold(text))}
-        for word in words & common:
+        for word in common.intersection(_TOKEN.findall(fold(_text(value)))):
             found.setdefault(word, []).append(line)
     return found
 

@@ -157,7 +157,9 @@ class Segments:
     """The segments of a day."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
-        found = raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq").fetchall()
+        # Days that were begun by an earlier version have no such table, and are read line by line.
+        known = raw.execute("SELECT 1 FROM sqlite_master WHERE name='segment'").fetchone() is not None
+        found = raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq") if known else ()
         self.all = [Segment(raw, *one) for one in found]
         self._firsts = [one.first_seq for one in self.all]
 
@@ -165,6 +167,26 @@ class Segments:
         """Which of the segments covers the block that begins there; -1 for none."""
         at = bisect_right(self._firsts, first_seq) - 1
         return at if at >= 0 and first_seq < self._firsts[at] + self.all[at].rows else -1
+
+
+class Packed(msgspec.Struct):
+    """A segment that is ready to be written."""
+
+    rows: int
+    about: bytes
+    columns: list[tuple[int, bytes | None, bytes]]
+    words: list[tuple[str, bytes]]
+
+    def write(self, raw: sqlite3.Connection, first_seq: int) -> None:
+        """Write it; its first line has this number."""
+        number = raw.execute(
+            "INSERT INTO segment (first_seq, rows, about) VALUES (?, ?, ?)",
+            (first_seq, self.rows, self.about),
+        ).lastrowid
+        raw.executemany(
+            "INSERT INTO segment_column VALUES (?, ?, ?, ?)", [(number, *one) for one in self.columns]
+        )
+        raw.executemany("INSERT INTO segment_words VALUES (?, ?, ?)", [(number, *one) for one in self.words])
 
 
 def packed_bits(bits: Any) -> bytes:

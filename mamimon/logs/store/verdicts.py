@@ -73,6 +73,7 @@ class _Judge:
         self._none = np.zeros(segment.rows, np.bool_)
         self._all = np.ones(segment.rows, np.bool_)
         self._unknown = Verdict(self._none, self._all)
+        self._held: dict[tuple[int, str], Any] = {}
 
     def of(self, clause: Clause, *, top: bool = False) -> Verdict:
         """See `judge`; `top` is a clause that each match fulfils."""
@@ -176,6 +177,18 @@ class _Judge:
         found = table[key]
         return Verdict(found, found)
 
+    def _fitting(self, clause: Words | Exact | Pattern | Range | Fuzzy, number: int) -> Verdict:
+        """`_tried` of one path alone, without a row where the values are plain."""
+        if isinstance(clause, Fuzzy):
+            return self._tried(clause, number, None)
+        values, codes = self._segment.column(number)
+        fits = clause.fits
+        table = np.zeros(len(values) + 1, np.bool_)
+        if not isinstance(clause, Words) or clause.words:
+            table[1:] = [any(map(fits, value)) if type(value) is list else fits(value) for value in values]
+        found = table[codes]
+        return Verdict(found, found)
+
     def _row(self, document: dict[str, Any], own: int | None, value: int) -> Row:
         row = Row(
             0, 0,
@@ -187,7 +200,7 @@ class _Judge:
         row._document = document
         return row
 
-    def _anywhere(self, clause: Clause, numbers: Sequence[int]) -> Verdict:
+    def _anywhere(self, clause: Words | Exact | Pattern | Range | Fuzzy, numbers: Sequence[int]) -> Verdict:
         """A clause that one value of any of the paths fulfils."""
         segment = self._segment
         sure, maybe = self._none, self._none
@@ -200,7 +213,7 @@ class _Judge:
                     listed = segment.dictionary(number)
                     if first_place(needles, listed, odd=is_odd(listed)) < 0:
                         continue
-                found = self._tried(clause, number, None)
+                found = self._fitting(clause, number)
             sure, maybe = sure | found.sure, maybe | found.maybe
         return self._with_others(Verdict(sure, maybe))
 
@@ -228,8 +241,10 @@ class _Judge:
         common = self._segment.common
         known = [word if word in common else _class(word) for word in words]
         text = f" {' '.join(known)} "
-        table = np.array([False, *(text in shape for shape in shapes)])
-        maybe = table[codes]
+        maybe = self._held.get((number, text))
+        if maybe is None:
+            table = np.array([False, *(text in shape for shape in shapes)])
+            maybe = self._held[number, text] = table[codes]
         return Verdict(maybe if whole and known == list(words) else self._none, maybe)
 
     def _with_others(self, found: Verdict) -> Verdict:
@@ -250,7 +265,7 @@ def _words(clause: Clause) -> tuple[Sequence[str], bool]:
     if isinstance(clause, Words):
         words, whole = clause, not clause.prefix
     elif isinstance(clause, Exact):
-        words, whole = clause._words, clause._one and not clause.only_whole
+        words, whole = clause.spelled, clause.one_word and not clause.only_whole
     if words is None or words.number is not None or words.text in {"true", "false"}:
         return (), False
     if words.slop:

@@ -6,7 +6,7 @@
 from mamimon.metrics.promql.engine import evaluate
 from mamimon.metrics.promql.errors import ParseError, PromQLError
 from mamimon.metrics.promql.functions import AGGREGATOR_HELP, FUNCTIONS
-from mamimon.metrics.promql.parser import matchers_of, metric_names, parse
+from mamimon.metrics.promql.parser import choosy, matchers_of, metric_names, parse
 from mamimon.metrics.promql.printer import pretty, render
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FUNCTIONS",
     "ParseError",
     "PromQLError",
+    "choosy",
     "evaluate",
     "format_query",
     "matchers_of",

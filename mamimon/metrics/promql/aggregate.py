@@ -36,6 +36,44 @@ def _filled(vector: Vector, value: float) -> Floats:
     return vector.values if vector.present is None else np.where(vector.present, vector.values, value)
 
 
+def _by_steps(
+    groups: Groups, vector: Vector, value: float, reduce: Callable[[Groups, Floats], Floats]
+) -> Floats:
+    """`reduce` of all samples, `value` where there is none; only the steps that lack any are copied."""
+    if vector.present is None:
+        return reduce(groups, vector.values)
+    whole = np.flatnonzero(vector.present.all(axis=0))
+    if not len(whole) or whole[-1] + 1 - whole[0] != len(whole):
+        return reduce(groups, _filled(vector, value))
+    first, last = int(whole[0]), int(whole[-1]) + 1
+    out = np.empty((groups.count, vector.steps))
+    for part in (slice(0, first), slice(first, last), slice(last, vector.steps)):
+        if part.start < part.stop:
+            values = vector.values[:, part]
+            if part.start != first:
+                values = np.where(vector.present[:, part], values, value)
+            out[:, part] = reduce(groups, values)
+    return out
+
+
+def _reduced(groups: Groups, values: Floats, pick: np.ufunc) -> Floats:
+    """Each group's rows by `pick`; large groups one by one, which are mostly a few runs of rows."""
+    if groups.count * 8 > len(values):
+        return np.asarray(pick.reduceat(_ordered(groups, values), groups.starts, axis=0))
+    out = np.empty((groups.count, values.shape[1]))
+    for group in range(groups.count):
+        rows = groups.rows(group)
+        edges = np.flatnonzero(rows[1:] - rows[:-1] != 1) + 1
+        if len(edges) * 8 > len(rows):
+            pick.reduce(values[rows], axis=0, out=out[group])
+            continue
+        begins, ends = rows[[0, *edges]].tolist(), rows[[*(edges - 1), -1]].tolist()
+        pick.reduce(values[begins[0] : ends[0] + 1], axis=0, out=out[group])
+        for begin, end in zip(begins[1:], ends[1:], strict=True):
+            pick(out[group], pick.reduce(values[begin : end + 1], axis=0), out=out[group])
+    return out
+
+
 def group_counts(groups: Groups, vector: Vector) -> Floats:
     """Samples of each group at each step."""
     if vector.present is None:
@@ -53,18 +91,9 @@ def group_sums(groups: Groups, values: Floats) -> Floats:
         return np.zeros((groups.count, values.shape[1]))
     low, high = values.min(), values.max()
     if low >= 0 or high <= 0 or groups.sizes.max() < 2:
-        return _plain_sums(groups, values)
+        return _reduced(groups, values, np.add)
     total, lost = _compensated(groups, values)
     return total if lost is None else np.where(np.isfinite(total), total + lost, total)
-
-
-def _plain_sums(groups: Groups, values: Floats) -> Floats:
-    if groups.count * 8 > len(values):
-        return np.add.reduceat(_ordered(groups, values), groups.starts, axis=0)
-    out = np.empty((groups.count, values.shape[1]))
-    for group in range(groups.count):  # a large group is faster by itself: its rows stay in the cache
-        np.add.reduce(values[groups.rows(group)], axis=0, out=out[group])
-    return out
 
 
 def _compensated(groups: Groups, values: Floats) -> tuple[Floats, Floats | None]:
@@ -105,7 +134,7 @@ def _sums_with_infinities(groups: Groups, ordered: Floats) -> Floats:
 
 
 def _sum(groups: Groups, vector: Vector) -> Floats:
-    return group_sums(groups, _filled(vector, 0.0))
+    return _by_steps(groups, vector, 0.0, group_sums)
 
 
 def _avg(groups: Groups, vector: Vector) -> Floats:
@@ -122,7 +151,7 @@ def _avg(groups: Groups, vector: Vector) -> Floats:
 
 
 def _extremum(groups: Groups, vector: Vector, pick: np.ufunc) -> Floats:
-    return np.asarray(pick.reduceat(_ordered(groups, _filled(vector, math.nan)), groups.starts, axis=0))
+    return _by_steps(groups, vector, math.nan, lambda groups, values: _reduced(groups, values, pick))
 
 
 def _variance(groups: Groups, vector: Vector) -> Floats:

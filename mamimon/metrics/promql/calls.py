@@ -25,7 +25,7 @@ from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator, RangeVector
 from mamimon.metrics.promql.overtime import Result
 from mamimon.metrics.promql.parallel import each
-from mamimon.metrics.promql.selection import is_invariant
+from mamimon.metrics.promql.selection import is_invariant, run_of
 from mamimon.metrics.promql.text import quote
 from mamimon.metrics.promql.values import (
     Bools,
@@ -174,7 +174,7 @@ def _by_tiles(
     def work(job: tuple[Ints, Callable[[], Windows]]) -> None:
         rows, load = job
         own, there, histograms = apply(rows, load())
-        place = slice(int(rows[0]), int(rows[-1]) + 1) if _is_run(rows) else rows
+        place = run_of(rows)
         values[place] = own
         every = bool(there.all())
         whole[place] = every
@@ -202,10 +202,6 @@ def _by_tiles(
         histograms=table,
     )
     return result if seen.all() else result.take(np.flatnonzero(seen))
-
-
-def _is_run(rows: Ints) -> bool:
-    return int(rows[-1]) - int(rows[0]) + 1 == len(rows) and bool((np.diff(rows) == 1).all())
 
 
 def _drops(name: str, found: RangeVector) -> list[bool] | None:
@@ -310,8 +306,8 @@ def _scalar(run: Evaluator, node: Call, times: Ints) -> Scalar:
 def _timestamp(run: Evaluator, node: Call, times: Ints) -> Vector:
     argument = unwrap(node.args[0])
     if isinstance(argument, Selector):
-        vector, stamps = run.select_with_times(argument, times)
-        return vector.with_values(stamps / 1000, vector.present, drop_name=True)
+        vector, taken = run.select_with_times(argument, times)
+        return vector.with_values(taken() / 1000, vector.present, drop_name=True)
     vector = run.vector(argument, times)
     seconds = np.broadcast_to(times / 1000, vector.values.shape)
     return vector.with_values(seconds, vector.present, drop_name=True)

@@ -157,11 +157,12 @@ class _Checker:
                         node,
                         f"metric name must not be set twice: {quote(node.name)} or {quote(matcher.value)}",
                     )
-        elif not node.may_match_all and all(_matches_empty(matcher) for matcher in node.matchers):
+        elif not node.may_match_all and all(matches_empty(matcher) for matcher in node.matchers):
             self._complain(node, "vector selector must contain at least one non-empty matcher")
 
 
-def _matches_empty(matcher: Matcher) -> bool:
+def matches_empty(matcher: Matcher) -> bool:
+    """Whether a series without the label fits."""
     if matcher.op in ("=", "!="):
         return (matcher.value == "") == (matcher.op == "=")
     return (compile_regex(matcher.value).fullmatch("") is not None) == (matcher.op == "=~")

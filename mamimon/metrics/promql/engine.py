@@ -17,6 +17,7 @@ from mamimon.metrics.promql import extended, labelling
 from mamimon.metrics.promql.ast import TYPE_NAMES, Expr, Range, Selector, Subquery, type_of, unwrap
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.evaluator import Evaluator
+from mamimon.metrics.promql.memory import keep_scratch
 from mamimon.metrics.promql.parser import parse
 from mamimon.metrics.promql.text import quote
 from mamimon.metrics.promql.values import Ints, Limits, Scalar, Text, Vector, are_there, signature
@@ -65,6 +66,7 @@ def evaluate(
     times = np.arange(start_ms, last + 1, step_ms or 1, dtype=np.int64)
     if not len(times):
         raise PromQLError("bad_data", "end timestamp must not be before start time")
+    keep_scratch()
     run = evaluator(
         source,
         text,
@@ -98,7 +100,8 @@ def _answer(run: Evaluator, node: Expr, times: Ints) -> QueryResult:
     vector = value if isinstance(inner, Selector) else labelling.finish(value)
     if run.step_ms:
         order = sorted(range(len(vector.labels)), key=lambda row: signature(vector.labels[row]))
-        vector = vector.take(order)
+        if order != list(range(len(order))):
+            vector = vector.take(order)
     return _result("matrix" if run.step_ms else "vector", times, vector)
 
 

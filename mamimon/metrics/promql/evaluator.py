@@ -8,14 +8,7 @@ from contextlib import contextmanager
 import msgspec
 import numpy as np
 
-from mamimon.metrics.model import (
-    ABSENT_NAN,
-    Block,
-    Labels,
-    Matcher,
-    Selection,
-    SeriesSource,
-)
+from mamimon.metrics.model import ABSENT_NAN, Labels, Matcher, Selection, SeriesSource
 from mamimon.metrics.promql import (
     aggregate,
     binary,
@@ -46,7 +39,7 @@ from mamimon.metrics.promql.ast import (
 from mamimon.metrics.promql.durations import resolve_duration
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.histogram_operators import note_ignored
-from mamimon.metrics.promql.selection import is_invariant, newest, repeat
+from mamimon.metrics.promql.selection import is_invariant, newest, repeat, run_of
 from mamimon.metrics.promql.text import quote, unquote
 from mamimon.metrics.promql.values import (
     Floats,
@@ -241,7 +234,7 @@ class Evaluator:
             self.limits.count(sum(block.size for block in found.blocks))
             self._selections[key] = found
         if self._compare and any(block.histograms is not None for block in found.blocks):
-            return Selection(found.labels, [_compared(block) for block in found.blocks])
+            return Selection(found.labels, [histogram_windows.compared(block) for block in found.blocks])
         return found
 
     def select(self, node: Selector, times: Ints) -> Vector:
@@ -251,39 +244,46 @@ class Evaluator:
         vector, _ = self.select_with_times(node, times)
         return vector
 
-    def select_with_times(self, node: Selector, times: Ints) -> tuple[Vector, Ints]:
-        """As `select`, with the samples' own times, [series, steps]."""
+    def select_with_times(self, node: Selector, times: Ints) -> tuple[Vector, Callable[[], Ints]]:
+        """As `select`, with what tells the samples' own times, [series, steps]."""
         at = self.shifted(node, times)
         found = self.read(node.matchers, int(at.min()) - self.lookback_ms + 1, int(at.max()))
         if stacked.can_stack(found.blocks, len(at)):
             self.limits.count(len(found.labels))
-            return stacked.newest_samples(found, int(at[0]), self.lookback_ms)
-        parts: list[Vector] = []
-        stamps: list[Ints] = []
-        order: list[Ints] = []
+            vector, when = stacked.newest_samples(found, int(at[0]), self.lookback_ms)
+            return vector, lambda: when
+        shape = len(found.labels), len(times)
+        self.limits.count(shape[0] * shape[1])
+        out = Vector(labels=found.labels, values=np.empty(shape))
+        if sum(len(block.rows) for block in found.blocks) < shape[0]:
+            out.present = np.zeros(shape, dtype=np.bool_)
+        stamps: list[tuple[Ints, Ints]] = []
         for block in found.blocks:
             self.limits.check()
             # A downsampled value stands for its bucket until the next one does.
             lookback = self.lookback_ms + (block.coarse.resolution_ms if block.coarse else 0)
             values, present, when, chosen = newest(block, at, lookback)
-            kept = slice(None) if present is None else np.flatnonzero(present.any(axis=1))
-            rows = block.rows[kept]
-            order.append(rows)
-            stamps.append(np.broadcast_to(when, values.shape)[kept])
-            parts.append(
-                Vector(
-                    labels=[found.labels[row] for row in rows.tolist()],
-                    values=values[kept],
-                    present=None if present is None or present.all() else present[kept],
-                    histograms=None if chosen is None else chosen[kept],
-                )
-            )
-        merged = concatenate(parts, len(times))
-        self.limits.count(merged.values.size)
-        if len(parts) <= 1:
-            return merged, stamps[0] if stamps else np.empty((0, len(times)), dtype=np.int64)
-        sequence = np.argsort(np.concatenate(order), kind="stable")
-        return merged.take(sequence), np.concatenate(stamps)[sequence]
+            out.values[run_of(block.rows)] = values
+            stamps.append((block.rows, when))
+            if present is not None and not present.all():
+                out.present = np.ones(shape, dtype=np.bool_) if out.present is None else out.present
+                out.present[block.rows] = present
+            elif out.present is not None:
+                out.present[block.rows] = True
+            if chosen is not None:
+                if out.histograms is None:
+                    out.histograms = np.full(shape, None, dtype=object)
+                out.histograms[block.rows] = chosen
+
+        def taken(kept: Ints | slice) -> Ints:
+            when = np.empty(shape, dtype=np.int64)
+            for rows, own in stamps:
+                when[rows] = own
+            return when[kept]
+
+        if out.present is None or len(kept := np.flatnonzero(out.present.any(axis=1))) == shape[0]:
+            return out, lambda: taken(slice(None))
+        return out.take(kept), lambda: taken(kept)
 
     def _smoothed(self, node: Selector, times: Ints) -> Vector:
         at = self.shifted(node, times)
@@ -391,10 +391,3 @@ class Evaluator:
         for rows, part in found.parts:
             for selected, tile in part.tiles():
                 yield rows[selected], tile
-
-
-def _compared(block: Block) -> Block:
-    if block.histograms is None:
-        return block
-    known = histogram_windows.know_resets(block.histograms)
-    return Block(block.times, block.rows, block.values, known, block.starts, block.coarse)

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from mamimon.metrics.histogram import Histogram, at_schema, changed, compact, divided, has_reset, same, scaled
+from mamimon.metrics.model import Block
 from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import Expr
 from mamimon.metrics.promql.histogram_sums import Combined, Incompatible, mean, subtracted, summed, weighted
@@ -305,3 +306,11 @@ def apply(
             elif outcome is not None:
                 values[row, step] = outcome
     return values, present, out
+
+
+def compared(block: Block) -> Block:
+    """A block whose histograms know of their counter resets."""
+    if block.histograms is None:
+        return block
+    known = know_resets(block.histograms)
+    return Block(block.times, block.rows, block.values, known, block.starts, block.coarse)

@@ -78,7 +78,8 @@ def info(run: Evaluator, node: Call, times: Ints) -> Vector:
     stamps = np.empty((0, len(times)), dtype=np.int64)
     if identity:
         selector = _info_selector(run, node.args[0], [*identity, *data, *names])
-        vector, stamps = run.select_with_times(selector, times)
+        vector, taken = run.select_with_times(selector, times)
+        stamps = taken()
         if vector.histograms is not None:
             raise PromQLError("execution", "info sample should be float")
     return _combine(base, plain, vector, stamps, data)

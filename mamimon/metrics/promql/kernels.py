@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mamimon.metrics.promql.values import Bools, Floats, Ints
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Samples
 
 GATHER_CELLS = 1 << 21
 """How many samples the gathering path holds at once (16 MiB)."""
@@ -153,23 +153,45 @@ def gather_index(low: Ints, high: Ints) -> tuple[Ints, Bools]:
     return np.where(inside, index, 0), inside
 
 
-def sliding(rows: Floats, low: Ints, high: Ints, pick: np.ufunc) -> Floats:
+def sliding(rows: Samples, low: Ints, high: Ints, pick: np.ufunc) -> Samples:
     """`pick` (maximum, fmax, …) over rows[:, low:high]; windows must not be empty.
 
-    By doubling: tables of 1, 2, 4, … samples, and every window is two overlapping entries of one.
+    Windows of a range query begin and end at few samples: what lies between two of these is picked once.
     """
-    out = np.empty((rows.shape[0], len(low)))
-    width = high - low
-    level_of = np.frexp(np.maximum(width, 1).astype(np.float64))[1] - 1  # floor(log2(width))
+    edges = np.sort(np.concatenate((low, high)))
+    edges = edges[np.concatenate(([True], edges[1:] != edges[:-1]))]
+    if len(edges) * 2 <= int(edges[-1] - edges[0]):
+        rows = _doubled(rows, edges[:-1], edges[1:], pick)
+        low, high = edges.searchsorted(low), edges.searchsorted(high)
+    return _doubled(rows, low, high, pick)
+
+
+def _doubled(rows: Samples, low: Ints, high: Ints, pick: np.ufunc) -> Samples:
+    """By doubling: tables of 1, 2, 4, … samples, and every window is two overlapping entries of one."""
+    out = np.empty((rows.shape[0], len(low)), dtype=rows.dtype)
+    level_of = np.frexp((high - low).astype(np.float64))[1] - 1  # floor(log2(width))
     table = rows
     for level in range(int(level_of.max(initial=0)) + 1):
         if level:
             half = 1 << (level - 1)
             table = pick(table[:, :-half], table[:, half:])
         steps = np.flatnonzero(level_of == level)
-        if len(steps) == len(low):
-            return np.asarray(pick(np.take(table, low, axis=1), np.take(table, high - (1 << level), axis=1)))
-        if len(steps):
-            ends = high[steps] - (1 << level)
-            out[:, steps] = pick(np.take(table, low[steps], axis=1), np.take(table, ends, axis=1))
+        if not len(steps):
+            continue
+        starts, ends = low[steps], high[steps] - (1 << level)
+        first = columns_of(table, starts)
+        place = slice(steps[0], steps[-1] + 1)
+        if place.stop - place.start == len(steps):
+            pick(first, columns_of(table, ends), out=out[:, place])
+        else:
+            out[:, steps] = pick(first, columns_of(table, ends))
     return out
+
+
+def columns_of(rows: Samples, column: Ints) -> Samples:
+    """Some columns; where they are evenly apart a view of them."""
+    if len(column) > 1:
+        apart = int(column[1] - column[0])
+        if apart > 0 and (column[1:] - column[:-1] == apart).all():
+            return rows[:, column[0] : column[-1] + 1 : apart]
+    return np.asarray(np.take(rows, column, axis=1, mode="clip"))

@@ -22,7 +22,7 @@ Result = tuple[Floats, Bools]
 
 
 def _shaped(windows: Windows, present: Bools) -> Bools:
-    return np.broadcast_to(present, (windows.rows.shape[0], len(windows.low)))
+    return np.broadcast_to(present, (windows.exact.shape[0], len(windows.low)))
 
 
 def count_over_time(windows: Windows) -> Result:
@@ -100,7 +100,8 @@ def _extremum(windows: Windows, plain: np.ufunc, ignoring_nan: np.ufunc) -> Resu
     low = np.minimum(windows.low, len(windows.times) - 1)
     high = np.maximum(windows.high, low + 1)
     pick = ignoring_nan if windows.valid is not None or windows.has_nan else plain
-    return sliding(windows.filled(np.nan), low, high, pick), present
+    rows = windows.exact if windows.valid is None else windows.filled(np.nan)
+    return sliding(rows, low, high, pick).astype(np.float64, copy=False), present
 
 
 def max_over_time(windows: Windows) -> Result:

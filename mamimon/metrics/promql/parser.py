@@ -8,6 +8,7 @@ places that Prometheus prints.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 
 from mamimon.metrics.model import Matcher
@@ -25,7 +26,7 @@ from mamimon.metrics.promql.ast import (
     Unary,
     walk,
 )
-from mamimon.metrics.promql.check import check
+from mamimon.metrics.promql.check import check, matches_empty
 from mamimon.metrics.promql.durations import Misfit
 from mamimon.metrics.promql.errors import Flaw, ParseError
 from mamimon.metrics.promql.functions import FUNCTIONS
@@ -221,14 +222,31 @@ def metric_names(text: str) -> list[str]:
 
 
 def matchers_of(text: str) -> list[Matcher]:
-    """The matchers of a series selector, as in a `match[]` parameter; raises `ParseError`."""
-    node = parse(text)
-    if (
-        not isinstance(node, Selector)
-        or node.offset_ms
-        or node.at_ms is not None
-        or node.at_edge
-        or node.mode
-    ):
-        raise ParseError(text, [Flaw('a series selector was expected, like up{job="api"}', 0, len(text))])
+    """The matchers of a series selector, as in a `match[]` parameter; raises `ParseError`.
+
+    As in Prometheus they may all accept the empty text; who cannot take that asks `choosy`.
+    """
+    parser = Parser(text)
+    node: Selector | None = None
+    try:
+        if len(text) > MAX_TEXT:
+            raise Flaw(f"selector is longer than {MAX_TEXT} characters", 0, 0)
+        parser.start()
+        if parser.token.kind == "eof":
+            raise Flaw("unexpected end of input", 0, 0)
+        if parser.token.kind != "{" and parser.token.kind not in METRIC_KINDS:
+            raise parser.unexpected()
+        name = parser.take() if parser.token.kind != "{" else None
+        node = parser.selector(name.text if name else "", 0)
+        if parser.token.kind != "eof":
+            raise parser.unexpected()
+    except Flaw as flaw:
+        parser.flaws.append(flaw)
+    if node is None or parser.flaws:
+        raise ParseError(text, parser.flaws)
     return list(node.matchers)
+
+
+def choosy(matchers: Iterable[Matcher]) -> bool:
+    """Whether a series must have some label to fit."""
+    return not all(matches_empty(one) for one in matchers)

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from mamimon.metrics.promql.kernels import window_sums
-from mamimon.metrics.promql.values import Bools, Floats, Ints
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Samples
 from mamimon.metrics.promql.windows import Windows
 
 _FEW = 2_000
@@ -17,19 +17,19 @@ def reset_corrections(windows: Windows) -> Floats | None:
     """For each window the sum of what a counter had reached before each of its resets; None = no resets."""
     if windows.valid is None:
         # Most counters never fall: look before anything is copied.
-        rows = np.less(windows.rows[:, 1:], windows.rows[:, :-1]).any(axis=1)
+        rows = np.less(windows.exact[:, 1:], windows.exact[:, :-1]).any(axis=1)
         if not rows.any():
             return None
-        before = np.full((int(rows.sum()), windows.rows.shape[1]), np.nan)
-        before[:, 1:] = windows.rows[rows, :-1]
-        fell = windows.rows[rows] < before
+        before = np.full((int(rows.sum()), windows.exact.shape[1]), np.nan)
+        before[:, 1:] = windows.exact[rows, :-1]
+        fell = windows.exact[rows] < before
     else:
         fell = (windows.rows < windows.before) & windows.valid
         rows = fell.any(axis=1)
         if not rows.any():
             return None
         fell, before = fell[rows], windows.before[rows]
-    out = np.zeros((windows.rows.shape[0], len(windows.low)))
+    out = np.zeros((windows.exact.shape[0], len(windows.low)))
     if windows.valid is None and fell.sum() <= _FEW:
         _add_each(out, windows, np.flatnonzero(rows), fell, before)
         return out
@@ -60,9 +60,8 @@ def extrapolated(
     count = windows.count
     present = count >= 2
     first, last = windows.first, windows.last
-    oldest = windows.at(first)
-    result = windows.at(last)
-    result -= oldest
+    oldest = windows.exactly_at(first)
+    result = (windows.exactly_at(last) - oldest).astype(np.float64, copy=False)
     if counter and (corrections := reset_corrections(windows)) is not None:
         result += corrections
     first_time, last_time = windows.time_of(first), windows.time_of(last)
@@ -105,7 +104,7 @@ class Covered(msgspec.Struct):
         return Covered(of(self.sampled), of(self.to_start), of(self.to_end), self.per)
 
 
-def _start_at_zero(result: Floats, oldest: Floats, covered: Covered) -> None:
+def _start_at_zero(result: Floats, oldest: Samples, covered: Covered) -> None:
     """Extrapolate counters in place, but not to before they were zero.
 
     Few windows are that near to a counter's start. They are found by one multiplication, a little too

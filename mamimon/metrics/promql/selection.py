@@ -42,7 +42,8 @@ def _newest(block: Block, at: Ints, lookback_ms: int) -> tuple[Floats, Bools | N
     if block.table is None:
         values, plain = np.take(block.values, column, axis=1), False
     else:
-        values, plain = block.table.columns(column)
+        samples, plain = block.table.columns(column)
+        values = samples.astype(np.float64, copy=False)
     if plain or not np.isnan(values).any():
         present = None if fresh.all() else np.broadcast_to(fresh, values.shape)
         return values, present, when
@@ -77,6 +78,13 @@ def newest(block: Block, at: Ints, lookback_ms: int) -> tuple[Floats, Bools | No
     if present is not None:
         chosen[~present] = None
     return values, present, when, chosen
+
+
+def run_of(rows: Ints) -> slice | Ints:
+    """Rows as a slice where they are a run: writing to one is a plain copy."""
+    first = int(rows[0]) if len(rows) else 0
+    run = len(rows) and int(rows[-1]) - first + 1 == len(rows) and (rows[1:] - rows[:-1] == 1).all()
+    return slice(first, first + len(rows)) if run else rows
 
 
 def is_invariant(node: Expr) -> bool:

@@ -18,7 +18,7 @@ from mamimon.metrics.promql.ast import (
 from mamimon.metrics.promql.durations import DurationParser, Misfit
 from mamimon.metrics.promql.lexer import DURATION_WORDS, KEYWORDS, WORD_OPERATORS, Token
 from mamimon.metrics.promql.text import quote, to_ms, unquote
-from mamimon.metrics.regexes import compile_regex
+from mamimon.metrics.regexes import compile_regex, refusal
 
 _NOT_METRIC = frozenset(("bool", "on", "ignoring", "group_left", "group_right"))
 METRIC_KINDS = (
@@ -146,8 +146,7 @@ class SelectorParser(DurationParser):
             try:
                 compile_regex(value)
             except re2.error as error:
-                said = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-                self.complain(f"error parsing regexp: {said}", start, end)
+                self.complain(refusal(error), start, end)
         return Matcher(name, op, value)  # type: ignore[arg-type]
 
     # -- what may follow a selector ----------------------------------------------------------------

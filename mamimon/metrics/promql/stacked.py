@@ -56,7 +56,7 @@ def windows(blocks: Sequence[Block], end: int, length_ms: int) -> tuple[Ints, Wi
 def _columns(block: Block, low: int, high: int) -> Floats:
     if block.table is None:
         return block.values[:, low:high]
-    return block.table.columns(np.arange(low, high, dtype=np.int64))[0]
+    return block.table.columns(np.arange(low, high, dtype=np.int64))[0].astype(np.float64, copy=False)
 
 
 def newest_samples(found: Selection, at: int, lookback_ms: int) -> tuple[Vector, Ints]:

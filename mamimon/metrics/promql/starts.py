@@ -228,7 +228,7 @@ def call(run: Evaluator, node: Call, times: Ints) -> Vector:
     selector = unwrap(node.args[0])
     if not isinstance(selector, Selector):
         return empty(len(times))
-    vector, stamps = run.select_with_times(selector, times)
+    vector, taken = run.select_with_times(selector, times)
     at = run.shifted(selector, times)
     found = run.read(selector.matchers, int(at.min()) - run.lookback_ms + 1, int(at.max()))
     if all(block.starts is None for block in found.blocks):
@@ -238,7 +238,7 @@ def call(run: Evaluator, node: Call, times: Ints) -> Vector:
         for block in found.blocks
         for number, row in enumerate(block.rows.tolist())
     }
-    values = np.zeros(vector.values.shape)
+    values, stamps = np.zeros(vector.values.shape), taken()
     for row, labels in enumerate(vector.labels):
         block, number = place[id(labels)]
         if block.starts is not None:

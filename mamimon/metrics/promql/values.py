@@ -16,6 +16,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Objects: TypeAlias = npt.NDArray[np.object_]
+Samples: TypeAlias = npt.NDArray[np.float64 | np.int32]
+"""Numbers as the store has them: integers of up to 30 bits where all are such, whose differences fit 32."""
 
 METADATA_LABELS = ("__name__", "__type__", "__unit__")
 """Dropped from a result that is no longer the metric."""

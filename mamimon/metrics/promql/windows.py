@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mamimon.metrics.model import ABSENT_BITS, STALE_BITS, Table
-from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects
+from mamimon.metrics.promql.kernels import columns_of
+from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects, Samples
 
 if TYPE_CHECKING:
     from mamimon.metrics.promql.coarse import Beside
@@ -32,7 +33,7 @@ class Windows:
     def __init__(
         self,
         times: Ints,
-        rows: Floats,
+        rows: Samples,
         valid: Bools | None,
         low: Ints,
         high: Ints,
@@ -50,7 +51,8 @@ class Windows:
         self.own_times: Ints | None = None
         """Each row's timestamps, [rows, n], where rows do not share them; `times` then only counts."""
         self.times = times
-        self.rows = rows
+        self.exact = rows
+        """`rows` as they are stored."""
         self.valid = valid
         self.low = low
         self.high = high
@@ -58,6 +60,11 @@ class Windows:
         """Exclusive, ms."""
         self.end = end
         """Inclusive, ms."""
+
+    @cached_property
+    def rows(self) -> Floats:
+        """The samples, [rows, n]."""
+        return self.exact.astype(np.float64, copy=False)
 
     @cached_property
     def columns(self) -> Ints:
@@ -69,7 +76,7 @@ class Windows:
         """Samples in each window: [steps], or [rows, steps] with holes."""
         if self.valid is None:
             return self.high - self.low
-        sums = np.zeros((self.rows.shape[0], len(self.times) + 1), dtype=np.int64)
+        sums = np.zeros((self.exact.shape[0], len(self.times) + 1), dtype=np.int64)
         np.add.accumulate(self.valid, axis=1, dtype=np.int64, out=sums[:, 1:])
         return np.asarray(np.take(sums, self.high, axis=1) - np.take(sums, self.low, axis=1))
 
@@ -101,9 +108,13 @@ class Windows:
 
     def at(self, column: Ints) -> Floats:
         """The samples at the given columns, [rows, steps]."""
+        return self.exactly_at(column).astype(np.float64, copy=False)
+
+    def exactly_at(self, column: Ints) -> Samples:
+        """As `at`, as they are stored."""
         if column.ndim == 1:
-            return np.asarray(np.take(self.rows, column, axis=1))
-        return np.asarray(np.take_along_axis(self.rows, column, axis=1))
+            return columns_of(self.exact, column)
+        return np.asarray(np.take_along_axis(self.exact, column, axis=1))
 
     def time_of(self, column: Ints) -> Ints:
         """The timestamps (ms) of the given columns, [steps] or [rows, steps]."""
@@ -135,7 +146,7 @@ class Windows:
 
     def tiles(self) -> Iterator[tuple[slice, Callable[[], Windows]]]:
         """Parts of the rows small enough for the cache; none where no window has a sample."""
-        for part in _slices(self.rows.shape[0], len(self.times)):
+        for part in _slices(self.exact.shape[0], len(self.times)):
             yield part, partial(self._tile, part)
 
     def _tile(self, part: slice) -> Windows:
@@ -145,7 +156,7 @@ class Windows:
             valid = None
         histograms = None if self.histograms is None else self.histograms[part]
         tile = Windows(
-            self.times, self.rows[part], valid, self.low, self.high, self.start, self.end, histograms
+            self.times, self.exact[part], valid, self.low, self.high, self.start, self.end, histograms
         )
         tile.check = self.check
         tile.beside = None if self.beside is None else self.beside.part(part)
@@ -180,7 +191,7 @@ class LazyWindows:
         rows, plain = self._table.rows(part.start, min(part.stop, self._table.shape[0]))
         if self._inside is not None:
             rows = rows[:, self._inside]
-        valid = None if plain else sample_mask(rows)[0]
+        valid = None if plain else sample_mask(rows.astype(np.float64, copy=False))[0]
         tile = Windows(self.times, rows, valid, self.low, self.high, self.start, self.end)
         if plain:
             tile.has_nan = False
@@ -190,9 +201,10 @@ class LazyWindows:
 
 def _slices(rows: int, columns: int) -> Iterator[slice]:
     if columns:
-        size = max(1, TILE_CELLS // columns)
+        count = -(-rows // max(1, TILE_CELLS // columns))
+        size = -(-rows // max(1, count))  # of about one size, for a small one costs as many calls
         for first in range(0, rows, size):
-            yield slice(first, first + size)
+            yield slice(first, min(first + size, rows))
 
 
 def _used(low: Ints, high: Ints, length: int) -> tuple[Bools | None, Ints, Ints]:

@@ -41,7 +41,7 @@ def api_handlers(
         *expression_handlers(backend),
         *series_handlers(core, store, backend),
         *federation_handlers(core, store, scraper),
-        *target_handlers(scraper),
+        *target_handlers(core, scraper),
         *pool_handlers(scraper, pusher),
         *status_handlers(core, store, scraper),
         *inside_handlers(core, store, scraper),

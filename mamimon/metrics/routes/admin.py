@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import HttpMethod, Request, Response, route
 
-from mamimon.metrics.routes.answer import Disabled, failure, parameters, selector, success
+from mamimon.metrics.routes.answer import MATCH, Disabled, failure, parameters, selectors, success
 from mamimon.metrics.routes.expressions import END_OF_TIME
+from mamimon.metrics.routes.reading import Unreadable, truth
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def admin_handlers(core: Core, store: SeriesStore) -> list[ControllerRouterHandl
     async def snapshot(request: Request[Any, Any, Any]) -> Response[bytes]:
         """A consistent copy of every day file under `metrics/snapshots/`; `skip_head` leaves out today."""
         check()
-        skip_head = (await parameters(request)).flag("skip_head")
+        try:
+            skip_head = truth((await parameters(request)).get("skip_head"))
+        except Unreadable as error:
+            raise bad_input(f'invalid parameter "skip_head": unable to parse boolean: {error}') from None
         at = dt.datetime.fromtimestamp(core.clock.now(), dt.UTC)
         name = f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
         folder = store.directory / "snapshots" / name
@@ -62,8 +66,7 @@ def admin_handlers(core: Core, store: SeriesStore) -> list[ControllerRouterHandl
         if not given.all("match[]"):
             raise bad_input("no match[] parameter provided")
         start, end = given.time("start", 0.0), given.time("end", END_OF_TIME)
-        selectors = [selector(text) for text in given.all("match[]")]
-        count = await store.delete(selectors, round(start * 1000), round(end * 1000))
+        count = await store.delete(selectors(given, MATCH), round(start * 1000), round(end * 1000))
         _log.warning("%d samples were deleted over the admin API", count)
 
     @route(

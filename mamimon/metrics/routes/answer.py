@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import itertools
-import math
-import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from litestar import Request, Response
 
-from mamimon.http import Receive, Scope, Send, answer, client_gone, header, query_items, read_body
+from mamimon.http import Receive, Scope, Send, answer, client_gone, form_items, header, query_items, read_body
 from mamimon.metrics.routes.encode import encode
-from mamimon.metrics.scrape.yaml_file import duration
+from mamimon.metrics.routes.reading import Unreadable, instant, quoted, seconds, whole_number
 from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
@@ -35,19 +31,20 @@ _ERROR_TYPES = {
 _BUSY = ("timeout", "unavailable")
 _encode = msgspec.json.Encoder().encode
 MAX_FORM_BYTES = 10 * 1024 * 1024
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
-_EMPTY = "vector selector must contain at least one non-empty matcher"
+TRIED = "mamimon.tried"
+"""In the scope of a request to which nothing was at hand."""
+MATCH = 'invalid parameter "match[]": '
 LIMITED = "results truncated due to limit"
 
 
 class Parameters:
     """The query string and, of a POST, the form; the first of a repeated name counts, as in Go."""
 
-    def __init__(self, items: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, items: Sequence[tuple[str, str]], *, tried: bool = False) -> None:
         self._items = items
         self._first = dict(reversed(items))
+        self.tried = tried
+        """Whether what is at hand has been asked already."""
 
     def get(self, name: str, default: str = "") -> str:
         """One value."""
@@ -60,29 +57,16 @@ class Parameters:
     def time(self, name: str, default: float) -> float:
         """An instant in epoch seconds: a number or RFC 3339."""
         text = self.get(name)
-        return default if not text else _time(name, text, f"invalid time value for '{name}': ")
+        return default if not text else _read(name, instant, text, f"invalid time value for '{name}': ")
 
     def needed_time(self, name: str) -> float:
         """An instant that must be given."""
-        return _time(name, self.get(name))
+        return _read(name, instant, self.get(name))
 
     def duration(self, name: str) -> float | None:
         """Seconds: a number or a Prometheus duration; None where it is not given."""
         text = self.get(name)
-        if not text:
-            return None
-        try:
-            seconds = float(text)
-        except ValueError:
-            found = duration(text)
-            if found is None:
-                reason = f"cannot parse {quoted(text)} to a valid duration"
-                raise bad_input(f"invalid parameter {quoted(name)}: {reason}") from None
-            return found
-        if not math.isfinite(seconds) or abs(seconds) > 9.2e9:
-            reason = f"cannot parse {quoted(text)} to a valid duration. It overflows int64"
-            raise bad_input(f"invalid parameter {quoted(name)}: {reason}")
-        return seconds
+        return _read(name, seconds, text) if text else None
 
     def limit(self) -> int:
         """The most entries that are wanted; 0 is no limit."""
@@ -94,88 +78,85 @@ class Parameters:
     def integer(self, name: str, default: int = 0) -> int:
         """A whole number."""
         text = self.get(name)
-        if not text:
-            return default
-        if not _WHOLE.fullmatch(text):
-            reason = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
-            raise bad_input(f"invalid parameter {quoted(name)}: {reason}")
-        return int(text)
-
-    def flag(self, name: str) -> bool:
-        """A truth value as Go's ParseBool reads it; False where it is not given."""
-        text = self.get(name)
-        if text in _TRUE:
-            return True
-        if text and text not in _FALSE:
-            reason = f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax"
-            raise bad_input(f"invalid parameter {quoted(name)}: {reason}")
-        return False
+        return _read(name, whole_number, text) if text else default
 
 
-def selector(text: str) -> list[Matcher]:
-    """The matchers of a `match[]` parameter."""
-    from mamimon.metrics.promql import PromQLError, matchers_of
+def selectors(given: Parameters, about: str = "") -> list[list[Matcher]]:
+    """The matchers of each `match[]`, one of which must not fit the empty text.
+
+    Some endpoints say in front of the reason which parameter it is `about`, others do not.
+    """
+    from mamimon.metrics.promql import PromQLError, choosy, matchers_of
 
     try:
-        return matchers_of(text)
+        found = [matchers_of(text) for text in given.all("match[]")]
     except PromQLError as error:
-        reason = "match[] must contain at least one non-empty matcher" if _EMPTY in str(error) else error
-        raise bad_input(f'invalid parameter "match[]": {reason}') from None
+        raise bad_input(f"{about}{error}") from None
+    if not all(choosy(matchers) for matchers in found):
+        raise bad_input(f"{about}match[] must contain at least one non-empty matcher")
+    return found
 
 
 async def parameters(request: Request[Any, Any, Any]) -> Parameters:
     """Read a request's parameters."""
     scope = cast("Scope", request.scope)
-    return _parameters(scope, await request.body() if request.method == "POST" else b"")
+    return parameters_with(scope, await request.body() if request.method == "POST" else b"")
 
 
 async def parameters_of(scope: Scope, receive: Receive) -> Parameters:
     """Read a request's parameters and the whole of its body."""
-    return _parameters(scope, await read_body(receive, MAX_FORM_BYTES))
+    return parameters_with(scope, await read_body(receive, MAX_FORM_BYTES))
 
 
-def _parameters(scope: Scope, body: bytes) -> Parameters:
+def parameters_with(scope: Scope, body: bytes) -> Parameters:
+    """Read the parameters of a request whose body is here."""
     items = query_items(scope) if scope.get("query_string") else []
     if body and scope["method"] == "POST":
         kind = header(scope, "content-type").partition(";")[0].strip()
         if kind == "application/x-www-form-urlencoded" and len(body) <= MAX_FORM_BYTES:
-            items = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) + items
-    return Parameters(items)
+            items = form_items(body) + items
+    return Parameters(items, tried=TRIED in scope)
 
 
-def _time(name: str, text: str, prefix: str = "") -> float:
+Value = TypeVar("Value")
+
+
+def _read(name: str, reader: Callable[[str], Value], text: str, prefix: str = "") -> Value:
     try:
-        value = float(text)
-    except ValueError:
-        try:
-            moment = dt.datetime.fromisoformat(text)
-        except ValueError:
-            reason = f"{prefix}cannot parse {quoted(text)} to a valid timestamp"
-            raise bad_input(f"invalid parameter {quoted(name)}: {reason}") from None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
-    if not math.isfinite(value) or abs(value) > 9.2e12:
-        raise bad_input(
-            f"invalid parameter {quoted(name)}: {prefix}cannot parse {quoted(text)} to a valid timestamp"
-        )
-    return value
-
-
-def quoted(text: str) -> str:
-    """A text as messages show it, cut to 200 characters."""
-    return msgspec.json.encode(text[:200]).decode()
+        return reader(text)
+    except Unreadable as error:
+        raise bad_input(f"invalid parameter {quoted(name)}: {prefix}{error}") from None
 
 
 def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response[bytes]:
     """`{"status": "success", "data": …}`."""
-    start, end = _envelope(warnings, infos)
-    return Response(b"%b%b%b" % (start, _encode(data), end), media_type="application/json", status_code=200)
+    body = b"".join(_enveloped([_encode(data)], warnings, infos))
+    return Response(body, media_type="application/json", status_code=200)
 
 
-def _envelope(warnings: Sequence[str], infos: Sequence[str]) -> tuple[bytes, bytes]:
-    """What stands before and behind `data`."""
+def nothing() -> Response[bytes]:
+    """204: done, or asked for what has no answer."""
+    return Response(b"", status_code=204)
+
+
+async def is_post(scope: Scope, send: Send) -> bool:
+    """Whether it is; what is asked by another method is answered here."""
+    if scope["method"] == "POST":
+        return True
+    status = 204 if scope["method"] == "OPTIONS" else 405
+    await answer(send, status, content_type="", headers=[("Allow", "OPTIONS, POST")])
+    return False
+
+
+def _enveloped(
+    data: Iterable[bytes | memoryview], warnings: Sequence[str], infos: Sequence[str]
+) -> Iterator[bytes | memoryview]:
+    """The pieces of `data` with what stands around it."""
+    yield b'{"status":"success","data":'
+    yield from data
     more = b',"warnings":' + _encode(list(warnings)) if warnings else b""
     more += b',"infos":' + _encode(list(infos)) if infos else b""
-    return b'{"status":"success","data":', more + b"}"
+    yield more + b"}"
 
 
 def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -212,16 +193,18 @@ class Body(msgspec.Struct):
     rest: Iterator[bytes | memoryview] | None = None
 
 
+def whole(found: QueryResult) -> bytes:
+    """The whole body of a small answer."""
+    return b"".join(_enveloped(encode(found), found.warnings, found.infos))
+
+
 async def result(found: QueryResult, stats: bytes = b"") -> Body:
     """A query's result; `stats` is JSON that goes beside it."""
-    start, end = _envelope(found.warnings, found.infos)
-    pieces = encode(found, stats)
+    pieces = _enveloped(encode(found, stats), found.warnings, found.infos)
     if found.values.size + sum(len(times) for times, _ in found.series) <= SMALL:
-        return Body(b"".join((start, *pieces, end)))
-    first, second = await asyncio.to_thread(lambda: (next(pieces), next(pieces, None)))
-    if second is None:
-        return Body(b"".join((start, first, end)))
-    return Body(start, itertools.chain((first, second), pieces, (end,)))
+        return Body(b"".join(pieces))
+    opening, first = await asyncio.to_thread(lambda: (bytes(next(pieces)), next(pieces)))
+    return Body(opening, itertools.chain((first,), pieces))
 
 
 async def stream(scope: Scope, receive: Receive, send: Send, body: Body) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mamimon.metrics.histogram import Histogram
     from mamimon.metrics.model import QueryResult
+    from mamimon.metrics.query import Few
 
     Floats = npt.NDArray[np.float64]
 
@@ -51,6 +52,22 @@ def encode(answer: QueryResult, stats: bytes = b"") -> Iterator[bytes | memoryvi
         text = _json(answer.text) if answer.kind == "string" else b'"%b"' % numbers(answer.values[0])[0]
         result = b"[%b,%b]" % (at, text)
     yield start + result + end
+
+
+def encode_few(answer: Few) -> bytes:
+    """The whole body of a small answer without arrays."""
+    at = _stamp(answer.at_ms)
+    if answer.kind == "scalar":
+        result = b'[%b,"%b"]' % (at, number(answer.rows[0][1]).encode())
+    else:
+        result = b",".join(
+            [
+                b'{"metric":%b,"value":[%b,"%b"]}' % (labels, at, number(value).encode())
+                for labels, value in answer.rows
+            ]
+        )
+        result = b"[%b]" % result
+    return b'{"status":"success","data":{"resultType":"%b","result":%b}}' % (answer.kind.encode(), result)
 
 
 def _vector(answer: QueryResult) -> Iterator[bytes]:

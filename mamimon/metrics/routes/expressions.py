@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import HttpMethod, Request, Response, get, route
 
-from mamimon.metrics.routes.answer import failure, parameters, success
+from mamimon.metrics.routes.answer import failure, nothing, parameters, success
 from mamimon.metrics.routes.digits import number
 from mamimon.problems import Problem, bad_input
 
@@ -61,8 +61,10 @@ def expression_handlers(backend: LocalBackend) -> list[ControllerRouterHandler]:
         try:
             nodes = list(walk(parse(given.get("query"))))
         except PromQLError as error:
-            raise bad_input(f'invalid parameter "query": {error}') from None
+            raise bad_input(str(error)) from None
         selectors = [list(node.matchers) for node in nodes if isinstance(node, Selector)]
+        if not selectors:
+            return nothing()
         limit = min(given.limit() or MAX_EXEMPLARS, MAX_EXEMPLARS)
         found = await backend.exemplars(selectors, start, end, limit)
         return success(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import HttpMethod, Request, Response, get, route
 
-from mamimon.metrics.regexes import compile_regex
+from mamimon.metrics.regexes import compile_regex, refusal
 from mamimon.metrics.routes.answer import Disabled, failure, parameters, success
 from mamimon.metrics.routes.status import rfc3339
 from mamimon.problems import Problem, bad_input
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
     from prometheus_client.core import Metric, Sample
 
+    from mamimon.config import MetricSettings
     from mamimon.metrics.scrape.loop import Scraper
     from mamimon.metrics.store import SeriesStore
     from mamimon.storage import Core
@@ -27,6 +28,17 @@ _SYNTAX = (
     "anchored", "at_modifier", "bool", "by", "delayed_name_removal", "duration_expr", "fill", "fill_left",
     "fill_right", "group_left", "group_right", "ignoring", "negative_offset", "offset", "on",
     "per_query_lookback_delta", "smoothed", "subqueries", "without",
+)  # fmt: skip
+_OPERATORS = (
+    "!=", "!~", "%", "*", "+", "-", "/", "<", "</", "<=", "==", "=~", ">", ">/", ">=", "@", "^", "and",
+    "atan2", "or", "unless",
+)  # fmt: skip
+_TEMPLATING = (
+    "args", "externalURL", "first", "graphLink", "humanize", "humanize1024", "humanizeDuration",
+    "humanizePercentage", "humanizeTimestamp", "label", "match", "now", "parseDuration", "pathPrefix",
+    "query",
+    "reReplaceAll", "safeHtml", "sortByLabel", "stripDomain", "stripPort", "strvalue", "tableLink", "title",
+    "toDuration", "toLower", "toTime", "toUpper", "urlQueryEscape", "value",
 )  # fmt: skip
 
 
@@ -48,7 +60,7 @@ def inside_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
     @get("/api/v1/features", sync_to_thread=False)
     def features() -> Response[bytes]:
         """What is on, by area."""
-        return success(_features(core.settings.metrics.admin_api))
+        return success(_features(core.settings.metrics))
 
     @get("/api/v1/status/walreplay", sync_to_thread=False)
     def walreplay() -> Response[bytes]:
@@ -67,9 +79,9 @@ def inside_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
 
         pattern = (await parameters(request)).get("metric_name_pattern")
         try:
-            fits = compile_regex(pattern).fullmatch if pattern else None
+            fits = compile_regex(f"^(?:{pattern})$").fullmatch if pattern else None
         except re2.error as error:
-            raise bad_input(f"invalid metric_name_pattern: {error}") from None
+            raise bad_input(f"invalid metric_name_pattern: {refusal(error)}") from None
         families = await asyncio.to_thread(lambda: list(core.registry.collect()))
         shown = [_family(one) for one in families]
         return success([one for one in shown if fits is None or fits(one["name"])])
@@ -86,12 +98,12 @@ def inside_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
     return [notifications, live_notifications, features, walreplay, blocks, self_metrics, search]
 
 
-def _features(admin: bool) -> dict[str, dict[str, bool]]:
+def _features(settings: MetricSettings) -> dict[str, dict[str, bool]]:
     from mamimon.metrics.promql import AGGREGATOR_HELP, FUNCTIONS
 
     return {
         "api": {
-            "admin": admin,
+            "admin": settings.admin_api,
             "exclude_alerts": True,
             "label_values_match": True,
             "lifecycle": True,
@@ -103,11 +115,23 @@ def _features(admin: bool) -> dict[str, dict[str, bool]]:
             "time_range_labels": True,
             "time_range_series": True,
         },
-        "otlp_receiver": {"delta_conversion": True, "native_delta_ingestion": False},
+        "otlp_receiver": {
+            "delta_conversion": settings.otlp_convert_deltas,
+            "native_delta_ingestion": False,
+        },
         "prometheus": {"agent_mode": False, "auto_reload_config": True, "server_mode": True},
         "promql": dict.fromkeys(_SYNTAX, True) | {"per_step_stats": False, "type_and_unit_labels": False},
         "promql_functions": dict.fromkeys(sorted(FUNCTIONS), True),
-        "promql_operators": dict.fromkeys(sorted(AGGREGATOR_HELP), True),
+        "promql_operators": dict.fromkeys(sorted({*AGGREGATOR_HELP, *_OPERATORS}), True),
+        "rules": {"concurrent_rule_eval": False, "keep_firing_for": True, "query_offset": True},
+        "scrape": {
+            "extra_scrape_metrics": True,
+            "start_timestamp_zero_ingestion": settings.start_timestamps,
+            "type_and_unit_labels": False,
+        },
+        "service_discovery_providers": dict.fromkeys(("dns", "file", "http", "static"), True),
+        "templating_functions": dict.fromkeys(_TEMPLATING, True),
+        "tsdb": {"exemplar_storage": True, "isolation": True, "native_histograms": True},
     }
 
 

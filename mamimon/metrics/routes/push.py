@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from litestar import asgi
 
 from mamimon.http import answer, decompress, header, read_body
+from mamimon.metrics.routes.answer import is_post
 from mamimon.metrics.wire.remote_write import V1, V2, descriptions, proto_of, read
 from mamimon.problems import Kind, Problem
 
@@ -28,9 +29,9 @@ def push_handlers(core: Core, pusher: Pusher) -> list[ControllerRouterHandler]:
     """The doors that samples are pushed through."""
 
     async def write(scope: Scope, receive: Receive, send: Send) -> None:
+        if not await is_post(scope, send):
+            return
         try:
-            if scope["method"] != "POST":
-                raise Problem(Kind.NOT_ALLOWED, "remote write is a POST")
             if not core.writable():
                 raise Problem(Kind.UNAVAILABLE, "the disk is full: read-only", retry_after_s=5)
             proto = proto_of(header(scope, "content-type"))

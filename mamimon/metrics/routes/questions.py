@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mamimon.http import AsgiApp, Receive, Scope, Send, unless_gone
+from mamimon.http import AsgiApp, AtOnce, Receive, Scope, Send, Whole, unless_gone
 from mamimon.http import answer as send_answer
 from mamimon.metrics.query import Spent
 from mamimon.metrics.routes.answer import (
     LIMITED,
+    TRIED,
     Body,
     Parameters,
     parameters_of,
-    quoted,
+    parameters_with,
     refused,
     result,
     stream,
+    whole,
 )
+from mamimon.metrics.routes.encode import encode_few
+from mamimon.metrics.routes.reading import quoted
 from mamimon.problems import Kind, Problem, bad_input
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mamimon.metrics")
 _METHODS = ("GET", "POST")
+_JSON = ((b"content-type", b"application/json"),)
 MAX_POINTS = 11_000
 
 
@@ -43,39 +48,101 @@ def question_doors(core: Core, backend: LocalBackend) -> dict[str, AsgiApp]:
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
-            text = _text(given)
-            answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
+            text = given.get("query")
+            answer = None
+            if not given.tried:
+                answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
             if answer is None:
-                work = backend.instant(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
+                at_ms = round(at * 1000)
+                work = backend.in_thread(text, (at_ms, at_ms, 0), timeout, lookback, spent)
                 answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
     async def over_range(given: Parameters, receive: Receive) -> Body:
         limit = given.limit()
-        start, end = given.needed_time("start"), given.needed_time("end")
-        if end < start:
-            raise bad_input('invalid parameter "end": end timestamp must not be before start time')
-        step = given.duration("step")
-        if step is None:
-            raise bad_input('invalid parameter "step": cannot parse "" to a valid duration')
-        if step <= 0:
-            reason = "zero or negative query resolution step widths are not accepted. Try a positive integer"
-            raise bad_input(f'invalid parameter "step": {reason}')
-        if (end - start) // step > MAX_POINTS:
-            raise bad_input(
-                "exceeded maximum resolution of 11,000 points per timeseries. "
-                "Try decreasing the query resolution (?step=XX)"
-            )
+        start, end, step = _range(given)
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
             work = backend.range(
-                _text(given), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
+                given.get("query"), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
             )
             answer = await unless_gone(receive, work)
         return await _answered(given, answer, limit, spent)
 
     return {"/api/v1/query": _door(instant), "/api/v1/query_range": _door(over_range)}
+
+
+def prompt_doors(core: Core, backend: LocalBackend) -> dict[str, AtOnce]:
+    """What of these is answered before a task is made: small questions whose samples are in memory."""
+
+    def instant(given: Parameters) -> bytes | None:
+        limit = given.limit()
+        at = given.time("time", core.clock.now())
+        timeout, lookback = given.duration("timeout"), _lookback(given)
+        text = given.get("query")
+        few = backend.few(text, at, lookback)
+        if few is not None and (not limit or len(few.rows) <= limit):
+            return encode_few(few)
+        with _readable():
+            answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback)
+        return _whole(answer, limit)
+
+    def over_range(given: Parameters) -> bytes | None:
+        limit = given.limit()
+        asked = _range(given)
+        timeout, lookback = given.duration("timeout"), _lookback(given)
+        with _readable():
+            answer = backend.at_hand(given.get("query"), *asked, timeout_s=timeout, lookback_s=lookback)
+        return _whole(answer, limit)
+
+    return {"/api/v1/query": _prompt_door(instant), "/api/v1/query_range": _prompt_door(over_range)}
+
+
+def _prompt_door(work: Callable[[Parameters], bytes | None]) -> AtOnce:
+    def run(scope: Scope, body: bytes) -> Whole | None:
+        try:
+            given = parameters_with(scope, body)
+            found = None if given.get("stats") else work(given)
+        except Problem as problem:
+            status, said, headers = refused(problem)
+            more = tuple((key.encode(), value.encode()) for key, value in headers.items())
+            return Whole(status, (*_JSON, *more), said)
+        except Exception:
+            status, said = _failed(scope)
+            return Whole(status, _JSON, said)
+        if found is None:
+            scope[TRIED] = True
+            return None
+        return Whole(200, _JSON, found)
+
+    return run
+
+
+def _whole(answer: QueryResult | None, limit: int) -> bytes | None:
+    if answer is None:
+        return None
+    _limit(answer, limit)
+    return whole(answer)
+
+
+def _range(given: Parameters) -> tuple[float, float, float]:
+    """Start, end and step."""
+    start, end = given.needed_time("start"), given.needed_time("end")
+    if end < start:
+        raise bad_input('invalid parameter "end": end timestamp must not be before start time')
+    step = given.duration("step")
+    if step is None:
+        raise bad_input('invalid parameter "step": cannot parse "" to a valid duration')
+    if step <= 0:
+        reason = "zero or negative query resolution step widths are not accepted. Try a positive integer"
+        raise bad_input(f'invalid parameter "step": {reason}')
+    if (end - start) // step > MAX_POINTS:
+        raise bad_input(
+            "exceeded maximum resolution of 11,000 points per timeseries. "
+            "Try decreasing the query resolution (?step=XX)"
+        )
+    return start, end, step
 
 
 Work = Callable[[Parameters, Receive], Awaitable[Body]]
@@ -101,11 +168,14 @@ async def _serve(work: Work, scope: Scope, receive: Receive, send: Send) -> None
         await send_answer(send, status, said, headers=headers.items())
         return
     except Exception:
-        _log.exception("%s %s failed", scope["method"], scope["path"])
-        status, said, _ = refused(Problem(Kind.INTERNAL, "mamimon made a mistake; the log has the details"))
-        await send_answer(send, status, said)
+        await send_answer(send, *_failed(scope))
         return
     await stream(scope, receive, send, body)
+
+
+def _failed(scope: Scope) -> tuple[int, bytes]:
+    _log.exception("%s %s failed", scope["method"], scope["path"])
+    return refused(Problem(Kind.INTERNAL, "mamimon made a mistake; the log has the details"))[:2]
 
 
 @contextlib.contextmanager
@@ -128,9 +198,7 @@ def _lookback(given: Parameters) -> float | None:
 
 
 async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Body:
-    if limit and answer.kind in ("vector", "matrix") and len(answer.labels) > limit:
-        _cut(answer, limit)
-        answer.warnings = [*answer.warnings, LIMITED]
+    _limit(answer, limit)
     wanted = given.get("stats")
     if not wanted:
         return await result(answer)
@@ -153,14 +221,13 @@ async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: S
     return await result(answer, msgspec.json.encode({"timings": timings, "samples": read}))
 
 
-def _cut(answer: QueryResult, limit: int) -> None:
-    """Leave the first `limit` series."""
+def _limit(answer: QueryResult, limit: int) -> None:
+    """Leave the first `limit` series; 0 is no limit."""
+    if not limit or answer.kind not in ("vector", "matrix") or len(answer.labels) <= limit:
+        return
+    answer.warnings = [*answer.warnings, LIMITED]
     answer.labels = answer.labels[:limit]
     answer.values, answer.present = answer.values[:limit], answer.present[:limit]
     answer.series, answer.series_histograms = answer.series[:limit], answer.series_histograms[:limit]
     if answer.histograms is not None:
         answer.histograms = answer.histograms[:limit]
-
-
-def _text(given: Parameters) -> str:
-    return given.get("query")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from litestar import asgi
 
 from mamimon.http import answer, decompress, read_body
+from mamimon.metrics.routes.answer import is_post
 from mamimon.metrics.store import predicate
 from mamimon.metrics.wire.remote_read import (
     SAMPLES,
@@ -51,9 +52,9 @@ def read_handlers(core: Core, backend: LocalBackend, scraper: Scraper) -> list[C
         return out
 
     async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        if not await is_post(scope, send):
+            return
         try:
-            if scope["method"] != "POST":
-                raise Problem(Kind.NOT_ALLOWED, "remote read is a POST")
             limits = core.settings.server
             body = await read_body(receive, limits.max_body_bytes)
             request = read_request(decompress(body, "snappy", limits.max_decompressed_bytes))

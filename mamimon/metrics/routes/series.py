@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 from litestar import HttpMethod, Request, Response, get, route
 from litestar.params import FromPath
 
-from mamimon.metrics.routes.answer import LIMITED, Parameters, failure, parameters, selector, success
+from mamimon.metrics.routes.answer import (
+    LIMITED,
+    MATCH,
+    Parameters,
+    failure,
+    parameters,
+    selectors,
+    success,
+)
+from mamimon.metrics.routes.expressions import END_OF_TIME
+from mamimon.metrics.routes.reading import quoted
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
@@ -20,19 +31,18 @@ if TYPE_CHECKING:
     from mamimon.storage import Core
 
 _BOTH = [HttpMethod.GET, HttpMethod.POST]
-_ALL_TIME_S = 30 * 86_400.0
+_ESCAPED = re.compile(r"__|_([0-9A-Fa-f]{1,6})_")
 
 
 def series_handlers(core: Core, store: SeriesStore, backend: LocalBackend) -> list[ControllerRouterHandler]:
     """The handlers about series and labels."""
 
     def window(given: Parameters) -> tuple[float, float]:
-        now = core.clock.now()
-        return given.time("start", now - _ALL_TIME_S), given.time("end", now)
+        return given.time("start", 0.0), given.time("end", END_OF_TIME)
 
-    async def matching(given: Parameters) -> list[Labels]:
+    async def matching(given: Parameters, about: str = "") -> list[Labels]:
         start, end = window(given)
-        return await backend.series([selector(text) for text in given.all("match[]")], start, end)
+        return await backend.series(selectors(given, about), start, end)
 
     async def distinct(given: Parameters, name: str | None) -> list[str]:
         """Label names, or the values of one, in the window; by index alone where nothing is matched."""
@@ -50,19 +60,26 @@ def series_handlers(core: Core, store: SeriesStore, backend: LocalBackend) -> li
         given = await parameters(request)
         if not given.all("match[]"):
             raise bad_input("no match[] parameter provided")
-        return _limited(sorted(await matching(given), key=lambda one: sorted(one.items())), given.limit())
+        limit = given.limit()
+        found = await matching(given, MATCH)
+        return _limited(sorted(found, key=lambda one: sorted(one.items())), limit)
 
     @route("/api/v1/labels", http_method=_BOTH, exception_handlers={Problem: failure}, status_code=200)
     async def labels(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Label names."""
         given = await parameters(request)
-        return _limited(await distinct(given, None), given.limit())
+        limit = given.limit()
+        return _limited(await distinct(given, None), limit)
 
     @get("/api/v1/label/{name:str}/values", exception_handlers={Problem: failure})
     async def values(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
         """The values of a label."""
         given = await parameters(request)
-        return _limited(await distinct(given, _decoded(name)), given.limit())
+        wanted = _decoded(name)
+        if not wanted or "\ufffd" in wanted:
+            raise bad_input(f"invalid label name: {quoted(wanted)}")
+        limit = given.limit()
+        return _limited(await distinct(given, wanted), limit)
 
     return [series, labels, values]
 
@@ -82,11 +99,8 @@ def _limited(items: list[Any], limit: int) -> Response[bytes]:
 
 def _decoded(name: str) -> str:
     """A UTF-8 label name may come as `U__…` (Prometheus: values escaping)."""
-    if not name.startswith("U__"):
-        return name
-    import re
+    return _ESCAPED.sub(_character, name[3:]) if name.startswith("U__") else name
 
-    def character(found: re.Match[str]) -> str:
-        return "_" if found.group(0) == "__" else chr(int(found.group(1), 16))
 
-    return re.sub(r"__|_([0-9A-Fa-f]{1,6})_", character, name[3:])
+def _character(found: re.Match[str]) -> str:
+    return "_" if found.group(0) == "__" else chr(int(found.group(1), 16))

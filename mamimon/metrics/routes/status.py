@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import platform
+import threading
 from typing import TYPE_CHECKING, Any
 
 from litestar import HttpMethod, MediaType, Request, Response, get, route
@@ -12,6 +14,8 @@ from litestar import HttpMethod, MediaType, Request, Response, get, route
 import mamimon
 from mamimon.config import ConfigError
 from mamimon.metrics.routes.answer import failure, parameters, success
+from mamimon.metrics.routes.reading import Unreadable, whole_number
+from mamimon.metrics.scrape.yaml_file import duration_text
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
@@ -24,6 +28,14 @@ if TYPE_CHECKING:
 # The release whose API and PromQL we follow; clients compare it.
 PROMETHEUS_VERSION = "3.14.0"
 _MAX_TSDB = 10_000
+_FEATURES = (
+    "exemplar-storage",
+    "promql-binop-fill-modifiers",
+    "promql-delayed-name-removal",
+    "promql-experimental-functions",
+    "promql-extended-range-selectors",
+)
+"""Prometheus' names of what is always on here."""
 
 
 def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[ControllerRouterHandler]:
@@ -44,10 +56,12 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
             }
         )
 
-    @get("/api/v1/status/config", sync_to_thread=False)
+    @get("/api/v1/status/config", sync_to_thread=True)
     def config() -> Response[bytes]:
         """The `prometheus.yml` in force, its secrets hidden."""
-        return success({"yaml": _without_secrets(scraper.config.text) if scraper.config else ""})
+        from mamimon.metrics.scrape.shown import config_yaml
+
+        return success({"yaml": config_yaml(scraper.config) if scraper.config else ""})
 
     @get("/api/v1/status/flags", sync_to_thread=False)
     def flags() -> Response[bytes]:
@@ -55,21 +69,33 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
         settings = core.settings.metrics
         return success(
             {
+                "agent": "false",
+                "config.auto-reload": _said(settings.reload_check_s > 0),
+                "config.auto-reload-interval": duration_text(settings.reload_check_s),
                 "config.file": settings.prometheus_config,
-                "query.lookback-delta": f"{settings.lookback_s:g}s",
+                "enable-feature": ",".join(_FEATURES),
+                "query.lookback-delta": duration_text(settings.lookback_s),
+                "query.max-concurrency": str(settings.query_max_concurrency),
                 "query.max-samples": str(settings.query_max_samples),
-                "query.timeout": f"{settings.query_timeout_s:g}s",
+                "query.timeout": duration_text(settings.query_timeout_s),
                 "storage.tsdb.path": str(store.directory),
+                "storage.tsdb.retention.size": "0B",
                 "storage.tsdb.retention.time": f"{settings.retention_days}d",
+                "web.cors.origin": "",
                 "web.enable-admin-api": _said(settings.admin_api),
                 "web.enable-lifecycle": "true",
                 "web.enable-otlp-receiver": "true",
                 "web.enable-remote-write-receiver": "true",
+                "web.external-url": core.base_url,
+                "web.remote-write-receiver.accepted-protobuf-messages": (
+                    "prometheus.WriteRequest,io.prometheus.write.v2.Request"
+                ),
+                "web.route-prefix": "/",
             }
         )
 
-    @get("/api/v1/status/runtimeinfo", sync_to_thread=False)
-    def runtimeinfo() -> Response[bytes]:
+    @get("/api/v1/status/runtimeinfo")
+    async def runtimeinfo() -> Response[bytes]:
         """When the server started and what it keeps."""
         return success(
             {
@@ -80,8 +106,9 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
                 "reloadConfigSuccess": scraper.reload_ok,
                 "lastConfigTime": rfc3339(scraper.reloaded_at),
                 "corruptionCount": 0,
-                "goroutineCount": 0,
-                "GOMAXPROCS": 1,
+                # The nearest to goroutines: what the event loop has at work, and threads.
+                "goroutineCount": len(asyncio.all_tasks()) + threading.active_count(),
+                "GOMAXPROCS": os.cpu_count() or 1,
                 "GOMEMLIMIT": 0,
                 "GOGC": "",
                 "GODEBUG": "",
@@ -93,18 +120,27 @@ def status_handlers(core: Core, store: SeriesStore, scraper: Scraper) -> list[Co
     async def tsdb(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Cardinality of the active series: the largest metrics and labels."""
         given = await parameters(request)
-        text = given.get("limit")
-        limit = int(text) if text.isdigit() else 0 if text else 10
+        try:
+            limit = whole_number(given.get("limit") or "10")
+        except Unreadable:
+            limit = 0
         if limit < 1:
             raise bad_input("limit must be a positive number")
         if limit > _MAX_TSDB:
             raise bad_input(f"limit must not exceed {_MAX_TSDB}")
         return success(await asyncio.to_thread(_cardinality, store, limit))
 
-    @get(["/-/healthy", "/-/ready"], media_type=MediaType.TEXT, sync_to_thread=False, include_in_schema=False)
-    def healthy() -> str:
-        """What Prometheus says here."""
-        return "mamimon is ready to stand in for Prometheus.\n"
+    @route(
+        ["/-/healthy", "/-/ready"],
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        media_type=MediaType.TEXT,
+        sync_to_thread=False,
+        include_in_schema=False,
+        status_code=200,
+    )
+    def healthy(request: Request[Any, Any, Any]) -> str:
+        """What Prometheus says here, of ourselves."""
+        return f"mamimon is {request.url.path.rpartition('/')[2].capitalize()}.\n"
 
     @route("/-/reload", http_method=[HttpMethod.POST, HttpMethod.PUT], status_code=200)
     async def reload() -> Response[str]:
@@ -151,13 +187,3 @@ def rfc3339(at: float) -> str:
 
 def _said(flag: bool) -> str:
     return "true" if flag else "false"
-
-
-def _without_secrets(text: str) -> str:
-    import re
-
-    return re.sub(
-        r"(?m)^(\s*-?\s*(?:password|credentials|bearer_token|client_secret|secret_key)\s*:\s*).+$",
-        r"\1<secret>",
-        text,
-    )

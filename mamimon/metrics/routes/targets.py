@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Request, Response, get
 
-from mamimon.metrics.routes.answer import Parameters, failure, parameters, quoted, success
+from mamimon.metrics.routes.answer import Parameters, failure, parameters, success
+from mamimon.metrics.routes.reading import Unreadable, quoted, whole_number
 from mamimon.metrics.routes.status import rfc3339
 from mamimon.metrics.scrape.relabel import Relabel, relabel
+from mamimon.metrics.scrape.yaml_file import duration_text
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
@@ -23,18 +26,19 @@ if TYPE_CHECKING:
     from mamimon.metrics.scrape.target import ScrapedTarget
     from mamimon.metrics.wire.exposition import Metadata
     from mamimon.metrics.wire.remote_write import Described
+    from mamimon.storage import Core
 
 
-def target_handlers(scraper: Scraper) -> list[ControllerRouterHandler]:
+def target_handlers(core: Core, scraper: Scraper) -> list[ControllerRouterHandler]:
     """`/api/v1/targets*`."""
 
     @get("/api/v1/targets", exception_handlers={Problem: failure})
     async def targets(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Every target with its last scrape."""
         given = await parameters(request)
-        state = given.get("state", "any").lower()
+        state = given.get("state").lower() or "any"
         pool = given.get("scrapePool")
-        active = [_target(one) for one in scraper.targets if pool in ("", one.job.name)]
+        active = [_target(one, core.base_url) for one in scraper.targets if pool in ("", one.job.name)]
         dropped = [
             {"discoveredLabels": labels, "scrapePool": job}
             for job, found in scraper.dropped.items()
@@ -43,9 +47,9 @@ def target_handlers(scraper: Scraper) -> list[ControllerRouterHandler]:
         ]
         return success(
             {
-                "activeTargets": [] if state == "dropped" else active,
-                "droppedTargets": [] if state == "active" else dropped,
-                "droppedTargetCounts": dict(scraper.dropped_count),
+                "activeTargets": active if state in ("any", "active") else [],
+                "droppedTargets": dropped if state in ("any", "dropped") else [],
+                "droppedTargetCounts": dict(scraper.dropped_count) if state in ("any", "dropped") else {},
             }
         )
 
@@ -58,7 +62,7 @@ def target_handlers(scraper: Scraper) -> list[ControllerRouterHandler]:
         metric = given.get("metric")
         out: list[dict[str, Any]] = []
         for one in scraper.targets:
-            if (limit is not None and len(out) >= limit) or not matching(one.target.labels):
+            if (limit is not None and 0 <= limit <= len(out)) or not matching(one.target.labels):
                 continue
             for family, meta in one.metadata.items():
                 if metric in ("", family):
@@ -113,7 +117,7 @@ def pool_handlers(scraper: Scraper, pusher: Pusher) -> list[ControllerRouterHand
         said += [(one.name, _meta(one)) for one in pusher.described.values()]
         for family, entry in said:
             known = found.setdefault(family, []) if wanted in ("", family) else None
-            if known is not None and entry not in known and not (each and len(known) >= each):
+            if known is not None and entry not in known and not (each and 0 < each <= len(known)):
                 known.append(entry)
         names = sorted(found)[: None if limit is None or limit < 0 else limit]
         return success({name: found[name] for name in names})
@@ -126,8 +130,8 @@ def _number(given: Parameters, name: str) -> int | None:
     if not text:
         return None
     try:
-        return int(text)
-    except ValueError:
+        return whole_number(text)
+    except Unreadable:
         raise bad_input(f"{name} must be a number") from None
 
 
@@ -181,18 +185,34 @@ def _meta(meta: Metadata | Described) -> dict[str, str]:
     return {"type": meta.kind, "help": meta.help, "unit": meta.unit}
 
 
-def _target(one: ScrapedTarget) -> dict[str, Any]:
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def _global_url(url: str, base_url: str) -> str:
+    """How others reach a target on this machine: by the name that they reach us by."""
+    found, own = urlsplit(url), urlsplit(base_url)
+    try:
+        if found.hostname not in _LOCAL or not own.hostname:
+            return url
+        host = f"[{own.hostname}]" if ":" in own.hostname else own.hostname
+        netloc = host if found.port is None else f"{host}:{found.port}"
+    except ValueError:  # a port that is none; the scrape says so
+        return url
+    return found._replace(netloc=netloc).geturl()
+
+
+def _target(one: ScrapedTarget, base_url: str) -> dict[str, Any]:
     status, target = one.status, one.target
     return {
         "discoveredLabels": target.discovered,
         "labels": target.labels,
         "scrapePool": one.job.name,
         "scrapeUrl": target.url,
-        "globalUrl": target.url,
+        "globalUrl": _global_url(target.url, base_url),
         "lastError": status.last_error,
         "lastScrape": rfc3339(status.last_at or 0.0) if status.last_at else "0001-01-01T00:00:00Z",
         "lastScrapeDuration": status.duration_s,
         "health": status.health,
-        "scrapeInterval": f"{target.interval_s:g}s",
-        "scrapeTimeout": f"{target.timeout_s:g}s",
+        "scrapeInterval": duration_text(target.interval_s),
+        "scrapeTimeout": duration_text(target.timeout_s),
     }

@@ -15,15 +15,22 @@ import yaml
 
 from mamimon.clock import Clock
 from mamimon.metrics.scrape.client import Client, FetchError
-from mamimon.metrics.scrape.job import Group, HttpDiscovery, Job
+from mamimon.metrics.scrape.job import Formats, Group, HttpDiscovery, Job
 from mamimon.metrics.scrape.names import resolve
 from mamimon.metrics.scrape.relabel import relabel
-from mamimon.metrics.scrape.yaml_file import duration
+from mamimon.metrics.scrape.yaml_file import duration, duration_text
 
 if TYPE_CHECKING:
     from mamimon.metrics.model import Labels
 
 _MAX_FILE_BYTES = 16 * 1024 * 1024
+_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_HISTOGRAM_LABELS = {
+    "__convert_classic_histograms_to_nhcb__": "to_custom_buckets",
+    "__always_scrape_classic_histograms__": "keep_classic",
+    "__scrape_native_histograms__": "native",
+}
+"""Labels that relabelling may change for a target, and the job's setting that each begins as."""
 _LOOK_S = 5.0
 """How soon a changed file is noticed."""
 
@@ -39,6 +46,8 @@ class Target(msgspec.Struct, frozen=True):
     """Everything before relabelling, for the targets page."""
     interval_s: float
     timeout_s: float
+    formats: Formats = Formats()
+    """The job's, with what relabelling says of this target's histograms."""
 
     @property
     def key(self) -> str:
@@ -46,19 +55,24 @@ class Target(msgspec.Struct, frozen=True):
         return self.url + "\0" + "\0".join(f"{k}\0{v}" for k, v in sorted(self.labels.items()))
 
 
-def targets_of(job: Job, groups: Iterable[Group]) -> tuple[list[Target], list[Labels]]:
-    """The targets of a job's groups, each once, and the discovered labels of those that were dropped."""
+def targets_of(job: Job, groups: Iterable[Group]) -> tuple[list[Target], list[Labels], list[str]]:
+    """A job's targets, each once, the discovered labels of those that were dropped, and why some are none."""
     kept: dict[str, Target] = {}
     dropped: list[Labels] = []
+    wrong: list[str] = []
     for group in groups:
         for address in group.targets:
             discovered = _discovered(job, address, group)
-            target = _target(job, discovered)
+            try:
+                target = _target(job, discovered)
+            except ValueError as error:
+                wrong.append(f"target {address[:200]!r}: {error}")
+                continue
             if target is None:
                 dropped.append(discovered)
             else:
                 kept.setdefault(target.key, target)
-    return list(kept.values()), dropped
+    return list(kept.values()), dropped, wrong
 
 
 def read_file_groups(patterns: Iterable[str]) -> tuple[list[Group], list[str]]:
@@ -121,23 +135,29 @@ def _discovered(job: Job, address: str, group: Group) -> Labels:
         "__address__": address,
         "__scheme__": job.scheme,
         "__metrics_path__": job.metrics_path,
-        "__scrape_interval__": _shown(job.interval_s),
-        "__scrape_timeout__": _shown(job.timeout_s),
+        "__scrape_interval__": duration_text(job.interval_s),
+        "__scrape_timeout__": duration_text(job.timeout_s),
+        **{label: _said(getattr(job.formats, field)) for label, field in _HISTOGRAM_LABELS.items()},
     }
-    labels |= group.own.get(address, {})
     labels |= {f"__param_{name}": values[0] for name, values in job.params.items() if values}
     if group.source.startswith("file/"):
         labels["__meta_filepath"] = group.source.removeprefix("file/")
     elif group.source.startswith("http"):
         labels["__meta_url"] = group.source
-    return labels | group.labels
+    # An empty label is no label, and gives way to what the job says.
+    own = group.labels | group.own.get(address, {})
+    return labels | {name: value for name, value in own.items() if value or name not in labels}
 
 
 def _target(job: Job, discovered: Labels) -> Target | None:
     labels = relabel(discovered, job.relabel)
-    if labels is None or not labels.get("__address__"):
+    if labels is None:
         return None
-    address = labels["__address__"]
+    address = labels.get("__address__", "")
+    if not address:
+        raise ValueError("no address")
+    if "/" in address:
+        raise ValueError(f"{address[:200]!r} is not a valid hostname")
     params = {name: list(values) for name, values in job.params.items()}
     for name, value in labels.items():
         if name.startswith("__param_"):
@@ -145,6 +165,7 @@ def _target(job: Job, discovered: Labels) -> Target | None:
                 value,
                 *params.get(name.removeprefix("__param_"), [])[1:],
             ]
+    interval_s, timeout_s = _times(labels)
     query = urlencode(params, doseq=True)
     path = labels.get("__metrics_path__", "/metrics")
     url = f"{labels.get('__scheme__', 'http')}://{address}{'' if path.startswith('/') else '/'}{path}"
@@ -157,14 +178,44 @@ def _target(job: Job, discovered: Labels) -> Target | None:
         url=url,
         labels=shown,
         discovered=discovered,
-        interval_s=duration(labels.get("__scrape_interval__", "")) or job.interval_s,
-        timeout_s=duration(labels.get("__scrape_timeout__", "")) or job.timeout_s,
+        interval_s=interval_s,
+        timeout_s=timeout_s,
+        formats=_formats(job, labels),
     )
 
 
-def _shown(seconds: float) -> str:
-    milliseconds = round(seconds * 1000)
-    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+def _times(labels: Labels) -> tuple[float, float]:
+    """Interval and timeout, which relabelling may have changed."""
+    found = []
+    for what in ("interval", "timeout"):
+        text = labels.get(f"__scrape_{what}__", "")
+        seconds = duration(text)
+        if seconds is None:
+            raise ValueError(f"error parsing scrape {what}: not a valid duration string: {text[:50]!r}")
+        if not seconds:
+            raise ValueError(f"scrape {what} cannot be 0")
+        found.append(seconds)
+    if found[1] > found[0]:
+        shown = [labels[f"__scrape_{what}__"] for what in ("timeout", "interval")]
+        raise ValueError(
+            f'scrape timeout cannot be greater than scrape interval ("{shown[0]}" > "{shown[1]}")'
+        )
+    return found[0], found[1]
+
+
+def _formats(job: Job, labels: Labels) -> Formats:
+    changed = {}
+    for label, field in _HISTOGRAM_LABELS.items():
+        text = labels.get(label) or _said(getattr(job.formats, field))
+        if text.lower() not in _TRUTHS:
+            what = label.strip("_").replace("_", " ")
+            raise ValueError(f"error parsing {what}: not a truth value: {text[:50]!r}")
+        changed[field] = _TRUTHS[text.lower()]
+    return msgspec.structs.replace(job.formats, **changed)
+
+
+def _said(flag: bool) -> str:
+    return "true" if flag else "false"
 
 
 class Discovery:

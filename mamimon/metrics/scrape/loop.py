@@ -155,11 +155,11 @@ class Scraper:
         try:
             while True:
                 groups = await discovery.groups()
-                for error in discovery.errors:
+                errors = [*discovery.errors, *await self._apply(job, groups)]
+                for error in errors:
                     if error not in self.discovery_errors.get(job.name, []):
                         _log.warning("discovery of job %s: %s", job.name, error)
-                self.discovery_errors[job.name] = list(discovery.errors)
-                await self._apply(job, groups)
+                self.discovery_errors[job.name] = errors
                 pause = discovery.pause_s()
                 if pause is None:
                     await asyncio.Event().wait()
@@ -168,22 +168,26 @@ class Scraper:
         finally:
             await discovery.close()
 
-    async def _apply(self, job: Job, groups: list[Group]) -> None:
-        wanted, dropped = targets_of(job, groups)
+    async def _apply(self, job: Job, groups: list[Group]) -> list[str]:
+        """Scrape what the groups hold; answers what is wrong with them."""
+        wanted, dropped, wrong = targets_of(job, groups)
         limit, most = job.limits.target_limit, job.limits.keep_dropped_targets
         self.dropped[job.name] = dropped[:most] if most else dropped
         self.dropped_count[job.name] = len(dropped)
         keys = {(job.name, target.key): target for target in wanted}
-        for key in [key for key in self._targets if key[0] == job.name and key not in keys]:
-            await self._stop(key)
+        for key, running in list(self._targets.items()):
+            # Other labels before relabelling change nothing; another rhythm or format makes another target.
+            if key[0] == job.name and (key not in keys or not _scraped_alike(running.target, keys[key])):
+                await self._stop(key)
         refusal = ""
         if limit and len(wanted) > limit:
             refusal = f"target_limit exceeded (number of targets: {len(wanted)}, limit: {limit})"
-            self.discovery_errors[job.name].append(refusal)
+            wrong.append(refusal)
         for key, target in keys.items():
             if key not in self._targets:
                 self._start(key, target, job)
             self._targets[key].refusal = refusal
+        return wrong
 
     def _start(self, key: tuple[str, str], target: Target, job: Job) -> None:
         scraped = ScrapedTarget(target, job, self._core.settings.metrics, self._store)
@@ -276,6 +280,10 @@ class Scraper:
         if error:
             self._failures.labels(scraped.job.name).inc()
             await scraped.fail(at_ms, status.duration_s, broken)
+
+
+def _scraped_alike(one: Target, other: Target) -> bool:
+    return (one.interval_s, one.timeout_s, one.formats) == (other.interval_s, other.timeout_s, other.formats)
 
 
 def _next_slot(now: float, interval: float, offset: float) -> float:

@@ -133,7 +133,7 @@ class ScrapedTarget:
 
     def _read(self, body: bytes, content_type: str) -> tuple[Exposition, bool]:
         """Parse, name what is new, and say whether the series are those of the last scrape. Blocking."""
-        formats, most = self.job.formats, self._settings.max_series_per_target
+        formats, most = self.target.formats, self._settings.max_series_per_target
         media = media_type(content_type, formats.fallback)
         if media == PROTOBUF:
             exposition = parse_families(

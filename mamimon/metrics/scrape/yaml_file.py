@@ -181,3 +181,10 @@ def duration(text: str) -> float | None:
     if not text or found is None:
         return None
     return float(sum(int(n) * unit for n, unit in zip(found.groups(), _UNIT_S, strict=True) if n))
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as Prometheus writes a duration: `1m30s`, `500ms`."""
+    from mamimon.metrics.promql.text import format_duration
+
+    return format_duration(round(seconds * 1000))

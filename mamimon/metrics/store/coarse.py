@@ -39,7 +39,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Spend = Callable[[int], None]
 Raw = Callable[[Sequence[Matcher], int, int], Selection]
-_EDGE_MS = 3_600_000
+EDGE_MS = 3_600_000
+"""So much of a question may lie beyond the raw days."""
 
 
 class _Piece(msgspec.Struct, eq=False):
@@ -124,7 +125,7 @@ class LongReader:
     def _resolution(self, days: list[str], start: int, end: int) -> int:
         beyond = [day for day in days if day not in self._raw_days]
         reach = sum(min(end, _ms(day) + DAY_MS) - max(start, _ms(day)) for day in beyond)
-        if reach <= max(_EDGE_MS, (end - start) // 100):
+        if reach <= max(EDGE_MS, (end - start) // 100):
             return 0
         wanted = choose(self._step, end - start)
         fine = all(self._history.has(day, wanted) for day in beyond)
@@ -148,9 +149,10 @@ class LongReader:
 
     def _piece(self, number: int, rows: Ints, month: MonthFile, chunk: MonthChunk, places: Ints) -> _Piece:
         def load(name: str) -> Floats:
-            whole = self._history.cache.get(
+            found = self._history.cache.get(
                 month, chunk.id, COLUMNS.index(name), lambda *_: Group(month.column(chunk, name))
-            ).values
+            )
+            whole = np.asarray(found.values, dtype=np.float64)
             return whole if len(places) == len(whole) else whole[places]
 
         def histograms() -> dict[int, dict[int, Any]]:

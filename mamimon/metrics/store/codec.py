@@ -6,11 +6,16 @@ counters 0.58 : 0.58, slow counters 0.07 : 0.11, CPU seconds 1.40 : 1.47, byte g
 noisy floats 6.2 : 6.3; it decodes 200–400 M samples/s. Two things it is bad at are taken out first:
 a series that never changes is stored once, and the absent, stale and histogram marks go into a map of their
 own (the gap is filled with the value before it), because a NaN in the middle costs it its model.
+
+Whole numbers below 2**30, most counters, are stored as such: the same bytes, but decoded they take half the
+memory and half the time of everything that follows.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +24,13 @@ import zstandard
 from mamimon.metrics.model import ABSENT_BITS, HISTOGRAM_BITS, STALE_BITS
 
 _HEAD = struct.Struct("<BIIII")  # version, series, scrapes, bytes of constants, bytes of the gap map
-_VERSION = 1
+_FLOATS, _WHOLE = 1, 2
+"""Versions: what the body holds."""
+_WHOLE_BELOW = 1 << 30
 Matrix = npt.NDArray[np.float64]
+Samples = npt.NDArray[np.float64 | np.int32]
+Room = Callable[[tuple[int, int], npt.DTypeLike], npt.NDArray[Any]]
+"""Gives memory for a matrix of a shape and type."""
 
 
 def encode_times(times: npt.NDArray[np.int64]) -> bytes:
@@ -56,44 +66,81 @@ def encode(matrix: Matrix) -> bytes:
         gap_map = zstandard.ZstdCompressor(level=6).compress(gaps.tobytes())
         moving = _fill(moving, gaps)
     constants: bytes = np.packbits(constant).tobytes() + bits[constant, 0].tobytes()
-    head = _HEAD.pack(_VERSION, series, scrapes, len(constants), len(gap_map))
+    whole = whole_numbers(moving.view(np.float64)) if moving.size else None
+    version = _FLOATS if whole is None else _WHOLE
+    head = _HEAD.pack(version, series, scrapes, len(constants), len(gap_map))
     body = b""
     if moving.size:
-        flat = moving.ravel().view(np.float64)
+        flat = (moving.view(np.float64) if whole is None else whole).ravel()
         body = bytes(standalone.simple_compress(flat, ChunkConfig(compression_level=8)))
     return head + constants + gap_map + body
 
 
+def whole_numbers(values: Samples) -> npt.NDArray[np.int32] | None:
+    """The same numbers as integers of 30 bits and a sign, if they are: no NaN, no -0."""
+    if values.dtype == np.int32:
+        return values.view(np.int32)
+    with np.errstate(invalid="ignore"):
+        probe = values[:, :8]
+        if not (probe == np.trunc(probe)).all():
+            return None
+        whole = values.astype(np.int32)
+    if whole.min(initial=0) <= -_WHOLE_BELOW or whole.max(initial=0) >= _WHOLE_BELOW:
+        return None
+    return whole if (whole.astype(np.float64).view(np.int64) == values.view(np.int64)).all() else None
+
+
 def decode(blob: bytes) -> Matrix:
     """Undo `encode`."""
-    from pcodec import standalone
+    return samples(blob).astype(np.float64, copy=False)
 
+
+def samples(blob: bytes, room: Room = np.empty) -> Samples:
+    """Undo `encode`; whole numbers below 2**30 stay integers where there is nothing else."""
     version, series, scrapes, constant_bytes, gap_bytes = _HEAD.unpack_from(blob)
-    if version != _VERSION:
+    if version not in (_FLOATS, _WHOLE):
         raise ValueError(f"samples written by a newer mamimon (version {version})")
     at = _HEAD.size
     flags = (series + 7) // 8
     constant = np.unpackbits(np.frombuffer(blob, np.uint8, flags, at), count=series).astype(bool)
     values = np.frombuffer(blob, np.float64, (constant_bytes - flags) // 8, at + flags)
     at += constant_bytes
-    moving = series - int(constant.sum())
-    if not moving:
-        return np.repeat(values, scrapes).reshape(series, scrapes)
-    part: Matrix = np.asarray(standalone.simple_decompress(blob[at + gap_bytes :])).reshape(moving, scrapes)
+    moving = series - len(values)
+    if version == _WHOLE and moving == series and not gap_bytes:
+        out = room((series, scrapes), np.int32)
+        _decompress(blob[at:], out)
+        return out
+    part: Samples = np.empty((moving, scrapes), np.int32 if version == _WHOLE else np.float64)
+    if moving:
+        _decompress(blob[at + gap_bytes :], part)
     if gap_bytes:
-        size = moving * scrapes
-        raw = zstandard.ZstdDecompressor().decompress(blob[at : at + gap_bytes], max_output_size=size)
-        gaps = np.frombuffer(raw, np.uint8).reshape(moving, scrapes)
-        bits = part.view(np.int64)
-        bits[gaps == 1] = ABSENT_BITS
-        bits[gaps == 2] = STALE_BITS
-        bits[gaps == 3] = HISTOGRAM_BITS
-    if moving == series:
-        return part
-    out = np.empty((series, scrapes), dtype=np.float64)
-    out[constant] = values[:, None]
-    out[~constant] = part
+        part = _with_gaps(part.astype(np.float64, copy=False), blob[at : at + gap_bytes])
+    all_whole = whole_numbers(part) is not None and whole_numbers(values[:, None]) is not None
+    out = room((series, scrapes), np.int32 if all_whole else np.float64)
+    if moving < series:
+        out[constant] = values[:, None]
+        out[~constant] = part
+    else:
+        np.copyto(out, part, casting="unsafe")
     return out
+
+
+def _decompress(body: bytes, out: Samples) -> None:
+    from pcodec import standalone
+
+    done = standalone.simple_decompress_into(body, out.reshape(-1))
+    if done.n_processed != out.size or not done.finished:
+        raise ValueError(f"{done.n_processed} samples instead of {out.size}")
+
+
+def _with_gaps(part: Matrix, gap_map: bytes) -> Matrix:
+    raw = zstandard.ZstdDecompressor().decompress(gap_map, max_output_size=part.size)
+    gaps = np.frombuffer(raw, np.uint8).reshape(part.shape)
+    bits = part.view(np.int64)
+    bits[gaps == 1] = ABSENT_BITS
+    bits[gaps == 2] = STALE_BITS
+    bits[gaps == 3] = HISTOGRAM_BITS
+    return part
 
 
 def encode_row(row: npt.NDArray[np.uint64], before: npt.NDArray[np.uint64]) -> bytes:

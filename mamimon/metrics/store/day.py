@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterator
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import Container, Iterable, Iterator
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -13,15 +14,15 @@ import numpy.typing as npt
 
 from mamimon.metrics.model import HISTOGRAM_BITS
 from mamimon.metrics.store import codec
+from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile, Sealed
 from mamimon.metrics.store.head import WINDOW_MS, Head
-from mamimon.metrics.store.histograms import Column, encode_column
+from mamimon.metrics.store.histograms import encode_column
 from mamimon.metrics.store.index import SeriesIndex
-from mamimon.metrics.store.table import ChunkPiece, Group, Held, Piece
+from mamimon.metrics.store.table import ChunkPiece, Held, Piece, fill
 from mamimon.storage.days import day_start
 
 DAY_MS = 86_400_000
-Part = TypeVar("Part", Group, Column)
 
 
 class NotAtHand(Exception):  # noqa: N818 - nothing is wrong
@@ -44,7 +45,7 @@ class Segment(msgspec.Struct, eq=False):
     def values(self) -> npt.NDArray[np.float64]:
         """The piece as a matrix."""
         out = np.empty(self.piece.shape)
-        self.piece.fill(out, slice(0, len(self.ids)), None)
+        fill(self.piece, out, slice(0, len(self.ids)), None)
         return out
 
 
@@ -62,6 +63,9 @@ class Day:
         self.chunks: list[Chunk] = []
         self._by_window: dict[int, list[Chunk]] = {}
         """The sealed chunks that touch each window of two hours."""
+        self._by_source: dict[int, tuple[tuple[int, int], list[Chunk]]] = {}
+        """The lowest and the highest series of each source's sealed chunks, and these."""
+        self._names: dict[int, str] = {}
         self.lock = threading.Lock()
         """Guards heads and chunks between the event loop and readers."""
         self._load_lock = threading.Lock()
@@ -146,14 +150,31 @@ class Day:
             self.chunks.append(chunk)
             self._place(chunk)
 
+    def name_of(self, source: int) -> str:
+        """The name of a source by its number."""
+        if len(self._names) != len(self.sources):
+            self._names = {number: name for name, number in list(self.sources.items())}
+        return self._names[source]
+
     def _place(self, chunk: Chunk) -> None:
+        (low, high), chunks = self._by_source.get(chunk.source, (chunk.span, []))
+        chunks.append(chunk)
+        self._by_source[chunk.source] = (min(low, chunk.span[0]), max(high, chunk.span[1])), chunks
         for window in range(chunk.start // WINDOW_MS, chunk.end // WINDOW_MS + 1):
             self._by_window.setdefault(window, []).append(chunk)
 
-    def _near(self, start: int, end: int) -> list[Chunk]:
-        """Chunks that may have samples `start <= t <= end` (ms): few, where that is within one window."""
+    def near(self, ids: list[int], start: int, end: int) -> list[Chunk]:
+        """Chunks that may have samples of some series (sorted ids), `start <= t <= end` (ms)."""
         window = start // WINDOW_MS
-        return self._by_window.get(window, []) if window == end // WINDOW_MS else self.chunks
+        looked: Iterable[Chunk] = self._by_window.get(window, ())
+        if window != end // WINDOW_MS:
+            own = (chunks for span, chunks in self._by_source.values() if _within(ids, span))
+            looked = itertools.chain.from_iterable(own)
+        return [
+            chunk
+            for chunk in looked
+            if chunk.start <= end and chunk.end >= start and _within(ids, chunk.span)
+        ]
 
     def _intern(self, chunk: Chunk) -> None:
         """Let a chunk share its list of series with the one before it of the same source."""
@@ -204,13 +225,8 @@ class Day:
         listed = ids.tolist()
         wanted = np.zeros(listed[-1] + 1, dtype=bool)
         wanted[ids] = True
-        names = {number: name for name, number in list(self.sources.items())}
         with self.lock:
-            chunks = [
-                chunk
-                for chunk in self._near(start, end)
-                if chunk.start <= end and chunk.end >= start and _within(listed, chunk.span)
-            ]
+            chunks = self.near(listed, start, end)
             heads = [
                 (head.source, head.read(wanted, start, end))
                 for head in self.heads
@@ -220,12 +236,14 @@ class Day:
         for chunk in chunks:
             segment = self._chunk(chunk, wanted, start, end, cache, places)
             if segment is not None:
-                segment.source = names[chunk.source]
+                segment.source = self.name_of(chunk.source)
                 yield segment
         for source, found in heads:
             if len(found.ids) and len(found.times):
                 held = Held(found.values)
-                yield Segment(names[source], found.ids, found.times, held, found.histograms(), found.starts)
+                yield Segment(
+                    self.name_of(source), found.ids, found.times, held, found.histograms(), found.starts
+                )
 
     def _chunk(
         self,
@@ -271,7 +289,7 @@ class Day:
         out = np.full(segment.piece.shape, None, dtype=object)
         for place, row in zip(places.tolist(), rows.tolist(), strict=True):
             # Histograms are numbered along the whole chunk, of which this is a part.
-            whole = cache.group(self.file, chunk.id, place // GROUP).values[place % GROUP]
+            whole = cache.group(self.file, chunk.id, place // GROUP).floats(place % GROUP)
             marked = whole.view(np.int64) == HISTOGRAM_BITS
             first = int(marked[:low].sum())
             there = np.flatnonzero(marked[low : low + out.shape[1]])
@@ -281,65 +299,7 @@ class Day:
         return out if np.not_equal(out, cast("Any", None)).any() else None
 
 
-class Versioned(Protocol):
-    """A file whose content has a number that grows with each change."""
-
-    generation: int
-
-
 def _within(ids: list[int], span: tuple[int, int]) -> bool:
     """Whether one of some sorted ids is within a span."""
     at = bisect_left(ids, span[0])
     return at < len(ids) and ids[at] <= span[1]
-
-
-class PartCache:
-    """Decoded column groups and histogram columns, the least recently used thrown out first; thread-safe."""
-
-    reads_files = True
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._held = 0
-        self._parts: dict[tuple[Versioned, int, int, int], Any] = {}
-        self._lock = threading.Lock()
-
-    def group(self, file: DayFile, chunk: int, number: int) -> Group:
-        """A column group."""
-        return self.get(file, chunk, number, lambda chunk, part: Group(file.part(chunk, part)))
-
-    def get(self, file: Versioned, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
-        """A group, or by a negative number a histogram column: from memory, or by `load` from the file."""
-        found = self.peek(file, chunk, part)
-        if found is not None:
-            return cast("Part", found)
-        key = (file, file.generation, chunk, part)
-        matrix = load(chunk, part)
-        with self._lock:
-            if key not in self._parts:
-                self._parts[key] = matrix
-                self._held += matrix.nbytes
-            while self._held > self._limit and len(self._parts) > 1:
-                oldest = next(iter(self._parts))
-                self._held -= self._parts.pop(oldest).nbytes
-        return matrix
-
-    def peek(self, file: Versioned, chunk: int, part: int) -> Any:
-        """What `get` would have from memory; None without."""
-        key = (file, file.generation, chunk, part)
-        with self._lock:
-            found = self._parts.pop(key, None)
-            if found is not None:
-                self._parts[key] = found
-        return found
-
-    def forget(self, file: Versioned) -> None:
-        """Drop a deleted day's groups."""
-        with self._lock:
-            for key in [key for key in self._parts if key[0] is file]:
-                self._held -= self._parts.pop(key).nbytes
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory in use."""
-        return self._held

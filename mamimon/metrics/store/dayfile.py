@@ -310,11 +310,15 @@ class DayFile:
 
     def part(self, chunk: int, place: int) -> npt.NDArray[np.float64]:
         """One column group, decoded. Blocking."""
+        return self.samples(chunk, place, np.empty).astype(np.float64, copy=False)
+
+    def samples(self, chunk: int, place: int, room: codec.Room) -> codec.Samples:
+        """As `part`, whole numbers as such, in memory that `room` gives. Blocking."""
         with self.reader() as raw:
             found = raw.execute("SELECT data FROM part WHERE id = ?", (chunk * 65536 + place,)).fetchone()
         if found is None:
             raise unavailable(f"{self.path.name} is damaged: part {place} of chunk {chunk} is missing")
-        return codec.decode(found[0])
+        return codec.samples(found[0], room)
 
     def histogram_column(self, chunk: int, number: int) -> Column:
         """The native histograms of a series of a chunk, by `-1 - place`. Blocking."""

@@ -98,6 +98,15 @@ class Head:
             self.span = (int(self._ids.min()), int(self._ids.max()))
         return self._ids
 
+    def column(self, number: int) -> npt.NDArray[np.float64] | None:
+        """The samples of a series (a view); None without any."""
+        place = self._place.get(number)
+        return None if place is None or not self.count else self._values[: self.count, place]
+
+    def is_plain(self, number: int) -> bool:
+        """Whether a series has but numbers, and nobody said when a counter of the head began."""
+        return not self.starts and self._place[number] not in self._histograms
+
     def may_have(self, wanted: list[int], start: int, end: int) -> bool:
         """Whether one of some series (sorted ids) may have samples between two instants (ms)."""
         if not self.count or self._times[0] > end or self._times[self.count - 1] < start:

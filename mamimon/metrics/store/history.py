@@ -19,7 +19,8 @@ import numpy.typing as npt
 from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.model import Matcher
-from mamimon.metrics.store.day import Day, PartCache, Segment
+from mamimon.metrics.store.cache import PartCache
+from mamimon.metrics.store.day import Day, Segment
 from mamimon.metrics.store.downsample import DAY_MS, RESOLUTIONS, Coarse, between, groups, pack
 from mamimon.metrics.store.monthfile import Group, MonthFile
 from mamimon.metrics.store.select import merge

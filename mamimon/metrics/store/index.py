@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mamimon.metrics.model import Labels, Matcher
-from mamimon.metrics.regexes import compile_regex
+from mamimon.metrics.regexes import compile_regex, refusal
 from mamimon.problems import bad_input
 
 Ids = npt.NDArray[np.int32]
 _META = frozenset("\\.+*?()|[]{}^$")
+_FEW = 64
+_MOST_ASKED = 256
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -38,6 +40,8 @@ class SeriesIndex:
         self._ids: dict[bytes, int] = {}
         self._postings: dict[str, dict[str, array[int]]] = {}
         self._lock = threading.Lock()
+        self._asked: dict[tuple[Matcher, ...], tuple[int, list[int]]] = {}
+        """What `few` found when there were so many series."""
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -126,6 +130,19 @@ class SeriesIndex:
             if not mask.any():
                 break
         return np.flatnonzero(mask).astype(np.int32)
+
+    def few(self, matchers: tuple[Matcher, ...]) -> list[int]:
+        """As `match`, for the event loop alone: what is asked again is not looked up until series come."""
+        size = len(self._keys)
+        known = self._asked.get(matchers)
+        if known is not None and known[0] == size:
+            return known[1]
+        found: list[int] = self.match(matchers).tolist()
+        if len(found) <= _FEW:
+            if len(self._asked) >= _MOST_ASKED:
+                self._asked.clear()
+            self._asked[matchers] = (size, found)
+        return found
 
     def _narrow(self, mask: npt.NDArray[np.bool_], matcher: Matcher, size: int) -> None:
         accepts, literals = predicate(matcher)
@@ -233,13 +250,8 @@ def _regex(pattern: str) -> Callable[[str], bool]:
     try:
         search = compile_regex(pattern).fullmatch
     except re2.error as error:
-        raise bad_input(f"error parsing regexp: {_text(error)}: `{pattern}`") from None
+        raise bad_input(refusal(error)) from None
     return lambda text: search(text) is not None
-
-
-def _text(error: Exception) -> str:
-    reason = error.args[0] if error.args else error
-    return reason.decode() if isinstance(reason, bytes) else str(reason)
 
 
 def decode_labels(key: bytes) -> Labels:

@@ -21,8 +21,9 @@ from mamimon.metrics.model import (
     Matcher,
     Selection,
 )
+from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.coarse import LongReader
-from mamimon.metrics.store.day import Day, PartCache, Segment
+from mamimon.metrics.store.day import Day, Segment
 from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.table import Held, Joined
 from mamimon.problems import Kind, Problem

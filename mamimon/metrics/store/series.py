@@ -24,10 +24,11 @@ from mamimon.clock import Clock
 from mamimon.config import Settings
 from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import Labels, Matcher
-from mamimon.metrics.store.at_hand import MOST_SAMPLES, AtHandSource, Decoded, days_at_hand
+from mamimon.metrics.store.at_hand import AtHandSource, Decoded, Newest, days_at_hand
+from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.cardinality import Cardinality, cardinality
 from mamimon.metrics.store.coarse import LongReader
-from mamimon.metrics.store.day import Day, PartCache
+from mamimon.metrics.store.day import Day
 from mamimon.metrics.store.dayfile import DayFile, ExemplarRow
 from mamimon.metrics.store.deletion import delete
 from mamimon.metrics.store.head import Head, Row, largest
@@ -60,6 +61,8 @@ class SeriesStore:
         self._most_cells = max(settings.metrics.head_bytes // 8, 1 << 16)
         self._erased: set[str] = set()
         self.history = History(directory, settings, clock, self._cache)
+        self.newest = Newest(self._days, self._cache)
+        """Answers about few series' newest samples from memory."""
         self.samples = 0
         """Samples taken in since the start."""
         self.listeners: list[Callable[[Day, Sequence[Scrape]], None]] = []
@@ -241,12 +244,10 @@ class SeriesStore:
             long=LongReader(self.history, list(self._days), step_ms),
         )
 
-    def at_hand(self) -> AtHandSource:
+    def at_hand(self, steps: int) -> AtHandSource:
         """What the event loop may read for one small question; raises `NotAtHand` when asked for more."""
         days = functools.partial(days_at_hand, self._days)
-        return AtHandSource(
-            days, Decoded(self._cache), max_samples=MOST_SAMPLES, deadline=time.monotonic() + 1
-        )
+        return AtHandSource(days, Decoded(self._cache), deadline=time.monotonic() + 1, steps=steps)
 
     def days_between(self, start: int, end: int) -> list[Day]:
         """The days that overlap `start <= t <= end` (ms), loaded, oldest first. Blocking."""

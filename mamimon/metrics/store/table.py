@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,30 @@ import numpy.typing as npt
 from mamimon.metrics.model import ABSENT_NAN
 from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile
 
+if TYPE_CHECKING:
+    from mamimon.metrics.store.cache import Slab
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Samples = npt.NDArray[np.float64 | np.int32]
+"""Numbers; whole ones of up to 30 bits where all of them are."""
 
 
 class Group:
-    """A decoded column group of a chunk."""
+    """A decoded column group of a chunk, or samples that are treated as one."""
 
-    def __init__(self, values: Floats) -> None:
+    def __init__(self, values: Samples) -> None:
         self.values = values
-        self.plain = not np.isnan(values).any()
+        self.whole = values.dtype == np.int32
+        self.plain = self.whole or not np.isnan(values).any()
         """No NaN of any kind: every cell is a sample."""
         self.nbytes = values.nbytes
+        self.slab: Slab | None = None
+        """Where its memory lies, if not by itself."""
+
+    def floats(self, row: int) -> Floats:
+        """One row."""
+        return np.asarray(self.values[row], dtype=np.float64)
 
 
 class Groups(Protocol):
@@ -41,15 +53,19 @@ class Groups(Protocol):
 
 Rows = slice | Ints
 """Rows of a piece: a run of them, or any."""
+Parts = list[tuple[Group, Rows]]
+"""Groups and which of their rows."""
 
 
 class Piece(Protocol):
     """Part of a table: some scrapes of some series."""
 
     shape: tuple[int, int]
+    low: int
+    """Where its columns begin in its groups."""
 
-    def fill(self, out: Floats, rows: Rows, columns: Ints | None) -> bool:
-        """Write rows, and of these some columns, into `out`; True if none of them is a NaN."""
+    def parts(self, rows: Rows) -> Parts:
+        """What has the rows, in their order."""
         ...
 
 
@@ -63,29 +79,15 @@ class ChunkPiece:
         self._file = file
         self._chunk = chunk.id
         self._places = places
-        self._low, self._high = low, high
+        self.low = low
         self._run = int(places[-1]) - int(places[0]) + 1 == len(places)
         self.shape = (len(places), high - low)
 
-    def fill(self, out: Floats, rows: Rows, columns: Ints | None) -> bool:
-        """See `Piece.fill`."""
-        if columns is not None:
-            columns = columns + self._low
-        plain = True
-        at = 0
-        for group, part in self._parts(rows):
-            plain &= group.plain
-            found = group.values[part]
-            target = out[at : at + len(found)]
-            if columns is None:
-                target[:] = found[:, self._low : self._high]
-            else:
-                np.take(found, columns, axis=1, out=target, mode="clip")
-            at += len(found)
-        return plain
+    def parts(self, rows: Rows) -> Parts:
+        """See `Piece.parts`."""
+        return list(self._parts(rows))
 
     def _parts(self, rows: Rows) -> Iterator[tuple[Group, Rows]]:
-        """The groups that have the rows, in their order, and where in these they are."""
         if isinstance(rows, slice) and self._run:
             first, last = int(self._places[rows.start]), int(self._places[0]) + rows.stop
             for number in range(first // GROUP, (last - 1) // GROUP + 1):
@@ -106,15 +108,15 @@ class ChunkPiece:
 class Held:
     """Samples that are in memory: of an open window."""
 
+    low = 0
+
     def __init__(self, values: Floats) -> None:
         self.values = values
         self.shape = (values.shape[0], values.shape[1])
 
-    def fill(self, out: Floats, rows: Rows, columns: Ints | None) -> bool:
-        """See `Piece.fill`."""
-        part = self.values[rows]
-        out[:] = part if columns is None else np.take(part, columns, axis=1)
-        return not np.isnan(out).any()
+    def parts(self, rows: Rows) -> Parts:
+        """See `Piece.parts`."""
+        return [(Group(self.values[rows]), slice(None))]
 
 
 class Joined:
@@ -128,47 +130,68 @@ class Joined:
         self._starts = np.concatenate(([0], np.cumsum(widths))).astype(np.int64)
         self.shape = (series, int(self._starts[-1]))
 
-    def rows(self, first: int, last: int) -> tuple[Floats, bool]:
+    def rows(self, first: int, last: int) -> tuple[Samples, bool]:
         """Some rows whole, and whether they are free of NaN."""
-        out = np.empty((last - first, self.shape[1]))
-        plain = True
-        for piece, rows, start in zip(self._pieces, self._rows, self._starts.tolist(), strict=False):
-            plain &= _fill(piece, out[:, start : start + piece.shape[1]], slice(first, last), rows, None)
-        return out, plain
+        return self._made(slice(first, last), None, self.shape[1])
 
-    def columns(self, columns: Ints) -> tuple[Floats, bool]:
+    def columns(self, columns: Ints) -> tuple[Samples, bool]:
         """Some columns (ascending) of all rows, and whether they are of groups free of NaN."""
-        out = np.empty((self.shape[0], len(columns)))
-        plain = True
-        wanted = slice(0, self.shape[0])
-        edges = np.searchsorted(columns, self._starts).tolist()
+        return self._made(slice(0, self.shape[0]), columns, len(columns))
+
+    def _made(self, wanted: slice, columns: Ints | None, width: int) -> tuple[Samples, bool]:
+        edges = self._starts.tolist()
+        if columns is not None:
+            edges = np.searchsorted(columns, self._starts).tolist()
+        found: list[tuple[Piece, Parts, Bools | None, int, int, int]] = []
+        whole = plain = True
         for number, (piece, rows) in enumerate(zip(self._pieces, self._rows, strict=True)):
             first, last = edges[number], edges[number + 1]
-            if first < last:
-                own = columns[first:last] - self._starts[number]
-                plain &= _fill(piece, out[:, first:last], wanted, rows, own)
+            if first == last:
+                continue
+            parts, there = _parts(piece, rows, wanted)
+            plain = plain and there is None and all(group.plain for group, _ in parts)
+            whole = whole and there is None and all(group.whole for group, _ in parts)
+            found.append((piece, parts, there, first, last, number))
+        out: Samples = np.empty((wanted.stop - wanted.start, width), np.int32 if whole else np.float64)
+        for piece, parts, there, first, last, number in found:
+            own = None if columns is None else columns[first:last] - (self._starts[number] - piece.low)
+            _place(piece, parts, there, out[:, first:last], own)
         return out, plain
 
 
-def _fill(piece: Piece, out: Floats, wanted: slice, rows: Ints | None, columns: Ints | None) -> bool:
+Bools = npt.NDArray[np.bool_]
+
+
+def _parts(piece: Piece, rows: Ints | None, wanted: slice) -> tuple[Parts, Bools | None]:
+    """The parts of some rows, and which of the rows the piece has (None: all)."""
     if rows is None:
-        return _filled(piece, out, wanted, columns)
+        return piece.parts(wanted), None
     own = rows[wanted]
     there = own >= 0
     if there.all():
-        return _filled(piece, out, own, columns)
-    out[~there] = ABSENT_NAN
-    if there.any():
-        part = np.empty((int(there.sum()), out.shape[1]))
-        piece.fill(part, own[there], columns)
-        out[there] = part
-    return False
+        return piece.parts(own), None
+    return piece.parts(own[there]) if there.any() else [], there
 
 
-def _filled(piece: Piece, out: Floats, rows: Rows, columns: Ints | None) -> bool:
-    if columns is None or out.flags.c_contiguous:
-        return piece.fill(out, rows, columns)
-    part = np.empty(out.shape)
-    plain = piece.fill(part, rows, columns)
-    out[:] = part
-    return plain
+def fill(piece: Piece, out: Floats, rows: slice, columns: Ints | None) -> None:
+    """Write rows of a piece, and of these some columns, into `out`."""
+    own = None if columns is None else columns + piece.low
+    _place(piece, piece.parts(rows), None, out, own)
+
+
+def _place(piece: Piece, parts: Parts, there: Bools | None, out: Samples, columns: Ints | None) -> None:
+    target = out
+    if there is not None:
+        out[~there] = ABSENT_NAN
+        target = np.empty((int(there.sum()), out.shape[1]))
+    at = 0
+    for group, rows in parts:
+        found = group.values[rows]
+        if columns is None:
+            found = found[:, piece.low : piece.low + piece.shape[1]]
+        else:
+            found = np.take(found, columns, axis=1, mode="clip")
+        target[at : at + len(found)] = found
+        at += len(found)
+    if there is not None:
+        out[there] = target

@@ -158,11 +158,11 @@ def labels_fields(labels: Labels) -> bytes:
 def histogram_message(at: int, one: Histogram) -> bytes:
     """A float histogram: what the engine computes with is floats."""
     out = bytearray(b"\x11" + struct.pack("<d", one.count) + b"\x19" + struct.pack("<d", one.sum))
-    out += b"\x20" + varint(_zigzag(one.schema)) + b"\x29" + struct.pack("<d", one.zero_threshold)
+    out += b"\x20" + varint(zigzagged(one.schema)) + b"\x29" + struct.pack("<d", one.zero_threshold)
     out += b"\x39" + struct.pack("<d", one.zero_count)
     for spans, counts, side in ((8, 10, one.negative), (11, 13, one.positive)):
-        for offset, length in _spans(sorted(side)):
-            out += field(spans, b"\x08" + varint(_zigzag(offset)) + b"\x10" + varint(length))
+        for offset, length in spans_of(sorted(side)):
+            out += field(spans, b"\x08" + varint(zigzagged(offset)) + b"\x10" + varint(length))
         if side:
             out += field(counts, struct.pack(f"<{len(side)}d", *(side[index] for index in sorted(side))))
     hint = ("unknown", "reset", "not_reset", "gauge").index(one.hint)
@@ -172,7 +172,7 @@ def histogram_message(at: int, one: Histogram) -> bytes:
     return bytes(out)
 
 
-def _spans(indices: Sequence[int]) -> list[tuple[int, int]]:
+def spans_of(indices: Sequence[int]) -> list[tuple[int, int]]:
     """Gap to the span before (the first: to bucket 0) and length of each run of bucket numbers."""
     out: list[tuple[int, int]] = []
     following = 0
@@ -233,7 +233,8 @@ def _frame(query: int, series: bytes) -> bytes:
 _MASK = (1 << 64) - 1
 
 
-def _zigzag(number: int) -> int:
+def zigzagged(number: int) -> int:
+    """A signed number as protobuf's sint types have it."""
     return ((number << 1) ^ (number >> 63)) & _MASK
 
 

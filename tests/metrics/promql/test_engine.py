@@ -22,6 +22,7 @@ from mamimon.metrics.promql import (
     parse,
     pretty,
 )
+from mamimon.metrics.promql.kernels import sliding
 from tests.conformance.promql.memory import Memory
 
 Samples = list[tuple[int, float]]
@@ -296,3 +297,27 @@ def test_a_huge_number_takes_no_digits_from_windows_without_it(name: str, huge: 
         exact = math.fsum(window) / (20 if name == "avg" else 1)
         if np.abs(window).max() < huge / 10:
             assert float(found.values[0, step]) == pytest.approx(exact, rel=1e-12, abs=1e-13)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int32])
+@pytest.mark.parametrize("pick", [np.maximum, np.fmin])
+def test_extrema_of_even_and_uneven_windows(kind: type, pick: np.ufunc) -> None:
+    """Of windows that begin and end at few samples, at many, and of growing ones at an edge."""
+    random = np.random.default_rng(3)
+    rows = random.integers(-1000, 1000, (5, 400)).astype(kind)
+    even = np.arange(0, 341, 4)
+    ragged = np.sort(random.integers(0, 330, 60))
+    single = np.array([17])
+    for low, high in (
+        (even, even + 60),
+        (np.maximum(even - 56, 0), even + 4),
+        (even, np.minimum(even + 200, 400)),
+        (ragged, ragged + random.integers(1, 70, 60)),
+        (np.repeat(even, 2), np.repeat(even, 2) + 59),
+        (single, single + 1),
+        (single, single + 383),
+    ):
+        found = sliding(rows, low, high, pick)
+        assert found.dtype == kind
+        for step, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            assert (found[:, step] == pick.reduce(rows[:, first:last], axis=1)).all()

@@ -79,7 +79,7 @@ def test_targets_are_relabelled(tmp_path: Path) -> None:
     """Address, path, parameters and labels of static targets after relabelling."""
     app = _read(tmp_path, GOOD).jobs[0]
 
-    kept, dropped = targets_of(app, app.static)
+    kept, dropped, _ = targets_of(app, app.static)
 
     assert [one.url for one in kept] == [
         "http://a:1/m?module=http&target=a&target=b",
@@ -88,6 +88,47 @@ def test_targets_are_relabelled(tmp_path: Path) -> None:
     assert kept[0].labels == {"job": "app", "instance": "a:1", "env": "prod"}
     assert kept[1].labels["instance"] == "b-host"
     assert dropped == []
+
+
+@pytest.mark.feature("M1")
+def test_what_is_no_target_is_named(tmp_path: Path) -> None:
+    """Relabelling changes a target's rhythm and formats; what cannot be scraped so is told, not dropped."""
+    rules = "".join(
+        "      - {source_labels: [__address__], "
+        f"regex: '{host}:1', target_label: {label}, replacement: {text}}}\n"
+        for host, label, text in (
+            ("slow", "__scrape_interval__", "1h"),
+            ("native", "__scrape_native_histograms__", "'true'"),
+            ("never", "__scrape_interval__", "0s"),
+            ("late", "__scrape_timeout__", "2h"),
+            ("odd", "__scrape_timeout__", "soon"),
+            ("maybe", "__convert_classic_histograms_to_nhcb__", "maybe"),
+            ("nowhere", "__address__", "''"),
+            ("page", "__address__", "http://page"),
+        )
+    )
+    hosts = "slow:1, native:1, never:1, late:1, odd:1, maybe:1, nowhere:1, page:1"
+    text = (
+        "scrape_configs:\n  - job_name: app\n    static_configs:\n"
+        f"      - targets: [{hosts}]\n    relabel_configs:\n{rules}"
+    )
+    app = _read(tmp_path, text).jobs[0]
+
+    kept, dropped, wrong = targets_of(app, app.static)
+
+    assert [(one.labels["instance"], one.interval_s, one.formats.native) for one in kept] == [
+        ("slow:1", 3600.0, False),
+        ("native:1", 15.0, True),
+    ]
+    assert dropped == []
+    assert wrong == [
+        "target 'never:1': scrape interval cannot be 0",
+        'target \'late:1\': scrape timeout cannot be greater than scrape interval ("2h" > "15s")',
+        "target 'odd:1': error parsing scrape timeout: not a valid duration string: 'soon'",
+        "target 'maybe:1': error parsing convert classic histograms to nhcb: not a truth value: 'maybe'",
+        "target 'nowhere:1': no address",
+        "target 'page:1': 'http://page' is not a valid hostname",
+    ]
 
 
 @pytest.mark.feature("M1")
@@ -100,7 +141,7 @@ def test_file_discovery_reads_what_can_be_read(tmp_path: Path) -> None:
     files = _read(tmp_path, GOOD).jobs[1]
 
     groups, errors = read_file_groups(files.files[0].files)
-    kept, _ = targets_of(files, groups)
+    kept, _, _ = targets_of(files, groups)
 
     assert [(one.url, one.labels["team"]) for one in kept] == [("http://x:1/metrics", "a")]
     assert len(errors) == 1
