@@ -88,7 +88,7 @@ class Evaluator:
         self._subquery_step_ms = subquery_step_ms
         self.limits = limits
         self._compare = False
-        self.ranged = False  # inside a subquery that is longer than an instant
+        self.ranged = start_ms != end_ms  # or inside a subquery that is longer than an instant
         self._selections: dict[tuple[tuple[Matcher, ...], int, int], Selection] = {}
 
     # -- dispatch ----------------------------------------------------------------------------------

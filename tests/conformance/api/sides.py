@@ -242,8 +242,8 @@ class Sides:
         self.theirs.close()
         self.ours.close()
         self._theirs.terminate()
-        self._theirs.wait(30)
         self._ours.terminate()
+        self._theirs.wait(60)
         self.targets.stop()
 
 
