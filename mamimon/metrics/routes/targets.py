@@ -209,7 +209,8 @@ def _target(one: ScrapedTarget, base_url: str) -> dict[str, Any]:
         "scrapePool": one.job.name,
         "scrapeUrl": target.url,
         "globalUrl": _global_url(target.url, base_url),
-        "lastError": status.last_error,
+        # Why samples of a scrape that went well were left out stands on the page only.
+        "lastError": "" if status.health == "up" else status.last_error,
         "lastScrape": rfc3339(status.last_at or 0.0) if status.last_at else "0001-01-01T00:00:00Z",
         "lastScrapeDuration": status.duration_s,
         "health": status.health,

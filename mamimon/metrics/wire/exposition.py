@@ -52,6 +52,9 @@ OM_META = re.compile(rf"# (HELP|TYPE|UNIT) ({_NAME}|{_QUOTED})(?: (.*))?\Z", re.
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
+_INFINITE = (math.inf, -math.inf)
+
+
 class ExpositionError(Exception):
     """A line that cannot be read; the whole scrape fails, as Prometheus' does. Line 0 is the whole body."""
 
@@ -150,8 +153,8 @@ class _Reader:
         for number, line in enumerate(text.split("\n"), 1):
             key, _, tail = line.rpartition(" ")
             if key in known:
-                keys.append(key)
                 values.append(float_of(number, tail))
+                keys.append(key)
                 times.append(None)
                 continue
             if not line or line == "\r" or line.isspace():
@@ -164,8 +167,8 @@ class _Reader:
                 self._comment(number, stripped)
                 continue
             key, value, at = found.groups()
-            keys.append(key)
             values.append(float_of(number, value))
+            keys.append(key)
             if at is not None:
                 self.timed = True
             times.append(None if at is None else int(at))
@@ -184,8 +187,8 @@ class _Reader:
         for number, line in enumerate(lines[:end], 1):
             key, _, tail = line.rpartition(" ")
             if key in self.known:
-                self.keys.append(key)
                 self.values.append(float_of(number, tail))
+                self.keys.append(key)
                 self.times.append(None)
             else:
                 self._open_line(number, line)
@@ -201,8 +204,8 @@ class _Reader:
             self._open_comment(number, line)
             return
         key, value, at, labels, example, example_at = found.groups()
-        self.keys.append(key)
         self.values.append(float_of(number, value))
+        self.keys.append(key)
         time = None if at is None else _seconds(number, at, "timestamp")
         self.timed = self.timed or time is not None
         self.times.append(time)
@@ -362,6 +365,8 @@ def float_of(line: int, text: str) -> float:
         raise ExpositionError(line, f"{text[:40]!r} is not a number") from None
     if not text.isascii() or "_" in text or text[-1].isspace() or text[0].isspace():
         raise ExpositionError(line, f"unsupported character in float {text[:40]!r}")
+    if value in _INFINITE and text[-1].isdigit():
+        raise ExpositionError(line, f"value out of range: {text[:40]!r}")
     return value
 
 
