@@ -33,6 +33,20 @@ def test_curl_sends_lines_of_json(server: Any) -> None:
 
 
 @pytest.mark.feature("L5")
+def test_an_array_and_a_byte_order_mark_are_read_too(server: Any) -> None:
+    """Shippers that send JSON as one array lose nothing; its items are named by their number."""
+    body = b'\xef\xbb\xbf {"message":"marked"}\r\n'
+    assert server.client.post(DOOR, content=body).json()["accepted"] == 1
+    body = b' [\n{"message":"one",\n "deep":[1]}, 7 ,{"message":"two"}]\n'
+    answer = server.client.post(DOOR, content=body).json()
+    assert (answer["accepted"], answer["refused"]) == (2, 1)
+    assert answer["errors"] == [{"line": 2, "error": "the document is not a JSON object"}]
+    assert sorted(line["message"] for line in search(server)) == ["marked", "one", "two"]
+    assert server.client.post(DOOR, content=b"[]").json() == {"accepted": 0, "refused": 0, "errors": []}
+    assert server.client.post(DOOR, content=b'[{"a":1},').json()["refused"] == 1
+
+
+@pytest.mark.feature("L5")
 def test_encodings_limits_and_names(start: Callable[..., Any]) -> None:
     """Compressed bodies are bounded, large ones read beside the loop, odd datasets refused."""
     server = start(

@@ -13,7 +13,7 @@
     list.hidden = true;
     input.after(list);
     for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id, "aria-haspopup": "listbox" })) input.setAttribute(name, value);
-    let offers = [], chosen = -1, place = null, timer = 0, asked = 0;
+    let offers = [], chosen = -1, place = null, timer = 0, asking = new AbortController();
 
     // What stands before the caret: the beginning of a field's name, or a field and the beginning of a value.
     function under() {
@@ -66,15 +66,19 @@
       timer = setTimeout(async () => {
         place = under();
         if (!place) { close(); return; }
-        const mine = asked += 1, url = new URL(input.dataset.complete, location.href);
+        // What was asked for fewer letters is given up, here and in the server.
+        asking.abort();
+        asking = new AbortController();
+        const { signal } = asking, url = new URL(input.dataset.complete, location.href);
         url.searchParams.set("field", place.field);
         url.searchParams.set("prefix", place.prefix);
         try {
-          const answer = await fetch(url);
-          if (!answer.ok || mine !== asked || document.activeElement !== input) return;
-          offers = (await answer.json()).offers.filter((one) => one.text !== place.prefix);
+          const answer = await fetch(url, { signal });
+          const found = answer.ok ? (await answer.json()).offers : [];
+          if (signal.aborted || document.activeElement !== input) return;
+          offers = found.filter((one) => one.text !== place.prefix);
           show();
-        } catch { close(); }
+        } catch { if (!signal.aborted) close(); }
       }, delay);
     }
     input.addEventListener("input", () => ask(120));
