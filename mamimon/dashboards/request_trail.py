@@ -125,7 +125,7 @@ async def _tried(work: Awaitable[list[T]], name: str, missing: list[str]) -> lis
 def _line(hit: LogHit) -> Moment:
     return Moment(
         kind="log", time=hit.time, level=hit.level, source=_source(hit),
-        text=hit.message, url=f"/logs/line/{hit.id}",
+        text=hit.message, url=f"/logs/line/{hit.id}#here",
     )  # fmt: skip
 
 

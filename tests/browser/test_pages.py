@@ -112,7 +112,7 @@ def seed(one: Process) -> list[str]:
         wait_until(lambda: "/errors/1" in client.get("/errors").text, what="the issue")
         wait_until(lambda: "TargetsWatched" in client.get("/incidents").text, 60, "the incident")
         wait_until(lambda: "FromOutside" in client.get("/incidents").text, 60, "the other incident")
-        found = re.search(r"/logs/line/[^\"?]+", client.get("/logs").text)
+        found = re.search(r"/logs/line/[^\"?#]+", client.get("/logs").text)
         assert found
     return [
         found[0],

@@ -246,5 +246,6 @@ async def test_a_day_of_an_earlier_version_is_read_and_goes_on(tmp_path: Path) -
     assert len((await backend.search(LogQuery(text="hello"))).hits) == 51
     query = LogQuery(text="hello", start=NOW - 10, end=NOW + 10)
     assert (await backend.histogram(query, 1.0)).total == 51
+    assert await days.add_columns(day) is False
     await ingest.close()
     await days.close()

@@ -126,7 +126,7 @@
     if (!hit || line.querySelector(".fields")) return;
     const box = node("div", "fields"), bar = node("p", "row-actions"), table = node("table");
     const link = (text, href) => { const made = node("a", "", text); made.href = href; bar.append(made, " "); };
-    link(words.context, root + "/logs/line/" + encodeURIComponent(hit.id));
+    link(words.context, root + "/logs/line/" + encodeURIComponent(hit.id) + "#here");
     const request = hit.document.request_id || hit.document.trace_id;
     if (request) link(words.request, root + "/requests/" + encodeURIComponent(request));
     if (hit.pattern) link(words.pattern, root + "/logs/patterns/" + hit.pattern);

@@ -46,6 +46,8 @@ def pack_next(path: Path, idle_share: float) -> tuple[int, Packed] | None:
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("PRAGMA query_only=ON")
+        if not segments.known(raw):
+            return None
         last = raw.execute("SELECT first_seq + rows FROM segment ORDER BY first_seq DESC LIMIT 1").fetchone()
         first = last[0] if last else 1
         taken: list[int] = []

@@ -153,13 +153,18 @@ class Segment:
         return found
 
 
+def known(raw: sqlite3.Connection) -> bool:
+    """Whether a day can have columns: one that an earlier version began is read line by line."""
+    return raw.execute("SELECT 1 FROM sqlite_master WHERE name='segment'").fetchone() is not None
+
+
 class Segments:
     """The segments of a day."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
-        # Days that were begun by an earlier version have no such table, and are read line by line.
-        known = raw.execute("SELECT 1 FROM sqlite_master WHERE name='segment'").fetchone() is not None
-        found = raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq") if known else ()
+        found = (
+            raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq") if known(raw) else ()
+        )
         self.all = [Segment(raw, *one) for one in found]
         self._firsts = [one.first_seq for one in self.all]
 
