@@ -14,7 +14,6 @@ from collections import OrderedDict
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import msgspec
 
 from mamimon.clock import Clock
@@ -208,6 +207,8 @@ class Provider:
         return Identity(f"{known['issuer']} {claims['sub']}", name[:100].replace(":", "_"), known_groups)
 
     async def _json(self, method: str, url: str, **more: Any) -> dict[str, Any]:
+        import httpx
+
         try:
             async with (
                 httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False) as client,

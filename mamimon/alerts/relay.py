@@ -85,10 +85,13 @@ class Relay:
 
     async def run(self) -> None:
         """Send what changed when it changed, and all of it every minute, for ever."""
-        import httpx
-
         for one in self._mine():
             self._alerts.setdefault(one.fingerprint, one)
+        while not self._alerts:  # most servers have nobody to tell, and need no client for it
+            self._wake.clear()
+            await rest(self._core.clock, RESEND_S, self._wake)
+        import httpx
+
         async with httpx.AsyncClient(
             timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, headers={HEADER: self.id}
         ) as client:

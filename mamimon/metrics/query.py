@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -72,6 +73,12 @@ class SeriesBackend(Protocol):
         ...
 
 
+def warm_up() -> None:
+    """Import what answers questions, for who asks the first one would wait for it. Blocking."""
+    for name in ("pcodec.standalone", "mamimon.metrics.promql.engine", "mamimon.metrics.promql.calls"):
+        import_module(name)
+
+
 class LocalBackend:
     """PromQL over our own store, in worker threads, within a budget of time and samples."""
 
@@ -119,7 +126,7 @@ class LocalBackend:
 
         At one instant, or at the steps to `end`. Never blocks. None: let a thread do it.
         """
-        if "mamimon.metrics.promql" not in sys.modules:
+        if "mamimon.metrics.promql.calls" not in sys.modules:
             return None  # importing it takes longer than any answer may here
         from mamimon.metrics.promql.small import is_small
         from mamimon.metrics.store.day import NotAtHand
@@ -141,7 +148,7 @@ class LocalBackend:
 
     def few(self, expr: str, at: float, lookback_s: float | None = None) -> Few | None:
         """As `at_hand` where that is a number or few series' newest samples: no array is made for it."""
-        if "mamimon.metrics.promql" not in sys.modules:
+        if "mamimon.metrics.promql.parser" not in sys.modules:
             return None  # as in `at_hand`
         from mamimon.metrics.promql.small import plan
         from mamimon.metrics.store.day import NotAtHand

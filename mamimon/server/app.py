@@ -9,6 +9,7 @@ from litestar import Litestar, MediaType, Request, Response, asgi
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.response import Template
 from litestar_htmx import HTMXPlugin
 
@@ -23,6 +24,8 @@ from mamimon.server.system import system_handlers
 from mamimon.server.traces import trace_handlers
 
 if TYPE_CHECKING:
+    from litestar.plugins import PluginProtocol
+
     from mamimon.http import AsgiApp, AtOnce, Receive, Scope, Send
     from mamimon.server.house import House
     from mamimon.server.houses import Houses
@@ -31,9 +34,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger("mamimon.server")
 
 
+class _App(Litestar):
+    """Litestar without its plugins for attrs and pydantic: it imports these wherever they are installed."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
+
+
 def create_app(house: House, core: Core) -> AsgiApp:
     """The app of one project: every room's handlers."""
-    app = Litestar(
+    app = _App(
         route_handlers=[
             *house.handlers(),
             *page_handlers(house, core),
