@@ -55,7 +55,9 @@ QUERIES = [
 ]  # fmt: skip
 
 
-class _Nowhere:
+class Nowhere:
+    """The source of rows that lie in no day."""
+
     def id_of(self, seq: int) -> str:
         return f"x-{seq}"
 
@@ -84,7 +86,7 @@ def test_what_is_said_of_a_line_by_its_bytes_is_what_decoding_it_says() -> None:
     rows = []
     for seq, raw in enumerate(_lines()):
         level = level_number(json.loads(raw).get("level"))
-        rows.append(Row(seq, round(NOW * 1e6), level, 1, raw, _Nowhere()))
+        rows.append(Row(seq, round(NOW * 1e6), level, 1, raw, Nowhere()))
     for text in queries:
         clause: Clause = parse(text, Style(now=NOW))
         sure, needles = clause.sure(), clause.needles()

@@ -8,13 +8,14 @@ from typing import Any
 
 from mamimon.logs.clauses.base import ALL_LEVELS, Plain, Row
 from mamimon.logs.clauses.needles import Needle, glob_needle, needle_of
-from mamimon.logs.clauses.patterns import edits, plain_number, word_index
+from mamimon.logs.clauses.patterns import edits, glob, plain_number, word_index
 from mamimon.logs.clauses.sure import Sure, SureLevel, sure_field, sure_words
 from mamimon.logs.model import level_number, pattern_number
 from mamimon.logs.text import fold, leaves, shown, tokens
 
 # What a fraction or a large number is shown as (1e+22) may be spelled otherwise in a line (1e22).
 _FRACTION = re.compile(r"[+-]?\d+[.e][0-9.e+-]*")
+_BEGINS = re.compile(r"[A-Za-z_]\w*\*", re.ASCII)
 _OWN = ("@timestamp", "_index", "_id", "dataset")
 # A pattern's id is in the index of its block, but not in the line.
 _BESIDE = ("pattern", *_OWN)
@@ -167,6 +168,9 @@ class Pattern(Plain):
         self.pattern = pattern
         self.starts = starts
         self.fold_case = fold_case
+        plain = fold_case and _BEGINS.fullmatch(wildcard) and pattern.pattern == glob(wildcard).pattern
+        self.begins = fold(wildcard)[:-1] if plain else ""
+        """The word's beginning, where nothing else is asked of one of the text's words."""
         self._needles = glob_needle(wildcard)
         self._piece = self._needles[0][0].decode() if self._needles and fold_case else ""
 

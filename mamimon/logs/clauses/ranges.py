@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mamimon.logs.clauses.base import ANY_TIME, Plain, Row
 from mamimon.logs.clauses.sure import Sure, sure_field
 from mamimon.logs.dates import parse_iso
 from mamimon.logs.text import exact_number_of
 
+EXACT = 1 << 53
+"""The largest number up to which a float knows every whole one."""
 # What a line does not say itself.
 _BESIDE = ("@timestamp", "_index", "_id", "dataset", "pattern")
 
@@ -33,6 +37,21 @@ class Range(Plain):
         """Whether one value of the field is what is asked for."""
         above = self.low is None or self.low.above(value)
         return above and (self.high is None or self.high.below(value))
+
+    def fit_numbers(self, numbers: Any) -> Any | None:
+        """`fits` for many numbers at once, none beyond 2^53; None where an end is not as exact."""
+        found = np.ones(len(numbers), np.bool_)
+        for bound, sign in ((self.low, 1), (self.high, -1)):
+            if bound is None:
+                continue
+            end = bound.end()
+            if end is None:
+                return np.zeros(len(numbers), np.bool_)
+            if abs(end) > EXACT:
+                return None
+            inside = numbers * sign > end * sign
+            found &= inside | (numbers == end) if bound.included else inside
+        return found
 
     def sure(self) -> Sure | None:
         """See `Clause.sure`."""
@@ -60,17 +79,19 @@ class Bound:
         self.seconds = seconds
         self.number = exact_number_of(text)
 
+    def end(self) -> float | None:
+        """What numbers are compared with; None where they cannot be."""
+        if self.number is not None:
+            return self.number
+        return None if self.seconds is None else millis(self.seconds)
+
     def _sign(self, value: Any) -> int | None:
         """Below zero where `value` is before this end, above where after; None where not comparable."""
         if isinstance(value, bool):
             return None
         if isinstance(value, (int, float)):
-            end = self.number
-            if end is None:
-                if self.seconds is None:
-                    return None
-                end = millis(self.seconds)
-            return (value > end) - (value < end)
+            end = self.end()
+            return None if end is None else (value > end) - (value < end)
         return self._text_sign(str(value))
 
     def _text_sign(self, text: str) -> int:

@@ -33,7 +33,6 @@ from mamimon.logs.text import fold, leaves, shown
 
 _LEVEL = 6
 PATHS = 100
-_VALUES = 1_000
 # A word is common that is in one of so many lines.
 _OFTEN = 512
 _WORDS_BYTES = 48 << 10
@@ -41,15 +40,18 @@ _WORDS_BYTES = 48 << 10
 _LINE, _NEXT = "\x00", "\x01"
 _TOKEN = re.compile(r"\w+|[\x00\x01]")
 _AT_ONCE = 4_096
+_NUMBERS = frozenset((int, float))
 _decode = msgspec.json.Decoder().decode
 
 
 class _Path:
     """The values of a path so far: numbered, until there are too many of them."""
 
-    __slots__ = ("at", "codes", "known", "texts", "values")
+    __slots__ = ("at", "codes", "known", "numbers", "texts", "values")
 
     def __init__(self) -> None:
+        self.numbers = True
+        """Whether all values are numbers, of which there may be many."""
         self.at: list[int] = []
         self.codes: list[int] = []
         self.known: dict[Any, int] | None = {}
@@ -67,9 +69,10 @@ class _Path:
         code = self.known.get(key)
         if code is None:
             self.values.append(value)
+            self.numbers = self.numbers and type(value) in _NUMBERS
             code = self.known[key] = len(self.values)
         self.codes.append(code)
-        if code > _VALUES:
+        if code > segments.MOST_VALUES and not self.numbers:
             self.spell_out()
 
     def settle(self, rows: int) -> None:
@@ -81,7 +84,7 @@ class _Path:
                 # A number that is too long for JSON.
                 self.spell_out()
             else:
-                if len(self.values) > max(64, rows // 16):
+                if len(self.values) > max(64, rows // (2 if self.numbers else 16)):
                     self.spell_out()
 
     def spell_out(self) -> None:
@@ -183,7 +186,7 @@ class Builder:
         paths = list(self._paths.values())
         for path in paths:
             path.settle(rows)
-        common = _common(paths, rows)
+        common, rare = _common(paths, rows)
         kinds: list[int] = []
         words: dict[str, list[tuple[int, list[int]]]] = {word: [] for word in sorted(common)}
         for number, path in enumerate(paths):
@@ -193,7 +196,8 @@ class Builder:
             if kind == WORDS:
                 for word, lines in _words(path, common).items():
                     words[word].append((number, lines))
-        columns.append((COMMON, compress(msgspec.json.encode(sorted(common))), b""))
+        listed = [compress(msgspec.json.encode(sorted(one))) for one in (common, rare)]
+        columns.append((COMMON, listed[0], listed[1]))
         about = About(list(self._paths), kinds, base, bool(self._beside), bool(self._odd), patterned)
         return Packed(rows, compress(msgspec.json.encode(about)), columns, list(_chunks(words, rows)))
 
@@ -212,10 +216,12 @@ def _marked(at: Sequence[int], rows: int) -> Any:
     return found
 
 
-def _common(paths: Sequence[_Path], rows: int) -> set[str]:
-    """The words that are common in the lines, wherever they stand in them; none that begin with a digit."""
+def _common(paths: Sequence[_Path], rows: int) -> tuple[set[str], set[str]]:
+    """The words that are common, wherever they stand, and the beginnings of others; none that are digits."""
     counts: Counter[str] = Counter()
     for path in paths:
+        if path.numbers:
+            continue
         if path.known is None:
             for tokens in _tokens(path.texts):
                 counts.update(tokens)
@@ -224,7 +230,9 @@ def _common(paths: Sequence[_Path], rows: int) -> set[str]:
                 for word in _TOKEN.findall(fold(_text(path.values[code - 1]))):
                     counts[word] += n
     least = max(2, rows // _OFTEN)
-    return {word for word, n in counts.items() if n >= least and not word[0].isdecimal()} - {_LINE, _NEXT}
+    words = {word for word in counts if not word[0].isdecimal()} - {_LINE, _NEXT}
+    common = {word for word in words if counts[word] >= least}
+    return common, {word[: segments.BEGINNING] for word in words - common}
 
 
 def _tokens(values: Sequence[Any]) -> Iterator[list[str]]:

@@ -21,6 +21,8 @@ from mamimon.logs.store.blocks import Block, compress, decompress
 
 ROWS = 65_536
 """Lines of a segment, at most: positions in it are 16 bits wide."""
+MOST_VALUES = 1_000
+"""Distinct values of a path, but where all are numbers, of which there may be more."""
 SCHEMA = """
 CREATE TABLE segment (id INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, rows INTEGER NOT NULL,
   about BLOB NOT NULL);
@@ -32,9 +34,11 @@ CREATE INDEX segment_words_first ON segment_words (segment, first);
 """
 COMMON, MINUTES, LEVELS, DATASETS, PATTERNS, ODD, BESIDE = range(-7, 0)
 """Columns that are no path: what the block's head says, lines not to be trusted, lines with other paths;
-`COMMON` are the words of which the segment knows all lines."""
+`COMMON` are the words of which the segment knows all lines, with the beginnings of all others."""
 VALUES, SHAPES, WORDS = range(3)
 """What a segment has of a path: numbers of its values, numbers of their shapes, lines of common words."""
+BEGINNING = 3
+"""So many letters of each rare word are kept, to tell of a beginning that no rare word has it."""
 OPEN, DIGITS, BETWEEN = "?", "#", "|"
 """In a shape: a rare word, one that begins with a digit, what keeps two texts apart."""
 
@@ -64,6 +68,7 @@ class Segment:
         self.rows = rows
         self._fetched: dict[int, tuple[list[Any], Any]] = {}
         self._words: dict[str, dict[int, Any]] = {}
+        self._rare: frozenset[str] | None = None
 
     def forget(self) -> None:
         """Let go of what was fetched."""
@@ -124,6 +129,14 @@ class Segment:
     def common(self) -> frozenset[str]:
         """The words that are spelled out wherever they stand."""
         return frozenset(msgspec.json.decode(self.dictionary(COMMON)))
+
+    def rare(self, beginning: str) -> bool:
+        """Whether a word that is not common may begin so."""
+        if self._rare is None:
+            self._rare = frozenset(msgspec.json.decode(decompress(self._read(COMMON)[1])))
+        if len(beginning) >= BEGINNING:
+            return beginning[:BEGINNING] in self._rare
+        return any(one.startswith(beginning) for one in self._rare)
 
     def word(self, word: str) -> dict[int, Any]:
         """By path of `WORDS` which lines hold a common word there."""

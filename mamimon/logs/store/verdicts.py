@@ -30,11 +30,13 @@ from mamimon.logs.clauses import (
     glob,
 )
 from mamimon.logs.clauses.needles import first_place, is_odd
+from mamimon.logs.clauses.ranges import EXACT
 from mamimon.logs.store.segments import (
     BESIDE,
     DATASETS,
     DIGITS,
     LEVELS,
+    MOST_VALUES,
     ODD,
     OPEN,
     PATTERNS,
@@ -147,6 +149,11 @@ class _Judge:
             if own is not None:
                 return self._unknown
             found = self._spelled(clause, at[0])
+        elif at and own is None and isinstance(clause, (Words, Exact, Pattern, Range)):
+            found = self._fitting(clause, at[0])
+        elif at and own is None and isinstance(clause, Exists):
+            present = segment.present(at[0])
+            found = Verdict(present, present)
         else:
             found = self._tried(clause, at[0] if at else None, own)
         if own is not None and segment.about.beside:
@@ -184,7 +191,13 @@ class _Judge:
         values, codes = self._segment.column(number)
         fits = clause.fits
         table = np.zeros(len(values) + 1, np.bool_)
-        if not isinstance(clause, Words) or clause.words:
+        many = None
+        if isinstance(clause, Range) and len(values) > MOST_VALUES:
+            numbers = np.array(values, np.float64)
+            many = clause.fit_numbers(numbers) if abs(numbers).max() <= EXACT else None
+        if many is not None:
+            table[1:] = many
+        elif not isinstance(clause, Words) or clause.words:
             table[1:] = [any(map(fits, value)) if type(value) is list else fits(value) for value in values]
         found = table[codes]
         return Verdict(found, found)
@@ -222,6 +235,8 @@ class _Judge:
         present = self._segment.present(number)
         if isinstance(clause, Exists):
             return Verdict(present, present)
+        if isinstance(clause, Pattern) and clause.begins and not clause.only_whole:
+            return self._beginning(clause.begins, number)
         words, whole = _words(clause)
         if not words:
             return Verdict(self._none, present)
@@ -234,6 +249,21 @@ class _Judge:
             else:
                 whole = False
         return Verdict(maybe if whole and len(words) == 1 else self._none, maybe)
+
+    def _beginning(self, begins: str, number: int) -> Verdict:
+        """Texts of which a word begins so; a text that does itself has such a first word."""
+        segment = self._segment
+        rare = segment.rare(begins) or "true".startswith(begins) or "false".startswith(begins)
+        if segment.about.kinds[number] != SHAPES:
+            sure = self._none
+            for word in segment.common:
+                if word.startswith(begins):
+                    sure = sure | segment.word(word).get(number, self._none)
+            return Verdict(sure, segment.present(number) if rare else sure)
+        shapes, codes = segment.column(number)
+        held = np.array([False, *(f" {begins}" in shape for shape in shapes)])
+        sure = held[codes]
+        return Verdict(sure, segment.present(number) if rare else sure)
 
     def _shaped(self, words: Sequence[str], whole: bool, number: int) -> Verdict:
         """Words that follow one another in a text, of which its shape is known."""

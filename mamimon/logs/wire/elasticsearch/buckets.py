@@ -227,6 +227,10 @@ class Histogram(Keyed):
         self.least = int(self.body.get("min_doc_count", 0))
         self.order = read_order(self.body.get("order", {"_key": "asc"}))
 
+    def grain(self) -> Grain | None:
+        fields = grouping(self.field)
+        return None if fields is None else Grain(fields=fields)
+
     def keys(self, row: Row) -> list[float]:
         return [
             math.floor((v - self.offset) / self.step) * self.step + self.offset for v in numbers(self, row)

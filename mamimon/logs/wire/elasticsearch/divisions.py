@@ -8,7 +8,7 @@ from typing import Any
 from mamimon.logs import dates
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import read_date, write_date
-from mamimon.logs.store.summary import asked_fields
+from mamimon.logs.store.summary import asked_fields, grouping
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of, shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, need_field, numbers
@@ -96,6 +96,10 @@ class Ranges(Agg):
         if seconds is None:
             raise bad_date(shown(value))
         return seconds * 1000
+
+    def grain(self) -> Grain | None:
+        fields = grouping(self.field)
+        return None if fields is None else Grain(fields=fields)
 
     def show(self, value: float) -> str:
         """An end as a bucket's key names it."""

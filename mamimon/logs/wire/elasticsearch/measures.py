@@ -7,11 +7,19 @@ from typing import Any
 
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
+from mamimon.logs.store.summary import grouping
+from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of, shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, need_field, number_text, numbers
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, unbuilt, unparsed
 
 _MOST_VALUES = 1_000_000
+
+
+def by_values(field: str) -> Grain | None:
+    """The grain of what looks at a field's values alone."""
+    fields = grouping(field)
+    return None if fields is None else Grain(fields=fields)
 
 
 class Sums:
@@ -28,19 +36,18 @@ class Sums:
         self.mean = 0.0
         self.spread = 0.0
 
-    def add(self, value: float) -> None:
-        """One value: Neumaier's sum and Welford's variance."""
-        self.count += 1
+    def add(self, value: float, weight: int = 1) -> None:
+        """A value that came so often: Neumaier's sum and Welford's variance."""
+        self.count += weight
         self.low = min(self.low, value)
         self.high = max(self.high, value)
-        new = self.total + value
-        self.carry += (
-            (self.total - new) + value if abs(self.total) >= abs(value) else (value - new) + self.total
-        )
+        more = value * weight
+        new = self.total + more
+        self.carry += (self.total - new) + more if abs(self.total) >= abs(more) else (more - new) + self.total
         self.total = new
         gap = value - self.mean
-        self.mean += gap / self.count
-        self.spread += gap * (value - self.mean)
+        self.mean += gap * weight / self.count
+        self.spread += gap * (value - self.mean) * weight
 
     @property
     def sum(self) -> float:
@@ -59,7 +66,10 @@ class _Measure(Agg):
 
     def add(self, state: Sums, row: Row) -> None:
         for value in numbers(self, row):
-            state.add(value)
+            state.add(value, row.weight)
+
+    def grain(self) -> Grain | None:
+        return by_values(self.field)
 
     def valued(self, value: float | None) -> dict[str, Any]:
         answer: dict[str, Any] = {"value": value}
@@ -180,7 +190,10 @@ class ValueCount(Agg):
         return [0]
 
     def add(self, state: list[int], row: Row) -> None:
-        state[0] += len(self.values(row))
+        state[0] += len(self.values(row)) * row.weight
+
+    def grain(self) -> Grain | None:
+        return by_values(self.field)
 
     def result(self, state: list[int]) -> dict[str, Any]:
         return {"value": state[0]}
@@ -204,6 +217,9 @@ class Cardinality(Agg):
                 f"more than {_MOST_VALUES} distinct values of [{self.field}]",
             )
 
+    def grain(self) -> Grain | None:
+        return by_values(self.field)
+
     def result(self, state: set[Any]) -> dict[str, Any]:
         return {"value": len(state)}
 
@@ -224,11 +240,14 @@ class Percentiles(Agg):
         return []
 
     def add(self, state: list[float], row: Row) -> None:
-        state += numbers(self, row)
+        state += numbers(self, row) * row.weight
         if len(state) > _MOST_VALUES:
             raise EsError(
                 400, "too_many_buckets_exception", f"percentiles of more than {_MOST_VALUES} values"
             )
+
+    def grain(self) -> Grain | None:
+        return by_values(self.field)
 
     def result(self, state: list[float]) -> dict[str, Any]:
         state.sort()
