@@ -12,6 +12,7 @@ from typing import Any
 
 from mamimon.logs import dates
 from mamimon.logs.clauses import Clause, Row
+from mamimon.logs.store.summary import grouping
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
@@ -61,6 +62,11 @@ class Agg:
     def grain(self) -> Grain | None:
         """How fine the rows must be, if rows that stand for many lines will do; None if not."""
         return None
+
+    def values_grain(self) -> Grain | None:
+        """The grain of what looks at the field's values alone."""
+        fields = grouping(self.field)
+        return None if fields is None else Grain(fields=fields)
 
     def values(self, row: Row) -> list[Any]:
         """The field's values, or the stand-in for none."""

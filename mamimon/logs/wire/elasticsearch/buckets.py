@@ -13,7 +13,6 @@ from mamimon.logs import dates
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
 from mamimon.logs.regexes import lucene_regex
-from mamimon.logs.store.summary import grouping
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import shown
 from mamimon.logs.wire.elasticsearch import pipelines
@@ -228,8 +227,7 @@ class Histogram(Keyed):
         self.order = read_order(self.body.get("order", {"_key": "asc"}))
 
     def grain(self) -> Grain | None:
-        fields = grouping(self.field)
-        return None if fields is None else Grain(fields=fields)
+        return self.values_grain()
 
     def keys(self, row: Row) -> list[float]:
         return [
@@ -294,8 +292,7 @@ class Terms(Keyed):
         return lambda text: crc32(text.encode("utf-8", "replace")) % count == wanted
 
     def grain(self) -> Grain | None:
-        fields = grouping(self.field)
-        return None if fields is None else Grain(fields=fields)
+        return self.values_grain()
 
     def keys(self, row: Row) -> list[Any]:
         found = self.values(row)

@@ -8,7 +8,7 @@ from typing import Any
 from mamimon.logs import dates
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import read_date, write_date
-from mamimon.logs.store.summary import asked_fields, grouping
+from mamimon.logs.store.summary import asked_fields
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of, shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, need_field, numbers
@@ -98,8 +98,7 @@ class Ranges(Agg):
         return seconds * 1000
 
     def grain(self) -> Grain | None:
-        fields = grouping(self.field)
-        return None if fields is None else Grain(fields=fields)
+        return self.values_grain()
 
     def show(self, value: float) -> str:
         """An end as a bucket's key names it."""

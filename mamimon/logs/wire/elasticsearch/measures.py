@@ -7,19 +7,12 @@ from typing import Any
 
 from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
-from mamimon.logs.store.summary import grouping
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of, shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, need_field, number_text, numbers
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, unbuilt, unparsed
 
 _MOST_VALUES = 1_000_000
-
-
-def by_values(field: str) -> Grain | None:
-    """The grain of what looks at a field's values alone."""
-    fields = grouping(field)
-    return None if fields is None else Grain(fields=fields)
 
 
 class Sums:
@@ -69,7 +62,7 @@ class _Measure(Agg):
             state.add(value, row.weight)
 
     def grain(self) -> Grain | None:
-        return by_values(self.field)
+        return self.values_grain()
 
     def valued(self, value: float | None) -> dict[str, Any]:
         answer: dict[str, Any] = {"value": value}
@@ -193,7 +186,7 @@ class ValueCount(Agg):
         state[0] += len(self.values(row)) * row.weight
 
     def grain(self) -> Grain | None:
-        return by_values(self.field)
+        return self.values_grain()
 
     def result(self, state: list[int]) -> dict[str, Any]:
         return {"value": state[0]}
@@ -218,7 +211,7 @@ class Cardinality(Agg):
             )
 
     def grain(self) -> Grain | None:
-        return by_values(self.field)
+        return self.values_grain()
 
     def result(self, state: set[Any]) -> dict[str, Any]:
         return {"value": len(state)}
@@ -247,7 +240,7 @@ class Percentiles(Agg):
             )
 
     def grain(self) -> Grain | None:
-        return by_values(self.field)
+        return self.values_grain()
 
     def result(self, state: list[float]) -> dict[str, Any]:
         state.sort()
