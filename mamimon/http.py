@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
@@ -108,7 +108,7 @@ async def read_body(receive: Receive, limit_bytes: int) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def unless_gone(receive: Callable[[], Awaitable[Any]], work: Coroutine[Any, Any, Done]) -> Done:
+async def unless_gone(receive: Callable[[], Awaitable[Any]], work: Awaitable[Done]) -> Done:
     """Await `work`; cancel it when the client leaves. The request's body must have been read."""
     task = asyncio.ensure_future(work)
     gone: asyncio.Future[None] | None = None

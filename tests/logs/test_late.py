@@ -33,6 +33,9 @@ ASKED = (
     "/api/mamimon/logs/facet?since=1h&field=host",
     "/api/mamimon/logs/complete?since=1h&field=host",
     "/api/mamimon/logs/export?since=1h",
+    "/es/logs-*/_search?q=hello",
+    "/es/_count?q=hello",
+    "/loki/api/v1/query_range?query=%7Bservice_name%3D~%22.%2B%22%7D",
 )
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 from litestar import asgi
 
-from mamimon.http import Receive, Scope, Send, answer, decompress, header, query, read_body
+from mamimon.http import Receive, Scope, Send, answer, decompress, header, query, read_body, unless_gone
 from mamimon.logs.wire.elasticsearch import (
     aliases,
     cat,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mamimon.logs")
 _PRODUCT = ("x-elastic-product", "Elasticsearch")
+# Of what changes something nothing is left half done.
+_GIVEN_UP = {searching.find, searching.count, searching.several}
 _ROUTES = [
     (frozenset(methods.split("|")), re.compile(pattern + r"/?$"), handler)
     for methods, pattern, handler in (
@@ -76,7 +78,7 @@ async def _serve(room: LogRoom, core: Core, scope: Scope, receive: Receive, send
                 "media_type_header_exception",
                 f"Invalid media-type value on parameter [format]: [{params['format'][:40]}]",
             )
-        reply = await _route(Call(room, core, method, path, params, body))
+        reply = await _route(Call(room, core, method, path, params, body), receive)
     except EsError as error:
         reply = Answer(error.body(), error.status)
         params.pop("filter_path", None)
@@ -97,10 +99,12 @@ async def _serve(room: LogRoom, core: Core, scope: Scope, receive: Receive, send
     await answer(send, reply.status, sent, content_type=kind, headers=[_PRODUCT, *reply.headers])
 
 
-async def _route(call: Call) -> Answer:
+async def _route(call: Call, receive: Receive) -> Answer:
     for methods, pattern, handler in _ROUTES:
         if call.method in methods and (found := pattern.match(call.path)):
             call.parts = {name: unquote(part or "") for name, part in found.groupdict().items()}
+            if handler in _GIVEN_UP:
+                return await unless_gone(receive, handler(call))
             return await handler(call)
     known = sorted({m for methods, pattern, _ in _ROUTES if pattern.match(call.path) for m in methods})
     if known:

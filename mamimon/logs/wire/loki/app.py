@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from litestar import asgi
 
-from mamimon.http import Receive, Scope, Send, answer, decompress, header, query_items, read_body
+from mamimon.http import Receive, Scope, Send, answer, decompress, header, query_items, read_body, unless_gone
 from mamimon.logs.dates import parse_iso
 from mamimon.logs.wire.loki import push
 from mamimon.logs.wire.loki.answers import Answers, Window
@@ -189,7 +189,7 @@ async def _question(room: LogRoom, core: Core, scope: Scope, receive: Receive, p
         form = await read_body(receive, 1 << 20)
         call.items += parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True)
     work, found = route
-    return await work(call, *(unquote(part) for part in found.groups()))
+    return await unless_gone(receive, work(call, *(unquote(part) for part in found.groups())))
 
 
 async def _query_range(call: _Call) -> dict[str, Any]:
