@@ -250,6 +250,7 @@ def test_live_tail_pauses_counts_and_goes_on(page: Any, site: Any) -> None:
     page.wait_for_selector("#rows details.line:has-text('news 1')")
     assert page.locator("#rows .cell").first.inner_text() == "web-7"
     page.wait_for_selector("#live-rate:has-text('lines a second')")
+    assert page.evaluate("document.getAnimations().length") == 0  # one a line took three quarters of the time
     page.click("#pause")
     put(site, {"message": "news 2"}, {"message": "news 3"})
     page.wait_for_selector("#live-rate:has-text('2 wait')")
@@ -285,6 +286,21 @@ def test_live_tail_shows_what_came_while_nobody_listened(page: Any, site: Any) -
     page.wait_for_selector("#rows details.line:has-text('news 4')")
     texts = page.locator("#rows .text").all_inner_texts()
     assert texts == [f"news {i}" for i in (4, 3, 2, 1)]
+
+
+@pytest.mark.feature("L6")
+def test_a_stream_faster_than_anybody_reads_stays_bounded(page: Any, site: Any) -> None:
+    """Of thousands of lines the page keeps the newest, in order, and says that others came too fast."""
+    page.goto(f"{site.url}/logs?q=flood")
+    page.click("#live")
+    page.wait_for_selector("#live[data-open]")
+    for start in range(0, 4000, 1000):
+        put(site, *({"message": f"flood {i:04}"} for i in range(start, start + 1000)))
+    page.wait_for_selector("#rows details.line:has-text('flood 3999')")
+    texts = page.locator("#rows .text").all_inner_texts()
+    assert len(texts) <= 500
+    assert texts == sorted(texts, reverse=True)
+    page.wait_for_selector("#live-rate:has-text('came too fast to be shown')")
 
 
 @pytest.mark.feature("L7")

@@ -140,7 +140,7 @@
     line.append(box);
   }
   function draw(hit) {
-    const line = node("details", "line fresh " + hit.level), head = node("summary", "row " + hit.level), when = node("span", "faint"), at = node("time");
+    const line = node("details", "line " + hit.level), head = node("summary", "row " + hit.level), when = node("span", "faint"), at = node("time");
     line.dataset.id = hit.id;
     at.dataset.t = String(Date.parse(hit.time) / 1000);
     at.dataset.form = "clock";
@@ -190,7 +190,9 @@
   const state = document.getElementById("live-state"), rate = document.getElementById("live-rate");
   if (!button || !state) return;
   let source = null, waiting = [], drawing = false, paused = false, unseen = 0, lost = 0, seen = [], timer = 0;
-  let filling = false, gap = false;
+  // A stream faster than anybody reads is drawn four times a second, the newest lines of each time.
+  const EVERY_MS = 250, AT_ONCE = 100;
+  let filling = false, gap = false, drawn = 0, full = false, other = false;
   // By the server's clock; what came since then and is not here came while nobody listened.
   const now = () => Number(button.dataset.now) + performance.now() / 1000;
   let heard = Number(button.dataset.now);
@@ -202,10 +204,14 @@
     const empty = rows.querySelector(".empty");
     if (empty) empty.remove();
     const fresh = document.createDocumentFragment(), top = scrollY > 0 ? document.documentElement.scrollHeight : 0;
-    for (const hit of waiting.splice(0).slice(-most).reverse()) fresh.append(draw(hit));
+    const hits = waiting.splice(0);
+    if (full) { lost += Math.max(0, hits.length - AT_ONCE); hits.splice(0, hits.length - AT_ONCE); }
+    full = true;
+    for (const hit of hits) { const line = draw(hit); line.classList.toggle("alt", other = !other); fresh.prepend(line); }
     rows.prepend(fresh);
     const lines = rows.querySelectorAll("details.line");
     for (let i = most; i < lines.length; i += 1) if (!lines[i].open) lines[i].remove();
+    drawn = performance.now();
     rows.dispatchEvent(new CustomEvent("mamimon:rows", { bubbles: true }));
     if (top) scrollBy(0, document.documentElement.scrollHeight - top);  // who reads further down is not moved
   }
@@ -233,7 +239,7 @@
     paused = value;
     pause.setAttribute("aria-pressed", String(value));
     pause.textContent = value ? pause.dataset.resume : pause.dataset.pause;
-    if (!value) { unseen = 0; if (waiting.length) flush(); }
+    if (!value) { unseen = 0; full = false; if (waiting.length) flush(); }
     tell();
   }
   function keep(hits) {
@@ -257,7 +263,7 @@
       gap = found.more || found.partial;
       keep(found.hits.reverse());
     } catch { gap = true; }
-    filling = false;
+    filling = full = false;
     tell();
     if (waiting.length) flush();
   }
@@ -268,6 +274,9 @@
     button.textContent = button.dataset.stop;
     state.hidden = false;
     pause.hidden = false;
+    // Every second line is told by its class: by its place, all would be styled anew with each that comes.
+    rows.querySelectorAll("details.line").forEach((line, i) => line.classList.toggle("alt", i % 2 === 1));
+    rows.classList.add("live");
     hold(false);
     timer = setInterval(tell, 1000);
     source.onopen = async () => { await fill_gap(); heard = now(); button.dataset.open = "1"; };
@@ -277,9 +286,9 @@
       heard = now();
       waiting.push(JSON.parse(event.data));
       seen.push([performance.now(), 1]);
-      if (waiting.length > most) waiting.shift();
+      if (waiting.length > most) { waiting.shift(); if (!paused) lost += 1; }
       if (paused) { unseen += 1; return; }
-      if (!drawing) { drawing = true; requestAnimationFrame(flush); }
+      if (!drawing) { drawing = true; setTimeout(() => requestAnimationFrame(flush), Math.max(0, drawn + EVERY_MS - performance.now())); }
     });
   }
   button.addEventListener("click", () => { if (source) stop(); else begin(); });
