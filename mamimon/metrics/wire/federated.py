@@ -158,7 +158,7 @@ def _shown(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    return bound_text(value).removesuffix(".0")
+    return bound_text(value).removesuffix(".0") if value else "0"
 
 
 def _cumulative(one: Histogram) -> list[tuple[float, float]]:

@@ -96,7 +96,7 @@ _SHAPES: dict[str, list[tuple[str, int, str, bool]]] = {
 _MESSAGES = messages(_SHAPES)
 
 
-def _request(batch: list[tuple[dict[str, str], list[tuple[int, Any]]]]) -> bytes:
+def write_request(batch: list[tuple[dict[str, str], list[tuple[int, Any]]]]) -> bytes:
     """A remote write 1.0 of floats and native histograms."""
     out = _MESSAGES["WriteRequest"]()
     for labels, samples in batch:
@@ -125,7 +125,7 @@ def push(client: httpx.Client, world: World) -> None:
     """Send every sample, in the order of time."""
     for batch in world.batches():
         for at in range(0, len(batch), 500):
-            raw = bytes(cramjam.snappy.compress_raw(_request(batch[at : at + 500])))
+            raw = bytes(cramjam.snappy.compress_raw(write_request(batch[at : at + 500])))
             headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
             answer = client.post("/api/v1/write", content=raw, headers=headers)
             assert answer.status_code in (200, 204), answer.text
