@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from litestar import Request, get
-from litestar.response import Template
+from litestar.response import Redirect, Template
 
 from mamimon.metrics.explore import explored, grown, largest
+from mamimon.metrics.links import asked_for, one_line
 from mamimon.metrics.routes.digits import number
 from mamimon.problems import Problem
 from mamimon.window import Window, fitting, read_window
@@ -45,12 +46,14 @@ def _graph_handlers(core: Core, store: SeriesStore, backend: LocalBackend) -> li
     async def graph(request: Request[Any, Any, Any]) -> Template:
         """One or more queries, each as lines, stacked, as a heat map or as a table; all of it in the link."""
         now, given = core.clock.now(), request.query_params
-        window = read_window(dict(given), now, fitting(store.oldest(), now))
         queries, views = given.getall("q", []), given.getall("v", [])
-        # Prometheus' own page links as g0.expr=…; people have those in their notes.
-        queries = queries or [text for key, text in given.multi_items() if key.endswith(".expr") and text]
         asked = [(text, views[i] if i < len(views) else "line") for i, text in enumerate(queries)]
-        asked = [(text, view if view in _VIEWS else "line") for text, view in asked if text.strip()]
+        span: dict[str, str] = {}
+        if not queries:
+            asked, span = asked_for(given.multi_items())
+        asked = [(one_line(text), view if view in _VIEWS else "line") for text, view in asked]
+        asked = [(text, view) for text, view in asked if text]
+        window = read_window({**span, **dict(given)}, now, fitting(store.oldest(), now))
         explain, exemplars = bool(given.get("explain")), bool(given.get("exemplars"))
         panels = [
             await _panel(backend, text, view, window, now, explain=explain, exemplars=exemplars)
@@ -77,7 +80,13 @@ def _graph_handlers(core: Core, store: SeriesStore, backend: LocalBackend) -> li
             },
         )
 
-    return [graph]
+    @get("/query", include_in_schema=False, sync_to_thread=False)
+    def query(request: Request[Any, Any, Any]) -> Redirect:
+        """Where Prometheus 3 has its graphs."""
+        asked = request.url.query
+        return Redirect(f"/graph?{asked}" if asked else "/graph", status_code=302)
+
+    return [graph, query]
 
 
 def _targets_handler(scraper: Scraper) -> ControllerRouterHandler:

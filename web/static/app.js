@@ -132,6 +132,5 @@
   document.addEventListener("mamimon:rows", (event) => localTimes(event.target));
   localTimes(document);
   // On a phone the bar of pages scrolls sideways; the current one must be in view.
-  const here = document.querySelector(".nav [aria-current]");
-  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 2 + here.clientWidth / 2;
+  for (const here of document.querySelectorAll(".nav [aria-current], .tabs [aria-current]")) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 2 + here.clientWidth / 2;
 })();

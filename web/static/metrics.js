@@ -107,6 +107,14 @@
   }
 
   document.addEventListener("input", (event) => { if (event.target.matches(".query .q")) complete(event.target); });
+  // The field has one line: a query of several becomes one, without its comments, which end with theirs.
+  document.addEventListener("paste", (event) => {
+    const box = event.target, text = event.clipboardData ? event.clipboardData.getData("text/plain") : "";
+    if (!box.matches(".query .q") || !/[\r\n]/.test(text)) return;
+    event.preventDefault();
+    const bare = text.replace(/("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|#[^\n]*/g, "$1").replace(/\s*\n\s*/g, " ").trim();
+    box.setRangeText(bare, box.selectionStart, box.selectionEnd, "end");
+  });
   document.addEventListener("focusout", (event) => { if (event.target.matches(".query .q")) close(event.target); });
   document.addEventListener("keydown", (event) => {
     const box = event.target;
