@@ -1,4 +1,4 @@
-"""Links that people have from Prometheus' own pages and Grafana: `/graph?g0.expr=…`, in Prometheus 3 `/query?…`."""
+"""Links that people have from Prometheus' own pages: `/graph?g0.expr=…`, in Prometheus 3 `/query?…`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MODES = {"stacked": "stack", "heatmap": "heat"}
 
 
 def asked_for(items: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """The queries of such a link, each with how it is shown, and the window of the first: `since`, or a range."""
+    """The queries of such a link, each with its view, and the window of the first: `since`, or a range."""
     panels: dict[int, dict[str, str]] = {}
     for key, text in items:
         if found := _PART.fullmatch(key):
@@ -22,7 +22,7 @@ def asked_for(items: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], 
 
 
 def one_line(text: str) -> str:
-    """A query over several lines as one, for a field that has one: without comments, which end with a line."""
+    """A query of several lines as one, for a field that has one; comments go, for they end with a line."""
     bare = _TEXT_OR_COMMENT.sub(lambda found: found[1] or "", text)
     return re.sub(r"\s*\n\s*", " ", bare).strip()
 

@@ -66,7 +66,8 @@ def test_a_pasted_query_of_several_lines(server: Any, browser: Any) -> None:
           const data = new DataTransfer();
           data.setData("text/plain", text);
           box.focus();
-          box.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+          const init = { clipboardData: data, bubbles: true, cancelable: true };
+          box.dispatchEvent(new ClipboardEvent("paste", init));
         }""",
         MULTI,
     )
