@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -130,8 +130,8 @@ def _read(name: str, reader: Callable[[str], Value], text: str, prefix: str = ""
 
 def success(data: Any, *, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response[bytes]:
     """`{"status": "success", "data": …}`."""
-    body = b"".join(_enveloped([_encode(data)], warnings, infos))
-    return Response(body, media_type="application/json", status_code=200)
+    start, end = _envelope(warnings, infos)
+    return Response(b"%b%b%b" % (start, _encode(data), end), media_type="application/json", status_code=200)
 
 
 def nothing() -> Response[bytes]:
@@ -148,15 +148,11 @@ async def is_post(scope: Scope, send: Send) -> bool:
     return False
 
 
-def _enveloped(
-    data: Iterable[bytes | memoryview], warnings: Sequence[str], infos: Sequence[str]
-) -> Iterator[bytes | memoryview]:
-    """The pieces of `data` with what stands around it."""
-    yield b'{"status":"success","data":'
-    yield from data
+def _envelope(warnings: Sequence[str], infos: Sequence[str]) -> tuple[bytes, bytes]:
+    """What stands before and behind `data`."""
     more = b',"warnings":' + _encode(list(warnings)) if warnings else b""
     more += b',"infos":' + _encode(list(infos)) if infos else b""
-    yield more + b"}"
+    return b'{"status":"success","data":', more + b"}"
 
 
 def failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -195,16 +191,20 @@ class Body(msgspec.Struct):
 
 def whole(found: QueryResult) -> bytes:
     """The whole body of a small answer."""
-    return b"".join(_enveloped(encode(found), found.warnings, found.infos))
+    start, end = _envelope(found.warnings, found.infos)
+    return b"".join((start, *encode(found), end))
 
 
 async def result(found: QueryResult, stats: bytes = b"") -> Body:
     """A query's result; `stats` is JSON that goes beside it."""
-    pieces = _enveloped(encode(found, stats), found.warnings, found.infos)
+    start, end = _envelope(found.warnings, found.infos)
+    pieces = encode(found, stats)
     if found.values.size + sum(len(times) for times, _ in found.series) <= SMALL:
-        return Body(b"".join(pieces))
-    opening, first = await asyncio.to_thread(lambda: (bytes(next(pieces)), next(pieces)))
-    return Body(opening, itertools.chain((first,), pieces))
+        return Body(b"".join((start, *pieces, end)))
+    first, second = await asyncio.to_thread(lambda: (next(pieces), next(pieces, None)))
+    if second is None:
+        return Body(b"".join((start, first, end)))
+    return Body(start, itertools.chain((first, second), pieces, (end,)))
 
 
 async def stream(scope: Scope, receive: Receive, send: Send, body: Body) -> None:
