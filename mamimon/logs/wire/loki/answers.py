@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from mamimon.problems import Kind, Problem
 if TYPE_CHECKING:
     from mamimon.logs.room import LogRoom
 
+T = TypeVar("T")
 _SAMPLE_ROWS = 5_000
 _MOST_LINES = 10_000_000
 _MOST_STREAMS = 10_000
@@ -83,6 +84,19 @@ class Answers:
     async def newest(self, selected: Selected, window: Window, limit: int) -> list[Entry]:
         """The newest lines, newest first."""
         return await self._first(selected, window, limit, False)
+
+    async def newest_of(
+        self, selected: Selected, window: Window, limit: int, read: Callable[[int, View], list[T]]
+    ) -> list[T]:
+        """What `read` makes of the newest lines, of at most `limit`."""
+        plan = self.plan(selected, window)
+        found: list[T] = []
+        for day in self._room.local.days_within(plan):
+            if len(found) >= limit:
+                break
+            part, _ = await self._room.store.read(day, plan, partial(read, limit - len(found)))
+            found += part or []
+        return found
 
     async def _first(self, selected: Selected, window: Window, limit: int, forward: bool) -> list[Entry]:
         plan = self.plan(selected, window)

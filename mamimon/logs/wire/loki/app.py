@@ -16,7 +16,7 @@ from litestar import asgi
 
 from mamimon.http import Receive, Scope, Send, answer, decompress, header, query_items, read_body, unless_gone
 from mamimon.logs.dates import parse_iso
-from mamimon.logs.wire.loki import push
+from mamimon.logs.wire.loki import detected, push
 from mamimon.logs.wire.loki.answers import Answers, Window
 from mamimon.logs.wire.loki.logql import parse
 from mamimon.logs.wire.loki.syntax import Log, LogQLError, seconds
@@ -239,6 +239,20 @@ async def _series(call: _Call) -> dict[str, Any]:
     return _listed(found)
 
 
+async def _detected_labels(call: _Call) -> dict[str, Any]:
+    return await detected.labels(call.answers(), call.log(), call.window())
+
+
+async def _detected_fields(call: _Call, name: str = "") -> dict[str, Any]:
+    log = _log_query(call.text("query") or '{dataset=~".+"}')
+    text = call.text("line_limit") or "1000"
+    if not re.fullmatch(r"\d{1,9}", text) or not 0 < int(text) <= detected.MOST_LINES:
+        raise bad_input(f"line_limit must be from 1 to {detected.MOST_LINES}")
+    limit = _limit(call) if call.text("limit") else 1000
+    asked = (call.answers(), log, call.window(), int(text), limit)
+    return await (detected.values(*asked, name) if name else detected.fields(*asked))
+
+
 async def _stats(call: _Call) -> dict[str, Any]:
     return dict(await call.answers().volume(_log_query(call.text("query")), call.window()))
 
@@ -276,6 +290,9 @@ _ROUTES: list[tuple[re.Pattern[str], Callable[..., Awaitable[dict[str, Any]]]]] 
         ("label/([^/]+)/values", _label_values),
         ("series", _series),
         ("tail", _tail),
+        ("detected_labels", _detected_labels),
+        ("detected_fields", _detected_fields),
+        ("detected_field/([^/]+)/values", _detected_fields),
         ("index/stats", _stats),
         ("index/volume", _volume),
         ("index/volume_range", partial(_volume, ranged=True)),

@@ -291,6 +291,13 @@ def _logfmt(row: Row, extracted: dict[str, str]) -> bool:
     return True
 
 
+def parsed_by(parser: str, row: Row) -> dict[str, str]:
+    """What `| json` or `| logfmt` reads out of the line's text."""
+    found: dict[str, str] = {}
+    (_json if parser == "json" else _logfmt)(row, found)
+    return {name: text for name, text in found.items() if text and name != "__error__"}
+
+
 def _extract(row: Row, extracted: dict[str, str], pairs: Iterable[tuple[str, str]]) -> None:
     stream: dict[str, Any] = stream_of(row)
     for name, text in pairs:
