@@ -10,6 +10,7 @@ place of an error, and cannot be told the default operator.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 
@@ -56,6 +57,12 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     every: bool = False
     """Neighbours combine by AND instead of OR."""
     now: float = 0.0
+    tz: dt.tzinfo = dt.UTC
+    """The zone of dates that name none."""
+    slop: int = 0
+    """How far the words of a phrase that does not say so may have moved."""
+    least: Callable[[int], int] | None = None
+    """How many of the alternatives at the top are needed; none: one."""
     lenient_wildcard: bool = True
 
 
@@ -137,7 +144,7 @@ class _Parser:
         self.depth -= 1
         if not clauses:
             raise self.error("an empty group")
-        return _joined(signs, clauses)
+        return _joined(signs, clauses, None if self.depth else self.style.least)
 
     def conjunction(self) -> str:
         """Step over AND or OR; empty where neighbours just stand beside each other."""
@@ -187,7 +194,7 @@ class _Parser:
             clause = self.regex(fields, end)
         elif found := self.take(_COMPARE):
             text = self.quoted() if self.text[self.at : self.at + 1] == '"' else unescape(self.word())
-            clause = _each(fields, lambda f: compare(f, found[1], text, self.style.now))
+            clause = _each(fields, lambda f: compare(f, found[1], text, self.style))
         else:
             clause = self.term(fields)
         self.boost()
@@ -223,8 +230,8 @@ class _Parser:
     def phrase(self, fields: Sequence[str]) -> Clause:
         text = self.quoted()
         found = self.take(re.compile(r"~(\d+)?"))
-        slop = min(int(found[1] or 0), 100) if found else 0
-        return _each(fields, lambda f: moment(f, text, self.style.now) or phrase(f, text, slop))
+        slop = min(int(found[1] or 0), 100) if found else min(self.style.slop, 100)
+        return _each(fields, lambda f: moment(f, text, self.style) or phrase(f, text, slop))
 
     def range(self, fields: Sequence[str]) -> Clause:
         found = self.take(_RANGE)
@@ -232,7 +239,7 @@ class _Parser:
             raise self.error("a range is written [low TO high] or {low TO high}")
         low, high = (unescape(part[1:-1] if part[0] == '"' else part) for part in found.group(2, 3))
         ends = (found[1] == "[", found[4] == "]")
-        return _each(fields, lambda f: between(f, low, high, ends[0], ends[1], self.style.now))
+        return _each(fields, lambda f: between(f, low, high, ends[0], ends[1], self.style))
 
     def regex_end(self) -> int:
         end = self.at + 1
@@ -259,7 +266,7 @@ class _Parser:
             return All() if not any(fields) else _each(fields, Exists)
         if re.search(r"(?:^|[^\\])(?:\\\\)*[*?]", raw):
             return _each(fields, lambda f: wildcard(f, raw))
-        return _each(fields, lambda f: moment(f, text, self.style.now) or plain(f, text))
+        return _each(fields, lambda f: moment(f, text, self.style) or plain(f, text))
 
 
 def style_fields(style: Style) -> tuple[str, ...]:
@@ -287,29 +294,38 @@ def wildcard(field: str, raw: str) -> Clause:
     return Pattern(field, pattern, starts=fold(literal_start(raw)), fold_case=folded, wildcard=raw)
 
 
-def compare(field: str, sign: str, text: str, now: float) -> Clause:
+def compare(field: str, sign: str, text: str, style: Style) -> Clause:
     """`field:>=text`."""
     included = sign.endswith("=")
     if sign[0] == ">":
-        return Range(field, bound(field, text, included, now, up=not included), None)
-    return Range(field, None, bound(field, text, included, now, up=included))
+        return Range(field, bound(field, text, included, style.now, up=not included, tz=style.tz), None)
+    return Range(field, None, bound(field, text, included, style.now, up=included, tz=style.tz))
 
 
-def between(field: str, low: str, high: str, low_in: bool, high_in: bool, now: float) -> Clause:
+def between(field: str, low: str, high: str, low_in: bool, high_in: bool, style: Style) -> Clause:
     """`field:[low TO high]`; `*` leaves an end open."""
     return Range(
         field,
-        None if low == "*" else bound(field, low, low_in, now, up=not low_in),
-        None if high == "*" else bound(field, high, high_in, now, up=high_in),
+        None if low == "*" else bound(field, low, low_in, style.now, up=not low_in, tz=style.tz),
+        None if high == "*" else bound(field, high, high_in, style.now, up=high_in, tz=style.tz),
     )
 
 
-def bound(field: str, text: str, included: bool, now: float, *, up: bool, first_day: bool = False) -> Bound:
+def bound(
+    field: str,
+    text: str,
+    included: bool,
+    now: float,
+    *,
+    up: bool,
+    first_day: bool = False,
+    tz: dt.tzinfo = dt.UTC,
+) -> Bound:
     """One end of a range; on `@timestamp` it must be a date."""
     dated = field == "@timestamp"
     seconds = None
     if dated or re.match(r"now|\d{4}[-/.]\d\d?", text):
-        seconds = parse_bound(text, now, up=up, first_day=first_day)
+        seconds = parse_bound(text, now, up=up, first_day=first_day, tz=tz)
     if dated and seconds is None:
         raise bad_input(
             f"failed to parse date field [{text[:80]}] with format [strict_date_optional_time||epoch_millis]"
@@ -317,11 +333,11 @@ def bound(field: str, text: str, included: bool, now: float, *, up: bool, first_
     return Bound(text, included, seconds)
 
 
-def moment(field: str, text: str, now: float) -> Clause | None:
+def moment(field: str, text: str, style: Style) -> Clause | None:
     """A date on `@timestamp` means the whole unit that it names; other fields are None."""
     if field != "@timestamp":
         return None
-    return between(field, text, text, True, True, now)
+    return between(field, text, text, True, True, style)
 
 
 def unescape(text: str) -> str:
@@ -329,13 +345,18 @@ def unescape(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if "\\" in text else text
 
 
-def _joined(signs: Sequence[str], clauses: Sequence[Clause]) -> Clause:
+def _joined(
+    signs: Sequence[str], clauses: Sequence[Clause], least: Callable[[int], int] | None = None
+) -> Clause:
     """Lucene's boolean query; where all clauses are forbidden, everything but what they match."""
     by_sign: dict[str, list[Clause]] = {"+": [], "-": [], "": []}
     for sign, clause in zip(signs, clauses, strict=True):
         by_sign[sign].append(clause)
     must, may = by_sign["+"], by_sign[""]
-    if may and not must:
+    if may and least is not None and len(clauses) > 1:
+        needed = max(least(len(may)), 0 if must else 1)
+        must = [*must, Or(may, needed)] if needed else must
+    elif may and not must:
         must = [may[0] if len(may) == 1 else Or(may)]
     parts = [*must, *map(Not, by_sign["-"])]
     return parts[0] if len(parts) == 1 else And(parts)

@@ -155,13 +155,13 @@ def spreads(have: list[str], wanted: list[str], at: int, moved: list[int]) -> It
 
 def match(field: str, text: str, *, every: bool = False, least: int = 1) -> Test:
     """`match`: any, all or some of the words; a text without a word is the whole value."""
-    words = list(dict.fromkeys(tokens(text)))
+    words = tokens(text)
     if not words or field.endswith(".keyword"):
         return term(field, text)
     if number(text) is not None:
         return has_words(field, text)
     tests = [has_words(field, word) for word in words]
-    needed = len(tests) if every else min(max(1, least), len(tests))
+    needed = len(tests) if every else max(1, least) if len(tests) > 1 else 1
     return lambda doc: sum(test(doc) for test in tests) >= needed
 
 

@@ -65,6 +65,8 @@ class Words(Plain):
             return self._pattern.search(text) is not None
         have = tokens(text)
         places = [[i for i, token in enumerate(have) if token == word] for word in wanted]
+        if self.prefix:
+            places[-1] = [i for i, token in enumerate(have) if token.startswith(wanted[-1])]
         if not all(places):
             return False
         # Lucene's slop counts how far words must move to stand as the phrase does.

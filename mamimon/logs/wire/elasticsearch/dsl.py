@@ -20,6 +20,7 @@ from mamimon.logs.wire.elasticsearch.options import (
     check_object,
     either,
     fielded,
+    least_of,
     minimum,
     none_or_all,
     texts,
@@ -29,6 +30,9 @@ from mamimon.logs.wire.elasticsearch.simple import simple
 
 _DEEPEST = 60
 _MOST_TERMS = 65_536
+_CLAUSES = {
+    "must", "filter", "should", "must_not", "minimum_should_match", "boost", "_name", "adjust_pure_negative",
+}  # fmt: skip
 
 
 class Dsl:
@@ -79,16 +83,7 @@ class Dsl:
         ]
         should = self.several(body.get("should") or [])
         never = self.several(body.get("must_not") or [])
-        unknown = set(body) - {
-            "must",
-            "filter",
-            "should",
-            "must_not",
-            "minimum_should_match",
-            "boost",
-            "_name",
-            "adjust_pure_negative",
-        }
+        unknown = set(body) - _CLAUSES
         if unknown:
             raise unknown_field("bool", min(unknown))
         default = 0 if must else 1
@@ -126,12 +121,15 @@ class Dsl:
         def make(word: str) -> c.Clause:
             return c.Words(field, word) if limit == 0 else c.Fuzzy(field, word, limit)
 
-        parts = [make(word) for word in dict.fromkeys(words)]
+        # A word that is asked for twice counts twice, where it is counted.
+        counted = "minimum_should_match" in options
+        parts = [make(word) for word in (words if counted else dict.fromkeys(words))]
         every = str(options.get("operator", "or")).lower() == "and"
         least = len(parts) if every else minimum(options.get("minimum_should_match"), len(parts), 1)
-        if least >= len(parts):
-            return parts[0] if len(parts) == 1 else c.And(parts)
-        return c.Or(parts, max(1, least))
+        if len(parts) == 1:
+            return parts[0]
+        # More than there are cannot match.
+        return c.And(parts) if least == len(parts) else c.Or(parts, max(1, least))
 
     def match_phrase(self, body: Any, prefix: bool = False) -> c.Clause:
         """`match_phrase`, and with `prefix` `match_phrase_prefix`."""
@@ -156,11 +154,9 @@ class Dsl:
         parts: list[c.Clause] = [c.Words(field, word) for word in words[:-1]]
         parts.append(c.Words(field, words[-1], prefix=True))
         every = str(options.get("operator", "or")).lower() == "and"
-        return (
-            c.And(parts)
-            if every
-            else c.Or(parts, minimum(options.get("minimum_should_match"), len(parts), 1))
-        )
+        if every or len(parts) == 1:
+            return c.And(parts)
+        return c.Or(parts, max(1, minimum(options.get("minimum_should_match"), len(parts), 1)))
 
     def multi_match(self, body: Any) -> c.Clause:
         """`multi_match`."""
@@ -175,12 +171,10 @@ class Dsl:
             "bool_prefix": self.match_bool_prefix,
         }
         options = {k: v for k, v in body.items() if k not in {"fields", "type", "tie_breaker"}}
-        if not kind.startswith("phrase"):
-            options.pop("slop", None)
-        if kind.startswith("phrase"):
-            # A phrase is searched whole.
-            known = ("query", "slop", "analyzer", "zero_terms_query")
-            options = {k: v for k, v in options.items() if k in known}
+        # A phrase is searched whole, and only it can be loose.
+        of_phrase = ("query", "slop", "analyzer", "zero_terms_query")
+        phrased = kind.startswith("phrase")
+        options = {k: v for k, v in options.items() if (k in of_phrase if phrased else k != "slop")}
         if kind == "cross_fields" and str(body.get("operator", "or")).lower() == "and":
             words = tokens(shown(body.get("query", "")))
             return c.And([c.Or([c.Words(f, word) for f in fields]) for word in words] or [c.Nothing()])
@@ -275,6 +269,9 @@ class Dsl:
             fields=tuple("" if f == "*" else unboosted(f) for f in fields),
             every=str(body.get("default_operator", "or")).lower() == "and",
             now=self.now,
+            tz=zone(str(body.get("time_zone") or "")),
+            slop=int(body.get("phrase_slop", 0)),
+            least=least_of(body),
         )
         # No text is no term, and Elasticsearch finds nothing then.
         return parse(body["query"], style) if body["query"].strip() else c.Nothing()
@@ -290,7 +287,7 @@ class Dsl:
         every = str(body.get("default_operator", "or")).lower() == "and"
         text = str(body.get("query", ""))
         # No text is no term, and Elasticsearch finds nothing then.
-        return simple(text, fields, every) if text.strip() else c.Nothing()
+        return simple(text, fields, every, least_of(body)) if text.strip() else c.Nothing()
 
     def exists(self, body: Any) -> c.Clause:
         """`exists`."""

@@ -181,7 +181,7 @@ def check_query(name: str, options: dict[str, Any]) -> None:
         raise EsError(
             400, "parse_exception", f"failed to parse [multi_match] query type [{kind}]. unknown type."
         )
-    slop = options.get("slop", 0)
+    slop = options.get("slop", options.get("phrase_slop", 0))
     if not isinstance(slop, (int, str)) or not str(slop).isdecimal():
         raise EsError(400, "illegal_argument_exception", "No negative slop allowed.")
 

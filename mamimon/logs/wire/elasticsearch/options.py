@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from mamimon.logs import clauses as c
-from mamimon.logs.wire.elasticsearch.errors import illegal, parsing
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
 
 
 def fielded(name: str, body: Any, short: str) -> tuple[str, dict[str, Any]]:
@@ -62,17 +63,38 @@ def none_or_all(options: dict[str, Any]) -> c.Clause:
 
 
 def minimum(value: Any, count: int, default: int) -> int:
-    """`minimum_should_match`: a number, a percentage, negative for how many may miss."""
+    """`minimum_should_match`: a number or share, negative for how many may miss, `3<75%` for more than 3."""
     if value is None:
         return default
-    text = str(value).strip()
-    found = re.fullmatch(r"(-?\d+)(%)?", text)
-    if not found:
-        return default
-    number = int(found[1])
-    if found[2]:
+    text = re.sub(r"\s*<\s*", "<", str(value).strip())
+    if "<" not in text:
+        return _least(text, count)
+    least = count
+    for part in text.split():
+        above, _, spec = part.partition("<")
+        if count <= _whole(above):
+            break
+        least = _least(spec, count)
+    return least
+
+
+def least_of(body: dict[str, Any]) -> Callable[[int], int] | None:
+    """How many of some alternatives are needed, where the query says so."""
+    spec = body.get("minimum_should_match")
+    return None if spec is None else lambda count: minimum(spec, count, 1)
+
+
+def _least(text: str, count: int) -> int:
+    number = _whole(text.removesuffix("%"))
+    if text.endswith("%"):
         share = int(count * abs(number) / 100)
-        number = count - share if number < 0 else share
-    elif number < 0:
-        number = count + number
-    return max(0, number) if number <= count or default == 0 else number
+        number = -share if number < 0 else share
+    return max(0, count + number if number < 0 or text.startswith("-") else number)
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"-?\d{1,9}", text):
+        raise EsError(
+            400, "query_shard_exception", f'failed to create query: For input string: "{text[:40]}"'
+        )
+    return int(text)

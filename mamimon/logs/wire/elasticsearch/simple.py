@@ -7,6 +7,7 @@ makes the next part mean everything but itself. What cannot be read is left out.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from mamimon.logs import clauses as c
 from mamimon.logs.lucene import phrase, plain, unescape
@@ -22,11 +23,27 @@ _PART = re.compile(
 )
 
 
-def simple(text: str, fields: list[str], every: bool) -> c.Clause:
-    """The clause of what a person typed; `every`: parts without an operator must all be there."""
+def simple(text: str, fields: list[str], every: bool, least: Callable[[int], int] | None = None) -> c.Clause:
+    """The clause of what a person typed; `every`: parts without an operator must all be there.
+
+    `least` says how many of the alternatives at the top are needed.
+    """
     if text.strip() == "*":
         return c.All()
-    return _Simple(text[:_LONGEST], fields, every).read(0) or c.Nothing()
+    found = _Simple(text[:_LONGEST], fields, every).read(0) or c.Nothing()
+    parts = _alternatives(found)
+    return found if least is None or len(parts) == 1 else c.Or(parts, max(1, least(len(parts))))
+
+
+def _alternatives(clause: c.Clause) -> list[c.Clause]:
+    """What was joined by OR, one part after the other."""
+    if not isinstance(clause, _Joined):
+        return [clause]
+    return [*_alternatives(clause.clauses[0]), *clause.clauses[1:]]
+
+
+class _Joined(c.Or):
+    """Parts of the text, not one part on several fields."""
 
 
 class _Simple:
@@ -64,7 +81,7 @@ class _Simple:
             elif operator == "+" or (not operator and self.every):
                 found = c.And([found, one])
             else:
-                found = c.Or([found, one])
+                found = _Joined([found, one])
             operator, negative = "", False
         return found
 

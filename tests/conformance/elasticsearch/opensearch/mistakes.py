@@ -73,6 +73,7 @@ MISTAKES: tuple[Mistake, ...] = (
     query({"multi_match": {"query": "x", "fields": ["message"], "type": "odd"}}),
     query({"match_phrase": {"message": {"query": "x", "slop": -1}}}),
     query({"match": {"message": {"query": "x", "operator": "xor"}}}),
+    query({"match": {"message": {"query": "x y", "minimum_should_match": "odd"}}}),
     query({"constant_score": {}}),
     query({"constant_score": {"filter": {"term": {"a": 1}}, "odd": 1}}),
     query({"fuzzy": {"message": {"value": "x", "odd": 1}}}),

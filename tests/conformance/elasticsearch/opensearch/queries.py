@@ -107,7 +107,9 @@ class Queries:
         if rng.random() < 0.5:
             options["operator"] = rng.choice(("and", "or", "AND"))
         if rng.random() < 0.3:
-            options["minimum_should_match"] = rng.choice((1, 2, "50%", "-1", "100%"))
+            options["minimum_should_match"] = rng.choice(
+                (1, 2, 3, "50%", "-1", "100%", "-30%", "1<2", "2<75%")
+            )
         return {"match": {field: options}}
 
     def match_phrase(self) -> Query:
@@ -118,7 +120,10 @@ class Queries:
 
     def match_phrase_prefix(self) -> Query:
         text = self.words()
-        return {"match_phrase_prefix": {"message": {"query": text[: self.rng.randrange(2, len(text) + 2)]}}}
+        options: dict[str, Any] = {"query": text[: self.rng.randrange(2, len(text) + 2)]}
+        if self.rng.random() < 0.3:
+            options["slop"] = self.rng.randrange(1, 4)
+        return {"match_phrase_prefix": {"message": options}}
 
     def match_bool_prefix(self) -> Query:
         text = self.words()
@@ -314,6 +319,12 @@ class Queries:
             body["fields"] = rng.choice((["message", "service"], ["message^2", "user"], ["host", "service"]))
         if rng.random() < 0.3:
             body["analyze_wildcard"] = True
+        if rng.random() < 0.1:
+            body["phrase_slop"] = rng.randrange(3)
+        if rng.random() < 0.1:
+            body["time_zone"] = rng.choice(ZONES)
+        if rng.random() < 0.1 and str(body.get("default_operator", "or")).lower() == "or":
+            body["minimum_should_match"] = rng.choice(("50%", "-1", "75%"))
         return {"query_string": body}
 
     def group(self, depth: int) -> str:
@@ -368,4 +379,6 @@ class Queries:
         body: dict[str, Any] = {"query": text, "fields": rng.choice((["message"], ["message", "service"]))}
         if rng.random() < 0.5:
             body["default_operator"] = rng.choice(("and", "or"))
+        elif rng.random() < 0.2 and not {"+", "|", "-"} & set(text):
+            body["minimum_should_match"] = rng.choice((1, 2, "50%", "-1"))
         return {"simple_query_string": body}
