@@ -183,6 +183,8 @@ def ingest(
         run.flush()
     except KeyboardInterrupt:
         code = 130
+    except BrokenPipeError:
+        raise  # who reads what --print prints has enough
     except (ShipError, OSError, EOFError) as error:
         click.echo(f"mamimon: {error}", err=True)
         code = 1

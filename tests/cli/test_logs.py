@@ -186,6 +186,15 @@ def test_a_reader_who_has_enough_ends_the_command_quietly(mamimon: Command) -> N
         )  # fmt: skip
         assert done.stdout.splitlines()[-1] == "141", done.stderr
         assert done.stderr in {"", "there are more; --size 3000 shows older ones\n"}
+    long_file = mamimon.folder / "long.log"
+    long_file.write_text(f"{long}\n" * 300)
+    script = '"$@" --print "$0" | head -1; echo "${PIPESTATUS[0]}"'
+    words = mamimon.words("logs", "ingest")
+    done = subprocess.run(
+        ["bash", "-c", script, str(long_file), *words],
+        env=CLEAN, cwd=mamimon.folder, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("141", "")
 
 
 @pytest.mark.feature("L7")
