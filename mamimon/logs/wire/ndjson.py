@@ -47,6 +47,6 @@ def _lines(body: bytes) -> list[bytes]:
     body = body.removeprefix(codecs.BOM_UTF8)
     if _ARRAY.match(body):
         # Several shippers send one array where they are asked for JSON.
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
             return [bytes(item) for item in _array.decode(body)]
     return body.split(b"\n")
