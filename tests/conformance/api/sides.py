@@ -144,7 +144,7 @@ class Targets:
         self._server.server_close()
 
 
-_MESSAGES = messages(
+MESSAGES = messages(
     {
         "Label": [("name", 1, "string", False), ("value", 2, "string", False)],
         "Sample": [("value", 1, "double", False), ("timestamp", 2, "int64", False)],
@@ -165,7 +165,7 @@ _MESSAGES = messages(
 
 def pushed(until: int) -> bytes:
     """A remote write of half an hour up to `until` (epoch seconds), with an exemplar."""
-    request = _MESSAGES["WriteRequest"]()
+    request = MESSAGES["WriteRequest"]()
     for number in range(12):
         names = {"path": f"/p{number}", "code": ("200", "404", "500")[number % 3], "job": "world"}
         _add(

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conformance.api.asking import ADMIN, Ask, Asker
 from tests.conformance.api.comparing import declared, difference, send
+from tests.conformance.api.pushing import pushes, sent
 from tests.conformance.api.sides import Sides
 
 SEED = int(os.environ.get("MAMIMON_SEED", "20261128"))
@@ -90,6 +91,23 @@ def test_mixtures(sides: Sides, asker: Asker, capsys: pytest.CaptureFixture[str]
 def test_the_admin_api_is_off(sides: Sides, asker: Asker, capsys: pytest.CaptureFixture[str]) -> None:
     """Without its flag each admin endpoint is refused in the same words."""
     report(capsys, "admin requests without the flag", compare(sides, asker.each(ADMIN, "POST")))
+
+
+@pytest.mark.feature("M2")
+def test_remote_writes(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
+    """Forty pushes, good and bad, of both versions: the same status and numbers of written samples."""
+    different, count = [], 0
+    for push in pushes(int(time.time() * 1000) - 1000):
+        count += 1
+        (status, written), (ours, own) = sent(sides.theirs, push), sent(sides.ours, push)
+        if push.ours:
+            assert status != push.ours, f"{push.name}: no difference to be declared any more"
+            status, written = push.ours, own
+        if (status, written) != (ours, own):
+            different.append(f"{push.name}: {status} {written} | {ours} {own}")
+    with capsys.disabled():
+        print(f"\n{count} remote writes: {count - len(different)} as Prometheus answers or as declared")
+    assert not different, "theirs | ours\n" + "\n".join(different)
 
 
 def test_the_admin_api(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]) -> None:
