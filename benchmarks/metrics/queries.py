@@ -207,9 +207,12 @@ def run(given: argparse.Namespace, folder: Path) -> list[Row]:
             )
         note(size)
         for question in questions(given.hours):
+            if given.only not in question.work:
+                continue
             for row in measure(sides, question, end_s, given.runs, cold=not given.warm):
                 note(row)
-        note(dashboard(sides, end_s, given.hours))
+        if not given.only:
+            note(dashboard(sides, end_s, given.hours))
         note(Row("resident MB afterwards", {}, {side.name: side.resident_mb() for side in sides}))
     finally:
         together(sides, "stop")
@@ -224,6 +227,7 @@ def main() -> None:
     options.add_argument("--hours", type=int, default=24, help="fewer is quicker; the bars are for 24")
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--warm", action="store_true", help="leave the cold rows out")
+    options.add_argument("--only", default="", help="leave out the works that have not this text")
     options.add_argument("--without", nargs="*", default=[], help="peers to leave out")
     options.add_argument(
         "--folder",
