@@ -248,9 +248,9 @@ async def test_what_a_segment_has_of_a_path(tmp_path: Path) -> None:
 
     kinds = dict(zip(segment.about.paths, segment.about.kinds, strict=True))
     assert kinds == {"kind": VALUES, "message": SHAPES, "free": WORDS, "id": SHAPES, "took": VALUES}
-    shapes, codes = segment.column(segment.numbers["message"])
+    shapes, codes = segment.values(segment.numbers["message"]), segment.codes(segment.numbers["message"])
     assert shapes[codes[0] - 1].startswith(" order # of user ? is ")
-    assert segment.column(segment.numbers["id"])[0] == [" ? "]
+    assert segment.values(segment.numbers["id"]) == [" ? "]
     held = segment.word("w7")[segment.numbers["free"]]
     assert held.tolist() == ["w7" in one["free"].split() for one in made]
     slow = judge(parse("took:[17.5 TO 100}", Style(now=0.0)), segment, Nowhere())

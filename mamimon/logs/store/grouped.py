@@ -73,7 +73,7 @@ def _tallies(view: View, segment: Segment, mask: Any, grain: Grain, step_us: int
     steps = segment.minutes[at] // (step_us // _MINUTE_US) if by_minute else segment.times[at] // step_us
     low = int(steps.min())
     columns.append((steps - low, int(steps.max()) - low + 1))
-    levels, datasets = segment.column(LEVELS)[1][at], segment.column(DATASETS)[1][at]
+    levels, datasets = segment.codes(LEVELS)[at], segment.codes(DATASETS)[at]
     if grain.levels or "level" in grain.fields:
         columns.append((levels, int(levels.max()) + 1))
     if not grain.fields.isdisjoint(("dataset", "_index")):
@@ -81,12 +81,13 @@ def _tallies(view: View, segment: Segment, mask: Any, grain: Grain, step_us: int
     named: list[tuple[str, list[Any]]] = []
     for field in sorted(grain.fields):
         if field in segment.numbers:
-            values, codes = segment.column(segment.numbers[field])
+            number = segment.numbers[field]
+            values, codes = segment.values(number), segment.codes(number)
             named.append((field, values))
             columns.append((codes[at], len(values) + 1))
     patterns: list[Any] = []
     if "pattern" in grain.fields:
-        patterns, codes = segment.column(PATTERNS)
+        patterns, codes = segment.values(PATTERNS), segment.codes(PATTERNS)
         columns.append((codes[at], len(patterns) + 1))
     fields = len(named) + ("pattern" in grain.fields)
     places, counts = _combinations([one for one, _ in columns], [count for _, count in columns])

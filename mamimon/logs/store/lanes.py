@@ -7,7 +7,6 @@ about to open many of the segment's blocks.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -56,12 +55,12 @@ class Lanes:
         self._segments = segments.all
         if not segments.all:
             return
-        rows: Counter[int] = Counter()
-        for one in found:
-            place = self._places[one.first] = segments.place(one.first)
-            rows[place] += one.rows
+        firsts = [one.first for one in found]
+        places = segments.places(firsts)
+        self._places = dict(zip(firsts, places.tolist(), strict=True))
+        rows = np.bincount(places + 1, [one.rows for one in found], len(segments.all) + 1)[1:]
         self._worth = frozenset(
-            place for place, n in rows.items() if place >= 0 and n * SHARE >= self._segments[place].rows
+            place for place, one in enumerate(segments.all) if rows[place] and rows[place] * SHARE >= one.rows
         )
 
     def known(self, block: Found) -> Known | None:

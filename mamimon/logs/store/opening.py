@@ -6,9 +6,10 @@ import os
 import re
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from itertools import islice
 
 from mamimon.logs.clauses import ALL_LEVELS, Clause
 from mamimon.logs.clauses.needles import first_place, is_odd
@@ -16,6 +17,7 @@ from mamimon.logs.store.blocks import Block, decompress
 from mamimon.logs.store.hits import among, holding
 from mamimon.logs.store.lanes import Found, Known, Lanes
 
+_WINDOW = 256
 _FEW = 8
 """One of so many lines is few."""
 # Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
@@ -39,22 +41,26 @@ class Opener:
         self._needles = clause.needles()
         self._sure = clause.sure()
 
-    def opened(self, found: Sequence[Found], patience: int) -> Iterator[tuple[int, Block, Sequence[int]]]:
-        """Blocks in which a line may match, opened by several threads some way ahead of the reader."""
+    def opened(
+        self, found: Iterable[Found], patience: int | None
+    ) -> Iterator[tuple[int, Block, Sequence[int]]]:
+        """Blocks in which a line may match, opened by several threads some way ahead of the reader.
+
+        So many are opened before segments are asked; None if those have been told what to expect.
+        """
+        queue = _Queue(iter(found), patience, self._lanes)
         waiting: deque[Future[list[tuple[int, Block, Sequence[int]]]]] = deque()
-        at, share = 0, _FIRST_BYTES
+        share = _FIRST_BYTES
         try:
-            while at < len(found) or waiting:
+            while queue or waiting:
                 # Who needs only the newest lines takes them from the first block or two.
-                while at < len(found) and len(waiting) < (1 if share == _FIRST_BYTES else _BATCHES):
+                while queue and len(waiting) < (1 if share == _FIRST_BYTES else _BATCHES):
                     batch: list[_Packed] = []
                     size = 0
-                    while at < len(found) and size < share:
+                    while queue and size < share:
                         if self._late():
                             return
-                        one = found[at]
-                        known = self._lanes.known(one) if at >= patience else None
-                        at += 1
+                        one, known = queue.pop()
                         if known is not None and not known.maybe:
                             continue
                         if known is not None and not known.sure and len(known.maybe) * _FEW > one.rows:
@@ -139,6 +145,34 @@ class Opener:
             return held, sure
         allowed = {*positions}
         return [i for i in held if i in allowed], sure
+
+
+class _Queue:
+    """Candidate blocks, read as they are needed: some, then more and more, of which segments are asked."""
+
+    def __init__(self, found: Iterator[Found], patience: int | None, lanes: Lanes) -> None:
+        self._found = found
+        self._lanes = lanes
+        self._asked = patience is None
+        self._here = list(found) if patience is None else list(islice(found, patience))
+        self._at = 0
+        self._next = _WINDOW
+
+    def __bool__(self) -> bool:
+        if self._at == len(self._here):
+            # Reading which blocks there are costs as much as opening some.
+            self._here, self._at = list(islice(self._found, self._next)), 0
+            self._next *= 4
+            if self._here:
+                self._asked = True
+                self._lanes.expect(self._here)
+        return self._at < len(self._here)
+
+    def pop(self) -> tuple[Found, Known | None]:
+        """The next block and what is known of it."""
+        one = self._here[self._at]
+        self._at += 1
+        return one, self._lanes.known(one) if self._asked else None
 
 
 _Packed = tuple[Found, Known | None, bytes, bytes]

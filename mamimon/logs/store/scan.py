@@ -24,7 +24,7 @@ from mamimon.logs.store.opening import Opener
 from mamimon.logs.store.segments import DATASETS, Segment
 
 # So many blocks are opened before segments are asked: the newest lines are often in the first few.
-PATIENCE = 8
+PATIENCE = 32
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -156,7 +156,7 @@ class View:
             yield block, self._matches(block, positions)
         if not self._has_any:
             return
-        found = self._candidates("id")
+        found = list(self._candidates("id"))
         self._lanes.expect(found)
         groups, rest = self._lanes.groups(found)
         for place, blocks in groups.items():
@@ -171,7 +171,7 @@ class View:
             self._restrict(segment, mask)
             yield segment, mask
             segment.forget()
-        for _, block, positions in self._opener.opened(rest, 0):
+        for _, block, positions in self._opener.opened(rest, None):
             yield block, self._matches(block, positions)
 
     def _restrict(self, segment: Segment, mask: Any) -> None:
@@ -181,7 +181,7 @@ class View:
             if first <= seq < first + segment.rows:
                 mask[seq - first] = False
         if not self._all_wanted:
-            mask &= np.isin(segment.column(DATASETS)[1], list(self.wanted))
+            mask &= np.isin(segment.codes(DATASETS), list(self.wanted))
 
     def rows_at(self, block: Block, positions: Sequence[int]) -> Iterator[Row]:
         """Lines that are known to match."""
@@ -248,7 +248,6 @@ class View:
             yield first_us, block, self._opener.positions(block, min(block.times), max(block.times))
         found = self._candidates("max_us DESC, id DESC" if descending else "min_us, id" if by_time else "id")
         if bodies:
-            self._lanes.expect(found)
             for limit, block, positions in self._opener.opened(found, PATIENCE):
                 yield min(block.times) if by_time else limit, block, positions
             return
@@ -266,7 +265,7 @@ class View:
             ):
                 yield Block(first, head, data)
 
-    def _candidates(self, order: str) -> list[Found]:
+    def _candidates(self, order: str) -> Iterator[Found]:
         """Blocks that may have a match, by time, level, dataset and words."""
         words = self.plan.clause.index()
         where = "max_us >= ? AND min_us <= ? AND levels & ?"
@@ -284,7 +283,7 @@ class View:
             f"SELECT id, first_seq, rows, min_us, max_us FROM block WHERE {where} ORDER BY {order}",  # noqa: S608 - fixed texts
             values,
         )
-        return [Found(*one) for one in found]
+        return map(Found._make, found)
 
     def _late(self) -> bool:
         given_up = self.plan.given_up

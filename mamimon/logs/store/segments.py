@@ -10,7 +10,7 @@ marked, and such lines are read. Numbers of what was tried: docs/decisions.md.
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -66,13 +66,15 @@ class Segment:
         self._number = number
         self.first_seq = first_seq
         self.rows = rows
-        self._fetched: dict[int, tuple[list[Any], Any]] = {}
+        self._fetched: dict[int, Any] = {}
+        self._values: dict[int, list[Any]] = {}
         self._words: dict[str, dict[int, Any]] = {}
         self._rare: frozenset[str] | None = None
 
     def forget(self) -> None:
         """Let go of what was fetched."""
         self._fetched.clear()
+        self._values.clear()
         self._words.clear()
 
     @cached_property
@@ -86,34 +88,39 @@ class Segment:
         """The numbers of the paths."""
         return {path: number for number, path in enumerate(self.about.paths)}
 
-    def column(self, number: int) -> tuple[list[Any], Any]:
-        """The distinct values of a column, and of each line the number of its value; 0 is none."""
+    def values(self, number: int) -> list[Any]:
+        """The distinct values or shapes of a column."""
+        known = self._values.get(number)
+        if known is None:
+            known = self._values[number] = msgspec.json.decode(self.dictionary(number))
+        return known
+
+    def codes(self, number: int) -> Any:
+        """Of each line the number of its value in a column; 0 is none."""
         known = self._fetched.get(number)
         if known is None:
-            dictionary, data = self._read(number)
-            values = [] if dictionary is None else msgspec.json.decode(decompress(dictionary))
-            known = self._fetched[number] = (values, _codes(decompress(data)))
+            known = self._fetched[number] = _codes(decompress(self._read(number)[1]))
         return known
 
     def dictionary(self, number: int) -> bytes:
-        """The distinct values of a column as JSON."""
+        """`values` as JSON."""
         return decompress(self._read(number)[0])
 
     def bits(self, number: int) -> Any:
         """A column of truths: which lines have a path, or are `ODD` or `BESIDE`."""
         known = self._fetched.get(number)
         if known is None:
-            known = self._fetched[number] = ([], _bits(self._read(number)[1], self.rows))
-        return known[1]
+            known = self._fetched[number] = _bits(self._read(number)[1], self.rows)
+        return known
 
     def present(self, number: int) -> Any:
         """Which lines have a path."""
-        return self.bits(number) if self.about.kinds[number] == WORDS else self.column(number)[1] != 0
+        return self.bits(number) if self.about.kinds[number] == WORDS else self.codes(number) != 0
 
     @property
     def minutes(self) -> Any:
         """The minute of each line since the epoch."""
-        return self.column(MINUTES)[1].astype(np.int64) + self.about.minute
+        return self.codes(MINUTES).astype(np.int64) + self.about.minute
 
     @property
     def times(self) -> Any:
@@ -179,12 +186,13 @@ class Segments:
             raw.execute("SELECT id, first_seq, rows FROM segment ORDER BY first_seq") if known(raw) else ()
         )
         self.all = [Segment(raw, *one) for one in found]
-        self._firsts = [one.first_seq for one in self.all]
 
-    def place(self, first_seq: int) -> int:
-        """Which of the segments covers the block that begins there; -1 for none."""
-        at = bisect_right(self._firsts, first_seq) - 1
-        return at if at >= 0 and first_seq < self._firsts[at] + self.all[at].rows else -1
+    def places(self, firsts: Sequence[int]) -> Any:
+        """Which of the segments covers each block, given by its first line; -1 for none."""
+        starts = np.array([one.first_seq for one in self.all], np.int64)
+        ends = np.array([one.first_seq + one.rows for one in self.all], np.int64)
+        found = np.searchsorted(starts, firsts, "right") - 1
+        return np.where((found >= 0) & (np.asarray(firsts, np.int64) < ends[found]), found, -1)
 
 
 class Packed(msgspec.Struct):

@@ -164,19 +164,21 @@ class _Judge:
     def _tried(self, clause: Clause, number: int | None, own: int | None) -> Verdict:
         """Each combination of a path's values and of what rows have beside them, tried once."""
         segment = self._segment
-        values, codes = ([], None) if number is None else segment.column(number)
+        values, codes = ([], None) if number is None else (segment.values(number), segment.codes(number))
         path = "" if number is None else segment.about.paths[number]
         size = len(values) + 1
         beside: list[Any] = [0]
         key = np.zeros(segment.rows, np.int64) if codes is None else codes
         if own is not None:
-            names, others = segment.column(own)
-            beside = [0, *names] if own == PATTERNS else list(range(int(others.max(initial=0)) + 1))
+            others = segment.codes(own)
+            beside = (
+                [0, *segment.values(own)] if own == PATTERNS else list(range(int(others.max(initial=0)) + 1))
+            )
             if len(beside) * size > _COMBINED:
                 return self._unknown
-            key = others.astype(np.int64) * size + key
+            key = others.astype(np.int32) * size + key
         table = np.zeros(len(beside) * size, np.bool_)
-        here = range(size) if own is None else np.unique(key).tolist()
+        here = range(size) if own is None else np.flatnonzero(np.bincount(key)).tolist()
         for one in here:
             code = one % size
             row = self._row({path: values[code - 1]} if code else {}, own, beside[one // size])
@@ -188,7 +190,7 @@ class _Judge:
         """`_tried` of one path alone, without a row where the values are plain."""
         if isinstance(clause, Fuzzy):
             return self._tried(clause, number, None)
-        values, codes = self._segment.column(number)
+        values = self._segment.values(number)
         fits = clause.fits
         table = np.zeros(len(values) + 1, np.bool_)
         many = None
@@ -199,8 +201,12 @@ class _Judge:
             table[1:] = many
         elif not isinstance(clause, Words) or clause.words:
             table[1:] = [any(map(fits, value)) if type(value) is list else fits(value) for value in values]
-        found = table[codes]
+        found = self._chosen(table, number)
         return Verdict(found, found)
+
+    def _chosen(self, table: Any, number: int) -> Any:
+        """Which lines have a value of those that the table says."""
+        return table[self._segment.codes(number)] if table.any() else self._none
 
     def _row(self, document: dict[str, Any], own: int | None, value: int) -> Row:
         row = Row(
@@ -232,17 +238,14 @@ class _Judge:
 
     def _spelled(self, clause: Clause, number: int) -> Verdict:
         """A clause about a path that has too many values to try each."""
-        present = self._segment.present(number)
-        if isinstance(clause, Exists):
-            return Verdict(present, present)
         if isinstance(clause, Pattern) and clause.begins and not clause.only_whole:
             return self._beginning(clause.begins, number)
         words, whole = _words(clause)
-        if not words:
-            return Verdict(self._none, present)
-        if self._segment.about.kinds[number] == SHAPES:
+        if words and self._segment.about.kinds[number] == SHAPES:
             return self._shaped(words, whole, number)
-        maybe = present
+        maybe = self._segment.present(number)
+        if isinstance(clause, Exists) or not words:
+            return Verdict(maybe if isinstance(clause, Exists) else self._none, maybe)
         for word in words:
             if word in self._segment.common:
                 maybe = maybe & self._segment.word(word).get(number, self._none)
@@ -260,21 +263,19 @@ class _Judge:
                 if word.startswith(begins):
                     sure = sure | segment.word(word).get(number, self._none)
             return Verdict(sure, segment.present(number) if rare else sure)
-        shapes, codes = segment.column(number)
-        held = np.array([False, *(f" {begins}" in shape for shape in shapes)])
-        sure = held[codes]
+        held = np.array([False, *(f" {begins}" in shape for shape in segment.values(number))])
+        sure = self._chosen(held, number)
         return Verdict(sure, segment.present(number) if rare else sure)
 
     def _shaped(self, words: Sequence[str], whole: bool, number: int) -> Verdict:
         """Words that follow one another in a text, of which its shape is known."""
-        shapes, codes = self._segment.column(number)
         common = self._segment.common
         known = [word if word in common else _class(word) for word in words]
         text = f" {' '.join(known)} "
         maybe = self._held.get((number, text))
         if maybe is None:
-            table = np.array([False, *(text in shape for shape in shapes)])
-            maybe = self._held[number, text] = table[codes]
+            table = np.array([False, *(text in shape for shape in self._segment.values(number))])
+            maybe = self._held[number, text] = self._chosen(table, number)
         return Verdict(maybe if whole and known == list(words) else self._none, maybe)
 
     def _with_others(self, found: Verdict) -> Verdict:
