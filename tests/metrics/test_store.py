@@ -6,7 +6,7 @@ import asyncio
 import math
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -106,11 +106,14 @@ class _File:
     def __init__(self) -> None:
         self.read: list[int] = []
 
-    def samples(self, chunk: int, part: int, room: codec.Room) -> codec.Samples:
-        self.read.append(part)
-        out = room((32, 480), np.int32)
-        out[:] = part
-        return out
+    def several(
+        self, chunk: int, first: int, last: int, room: codec.Room
+    ) -> Iterator[tuple[int, codec.Samples]]:
+        for part in range(first, last + 1):
+            self.read.append(part)
+            out = room((32, 480), np.int32)
+            out[:] = part
+            yield part, out
 
 
 def test_the_least_recently_used_decoded_groups_go_first() -> None:
@@ -129,6 +132,11 @@ def test_the_least_recently_used_decoded_groups_go_first() -> None:
     assert cache.held_bytes == 0
     cache.group(cast("DayFile", file), 1, 99)
     assert len(file.read) == newest + 1
+    cache.ahead(cast("DayFile", file), 1, 97, 99)
+    assert len(file.read) == newest + 1, "one of them is in memory"
+    cache.ahead(cast("DayFile", file), 1, 90, 92)
+    assert (cache.group(cast("DayFile", file), 1, 91).values == 91).all()
+    assert file.read[newest + 1 :] == [90, 91, 92]
 
 
 @pytest.mark.feature("M3")

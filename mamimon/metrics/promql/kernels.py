@@ -9,6 +9,8 @@ widely different size, take the gathering path.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Samples
@@ -158,18 +160,27 @@ def sliding(rows: Samples, low: Ints, high: Ints, pick: np.ufunc) -> Samples:
 
     Windows of a range query begin and end at few samples: what lies between two of these is picked once.
     """
-    edges = np.sort(np.concatenate((low, high)))
-    edges = edges[np.concatenate(([True], edges[1:] != edges[:-1]))]
+    edges, first, last = _edges(low.tobytes(), high.tobytes())
     if len(edges) * 2 <= int(edges[-1] - edges[0]):
         rows = _doubled(rows, edges[:-1], edges[1:], pick)
-        low, high = edges.searchsorted(low), edges.searchsorted(high)
+        low, high = first, last
     return _doubled(rows, low, high, pick)
+
+
+@lru_cache(maxsize=8)
+def _edges(low: bytes, high: bytes) -> tuple[Ints, Ints, Ints]:
+    """Where windows begin or end, and which of these each begins and ends at; tiles ask the same."""
+    begins, ends = np.frombuffer(low, np.int64), np.frombuffer(high, np.int64)
+    edges = np.sort(np.concatenate((begins, ends)))
+    edges = edges[np.concatenate(([True], edges[1:] != edges[:-1]))]
+    return edges, edges.searchsorted(begins), edges.searchsorted(ends)
 
 
 def _doubled(rows: Samples, low: Ints, high: Ints, pick: np.ufunc) -> Samples:
     """By doubling: tables of 1, 2, 4, … samples, and every window is two overlapping entries of one."""
     out = np.empty((rows.shape[0], len(low)), dtype=rows.dtype)
-    level_of = np.frexp((high - low).astype(np.float64))[1] - 1  # floor(log2(width))
+    # The widest that two of them are needed of: the next one would be made for a single look at it.
+    level_of = np.maximum(np.frexp((high - low - 1).astype(np.float64))[1] - 1, 0)
     table = rows
     for level in range(int(level_of.max(initial=0)) + 1):
         if level:

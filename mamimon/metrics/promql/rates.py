@@ -95,11 +95,11 @@ class Covered(msgspec.Struct):
         out /= self.per
         return out
 
-    def at(self, where: Bools) -> Covered:
-        """Of some windows."""
+    def at(self, where: Ints, steps: int) -> Covered:
+        """Of some windows, numbered row by row."""
 
         def of(values: Floats) -> Floats:
-            return np.asarray(np.broadcast_to(values, where.shape)[where])
+            return values[where % steps] if values.ndim == 1 else values.ravel()[where]
 
         return Covered(of(self.sampled), of(self.to_start), of(self.to_end), self.per)
 
@@ -112,14 +112,15 @@ def _start_at_zero(result: Floats, oldest: Samples, covered: Covered) -> None:
     """
     slope = covered.sampled / np.maximum(covered.to_start, 1e-300)
     near: Bools = oldest * (slope * (1 - 1e-12)) <= result
-    if near.any():
-        near &= (result > 0) & (oldest >= 0)
-    increase = result[near]
+    where = np.flatnonzero(near)
+    increase, first = result.take(where), oldest.take(where)
+    counts = (increase > 0) & (first >= 0)
+    where, increase, first = where[counts], increase[counts], first[counts]
     result *= covered.factor(covered.to_start)
     if len(increase):
-        own = covered.at(near)
-        to_zero = own.sampled * oldest[near] / increase
-        result[near] = increase * own.factor(np.minimum(own.to_start, to_zero))
+        own = covered.at(where, result.shape[1])
+        to_zero = own.sampled * first / increase
+        result.put(where, increase * own.factor(np.minimum(own.to_start, to_zero)))
 
 
 def instantaneous(windows: Windows, *, counter: bool) -> tuple[Floats, Bools]:

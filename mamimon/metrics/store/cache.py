@@ -77,10 +77,18 @@ class PartCache:
 
     def group(self, file: DayFile, chunk: int, number: int) -> Group:
         """A column group."""
-        return self.get(file, chunk, number, lambda chunk, part: self._read(file, chunk, part))
+        return self.get(file, chunk, number, lambda *_: self._read(file, chunk, number, number)[number])
 
-    def _read(self, file: DayFile, chunk: int, part: int) -> Group:
-        slabs = []
+    def ahead(self, file: DayFile, chunk: int, first: int, last: int) -> None:
+        """Read the groups from `first` to `last`, which will be asked for, at once, if all are to be read."""
+        if self.reads_files and all(
+            (file, file.generation, chunk, number) not in self._parts for number in range(first, last + 1)
+        ):
+            for number, group in self._read(file, chunk, first, last).items():
+                self.get(file, chunk, number, lambda *_, group=group: group)
+
+    def _read(self, file: DayFile, chunk: int, first: int, last: int) -> dict[int, Group]:
+        slabs: list[Slab] = []
 
         def room(shape: tuple[int, int], kind: npt.DTypeLike) -> npt.NDArray[Any]:
             kind = np.dtype(kind)
@@ -88,9 +96,11 @@ class PartCache:
             slabs.append(slab)
             return memory.view(kind).reshape(shape)
 
-        group = Group(file.samples(chunk, part, room))
-        group.slab = slabs[-1]
-        return group
+        out = {}
+        for number, samples in file.several(chunk, first, last, room):
+            out[number] = Group(samples)
+            out[number].slab = slabs[-1]
+        return out
 
     def _room(self, nbytes: int) -> tuple[npt.NDArray[np.uint8], Slab]:
         with self._lock:

@@ -314,11 +314,24 @@ class DayFile:
 
     def samples(self, chunk: int, place: int, room: codec.Room) -> codec.Samples:
         """As `part`, whole numbers as such, in memory that `room` gives. Blocking."""
+        return next(self.several(chunk, place, place, room))[1]
+
+    def several(
+        self, chunk: int, first: int, last: int, room: codec.Room
+    ) -> Iterator[tuple[int, codec.Samples]]:
+        """Column groups from `first` to `last` by their places; see `samples`. Blocking."""
+        start = chunk * 65536
         with self.reader() as raw:
-            found = raw.execute("SELECT data FROM part WHERE id = ?", (chunk * 65536 + place,)).fetchone()
-        if found is None:
-            raise unavailable(f"{self.path.name} is damaged: part {place} of chunk {chunk} is missing")
-        return codec.samples(found[0], room)
+            found = raw.execute(
+                "SELECT id, data FROM part WHERE id BETWEEN ? AND ? ORDER BY id",
+                (start + first, start + last),
+            ).fetchall()
+        if len(found) <= last - first:
+            raise unavailable(
+                f"{self.path.name} is damaged: of parts {first} to {last} of chunk {chunk} some are missing"
+            )
+        for number, data in found:
+            yield number - start, codec.samples(data, room)
 
     def histogram_column(self, chunk: int, number: int) -> Column:
         """The native histograms of a series of a chunk, by `-1 - place`. Blocking."""

@@ -7,7 +7,7 @@ cache, or the columns of its steps, from the decoded groups where they lie.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +50,10 @@ class Groups(Protocol):
         """One group of a chunk, decoded."""
         ...
 
+    def ahead(self, file: DayFile, chunk: int, first: int, last: int) -> None:
+        """Be told which groups will be asked for."""
+        ...
+
 
 Rows = slice | Ints
 """Rows of a piece: a run of them, or any."""
@@ -79,30 +83,38 @@ class ChunkPiece:
         self._file = file
         self._chunk = chunk.id
         self._places = places
+        self._known: dict[int, Group] = {}
         self.low = low
         self._run = int(places[-1]) - int(places[0]) + 1 == len(places)
         self.shape = (len(places), high - low)
 
     def parts(self, rows: Rows) -> Parts:
         """See `Piece.parts`."""
-        return list(self._parts(rows))
-
-    def _parts(self, rows: Rows) -> Iterator[tuple[Group, Rows]]:
         if isinstance(rows, slice) and self._run:
-            first, last = int(self._places[rows.start]), int(self._places[0]) + rows.stop
-            for number in range(first // GROUP, (last - 1) // GROUP + 1):
-                start = number * GROUP
-                yield self._group(number), slice(max(first - start, 0), min(last - start, GROUP))
-            return
+            begin = int(self._places[0])
+            first, last = begin + rows.start, begin + rows.stop
+            numbers = range(first // GROUP, (last - 1) // GROUP + 1)
+            new = [number for number in numbers if number not in self._known]
+            if len(new) > 1:
+                self._groups.ahead(self._file, self._chunk, new[0], new[-1])
+            return [
+                (
+                    self._known.get(number) or self._group(number),
+                    slice(max(first - number * GROUP, 0), min(last - number * GROUP, GROUP)),
+                )
+                for number in numbers
+            ]
         places = self._places[rows]
-        numbers = places // GROUP
-        edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(places)]
-        for begin, end in pairwise(edges):
-            number = int(numbers[begin])
-            yield self._group(number), places[begin:end] - number * GROUP
+        groups = places // GROUP
+        edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(places)]
+        return [
+            (self._group(number), places[begin:end] - number * GROUP)
+            for (begin, end), number in zip(pairwise(edges), groups[edges[:-1]].tolist(), strict=True)
+        ]
 
     def _group(self, number: int) -> Group:
-        return self._groups.group(self._file, self._chunk, number)
+        found = self._known[number] = self._groups.group(self._file, self._chunk, number)
+        return found
 
 
 class Held:
@@ -149,8 +161,11 @@ class Joined:
             if first == last:
                 continue
             parts, there = _parts(piece, rows, wanted)
-            plain = plain and there is None and all(group.plain for group, _ in parts)
-            whole = whole and there is None and all(group.whole for group, _ in parts)
+            for group, _ in parts:
+                plain &= group.plain
+                whole &= group.whole
+            if there is not None:
+                plain = whole = False
             found.append((piece, parts, there, first, last, number))
         out: Samples = np.empty((wanted.stop - wanted.start, width), np.int32 if whole else np.float64)
         for piece, parts, there, first, last, number in found:
