@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mamimon.metrics.ingest import Pusher
     from mamimon.metrics.query import LocalBackend
     from mamimon.metrics.scrape.loop import Scraper
+    from mamimon.metrics.scrape.target import ScrapedTarget
     from mamimon.metrics.store import SeriesStore
     from mamimon.storage import Core
 
@@ -104,7 +105,11 @@ def _targets_handler(scraper: Scraper) -> ControllerRouterHandler:
             "metrics/targets.html",
             context={
                 "section": "/graph",
-                "pools": sorted(pools.items()),
+                # What is down is what somebody comes for.
+                "pools": sorted(
+                    ((name, sorted(found, key=_is_up)) for name, found in pools.items()),
+                    key=lambda pool: (all(_is_up(one) for one in pool[1]), pool[0]),
+                ),
                 "names": sorted({one.job.name for one in scraper.targets}),
                 "total": len(scraper.targets),
                 "up": Counter(one.job.name for one in scraper.targets if one.status.health == "up"),
@@ -114,11 +119,17 @@ def _targets_handler(scraper: Scraper) -> ControllerRouterHandler:
                 "pool": pool,
                 "q": request.query_params.get("q", ""),
                 "config": scraper.config,
-                "errors": [error for found in scraper.discovery_errors.values() for error in found],
+                "errors": [
+                    f"{name}: {error}" for name, found in scraper.discovery_errors.items() for error in found
+                ],
             },
         )
 
     return targets
+
+
+def _is_up(one: ScrapedTarget) -> bool:
+    return one.status.health != "down"
 
 
 def _explore_handlers(store: SeriesStore, scraper: Scraper, pusher: Pusher) -> list[ControllerRouterHandler]:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.conftest import wait_until
 from tests.metrics.conftest import App, Body, Scraped
 
 Start = Callable[..., Scraped]
@@ -92,6 +93,29 @@ def test_targets_page_filters_and_refreshes(scraped: Start, app: App, body: Body
     page.select_option("select[name=state]", "down")
     page.wait_for_url("**state=down**")
     assert page.locator("table.targets tbody tr").count() == 0
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.feature("M8")
+def test_what_is_down_stands_first_and_fits_a_phone(scraped: Start, app: App, browser: Any) -> None:
+    """Jobs with a target that is down come first, what is no target is named with its job, no row is cut."""
+    more = (
+        "  - job_name: zoo\n    static_configs: [{targets: ['127.0.0.1:9', 'late:1']}]\n"
+        "    relabel_configs: [{source_labels: [__address__], regex: late.*, "
+        "target_label: __scrape_timeout__, replacement: 9h}]\n"
+    )
+    one = scraped(app.address, extra=more)
+    one.tick()
+    wait_until(lambda: one.target("zoo").get("health") == "down", what="the target that is down")
+    page = browser.new_page(viewport=PHONE)
+    page.goto(one.server.url + "/targets")
+    assert page.locator("#targets h2").all_inner_texts() == ["zoo", "app", "mamimon"]
+    assert "zoo: target 'late:1': scrape timeout cannot be greater" in page.locator(".error-box").inner_text()
+    cut = page.locator("table.targets td").evaluate_all(
+        "all => all.filter((td) => td.getBoundingClientRect().right > innerWidth - 13).length"
+    )
+    assert cut == 0
     page.close()
 
 
