@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _MOST_HELD = 64 * 1024
 """Bytes of a body that are collected for a door that is asked at once."""
+_MOST_IN_A_ROW = 8
+"""Requests of one read that are answered at once: others want their turn, too."""
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -64,6 +66,8 @@ class Protocol(HttpToolsProtocol):
         self._doors: Mapping[str, AtOnce] = {}
         self._door: AtOnce | None = None
         self._held = b""
+        self._in_a_row = 0
+        """Answers given at once to what came in one read."""
         self._idle_since = self.loop.time()
         """When the last answer was given; 0.0 while there is a request."""
         self._asked_at = 0.0
@@ -89,6 +93,11 @@ class Protocol(HttpToolsProtocol):
                 self.cycle.message_event.set()
         elif self._idle_since and now - self._idle_since > self.timeout_keep_alive:
             self.timeout_keep_alive_handler()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._in_a_row = 0
+        super().data_received(data)
 
     # -- what httptools calls ----------------------------------------------------------------------
 
@@ -139,7 +148,10 @@ class Protocol(HttpToolsProtocol):
 
     def _answered(self, door: AtOnce) -> bool:
         """Ask a door that may answer at once."""
-        found = None if self.flow.write_paused else door(cast("dict[str, Any]", self.scope), self._held)
+        if self.flow.write_paused or self._in_a_row >= _MOST_IN_A_ROW:
+            return False
+        self._in_a_row += 1
+        found = door(cast("dict[str, Any]", self.scope), self._held)
         if found is None:
             return False
         close = not self.parser.should_keep_alive()
