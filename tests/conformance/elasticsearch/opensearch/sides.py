@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from mamimon.server.run import Server
 from tests.conformance.elasticsearch.opensearch.documents import Shop
 from tests.conformance.elasticsearch.opensearch.requests import Request
 from tests.conftest import Running, peer, wait_until
+from tests.logs.test_query_fuzz import sealed
 
 NOW = 1_795_867_200.0
 """2026-11-28T12:00:00Z, at which the documents end and mamimon's clock stands."""
@@ -145,13 +147,24 @@ class Mamimon(Side):
     """A server of ours in this process, whose time stands still."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder / "data"
+        self._start()
+
+    def _start(self) -> None:
         settings = Settings()
         settings.server.port = 0
         settings.server.self_log = False
+        settings.logs.block_rows = 64
         settings.metrics.scrape_self = False
         settings.alerts.builtin_rules = False
-        self.server = Running(Server(settings, folder / "data", ManualClock(NOW)))
+        self.server = Running(Server(settings, self._folder, ManualClock(NOW)))
         super().__init__(f"{self.server.url}/es/")
+
+    def seal(self) -> None:
+        """Go on over sealed days, as the server makes of each once it is over and quiet."""
+        self.stop()
+        asyncio.run(sealed(self._folder / "logs"))
+        self._start()
 
     def stop(self) -> None:
         """End it."""

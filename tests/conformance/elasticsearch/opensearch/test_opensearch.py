@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from mamimon.logs.store import lanes, scan, segment_builder
 from tests.conformance.elasticsearch.opensearch.compare import difference
 from tests.conformance.elasticsearch.opensearch.documents import Shop
 from tests.conformance.elasticsearch.opensearch.mistakes import MISTAKES
@@ -93,11 +94,21 @@ class Tally:
 @pytest.mark.peer("opensearch")
 @pytest.mark.feature("L2")
 def test_generated_requests_are_answered_as_opensearch_answers(
-    theirs: OpenSearch, ours: Mamimon, shop: Shop, capsys: pytest.CaptureFixture[str]
+    theirs: OpenSearch,
+    ours: Mamimon,
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Every generated request has OpenSearch's answer: hits in order, totals, buckets, values, errors."""
+    # The columns of sealed days are to answer here, however few the blocks.
+    monkeypatch.setattr(scan, "PATIENCE", 0)
+    monkeypatch.setattr(lanes, "SHARE", 10_000)
+    monkeypatch.setattr(segment_builder, "PATHS", segment_builder.PATHS)
     requests, tally = Requests(shop, SEED), Tally()
-    for _ in range(COUNT):
+    for number in range(COUNT):
+        if number == COUNT // 2:
+            ours.seal()
         tally.ask(requests.request(), theirs, ours)
     with capsys.disabled():
         print(f"\nseed {SEED}, {tally}")
