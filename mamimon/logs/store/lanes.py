@@ -110,6 +110,9 @@ class Lanes:
                 rest.append(one)
             else:
                 mask[start:end] = verdict.sure[start:end]
+        if not rest:
+            # Nobody asks again.
+            del self._made[place]
         return mask, rest
 
     def segment(self, place: int) -> Segment:

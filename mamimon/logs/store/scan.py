@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -174,12 +175,14 @@ class View:
         for _, block, positions in self._opener.opened(rest, None):
             yield block, self._matches(block, positions)
 
+    @cached_property
+    def _dead(self) -> Any:
+        return np.fromiter(self.file.dead, np.int64, len(self.file.dead))
+
     def _restrict(self, segment: Segment, mask: Any) -> None:
         """Take out lines that were deleted, and those of other datasets."""
-        first = segment.first_seq
-        for seq in self.file.dead:
-            if first <= seq < first + segment.rows:
-                mask[seq - first] = False
+        dead = self._dead - segment.first_seq
+        mask[dead[(dead >= 0) & (dead < segment.rows)]] = False
         if not self._all_wanted:
             mask &= np.isin(segment.codes(DATASETS), list(self.wanted))
 
