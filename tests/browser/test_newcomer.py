@@ -95,6 +95,9 @@ def _walk(server: Process, browser: Any, hand: Hand) -> None:
     page.fill("input[name=title]", "Shop")
     hand.click("text=Make a dashboard")
     dialog = "#panel-dialog"
+    # The head of the page comes before its panels, its scripts run after them.
+    page.wait_for_selector("#add-panel")
+    page.wait_for_load_state()
     hand.click("#add-panel")
     page.fill(f"{dialog} [name=title]", "Orders a second")
     page.fill(
