@@ -102,14 +102,14 @@ def samples(blob: bytes, room: Room = np.empty) -> Samples:
         raise ValueError(f"samples written by a newer mamimon (version {version})")
     at = _HEAD.size
     flags = (series + 7) // 8
+    if version == _WHOLE and constant_bytes == flags and not gap_bytes:  # neither constants nor gaps
+        out = room((series, scrapes), np.int32)
+        _decompress(blob[at + flags :], out)
+        return out
     constant = np.unpackbits(np.frombuffer(blob, np.uint8, flags, at), count=series).astype(bool)
     values = np.frombuffer(blob, np.float64, (constant_bytes - flags) // 8, at + flags)
     at += constant_bytes
     moving = series - len(values)
-    if version == _WHOLE and moving == series and not gap_bytes:
-        out = room((series, scrapes), np.int32)
-        _decompress(blob[at:], out)
-        return out
     part: Samples = np.empty((moving, scrapes), np.int32 if version == _WHOLE else np.float64)
     if moving:
         _decompress(blob[at + gap_bytes :], part)
