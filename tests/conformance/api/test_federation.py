@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,8 @@ ACCEPTED = (
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+def both(process: Callable[..., Process], tmp_path: Path) -> Iterator[tuple[httpx.Client, httpx.Client]]:
     """Prometheus and mamimon with the same samples of this minute."""
-    quiet = {"MAMIMON_METRICS__SCRAPE_SELF": "false", "MAMIMON_ALERTS__BUILTIN_RULES": "false"}
-    ours = Process(tmp_path / "data", env=quiet)
-    theirs = Prometheus(tmp_path / "prometheus")
     at = int(time.time() * 1000) - 2000
     batch = [
         ({**labels, "n": str(number)}, [(at - 1000, 1.0), (at, value)])
@@ -56,6 +53,9 @@ def both(tmp_path: Path) -> Iterator[tuple[httpx.Client, httpx.Client]]:
         ("custom", Native(counts=[3, 0, 2, 5], sum=12.5, zero=0, bounds=(0.5, 1.0, 2500000.0))),
     ):
         batch.append(({"__name__": name, "job": "h"}, [(at, native)]))
+    quiet = {"MAMIMON_METRICS__SCRAPE_SELF": "false", "MAMIMON_ALERTS__BUILTIN_RULES": "false"}
+    ours = process(env=quiet)
+    theirs = Prometheus(tmp_path / "prometheus")
     raw = bytes(cramjam.snappy.compress_raw(write_request(batch)))
     client = httpx.Client(base_url=ours.url, timeout=60)
     try:
@@ -65,7 +65,6 @@ def both(tmp_path: Path) -> Iterator[tuple[httpx.Client, httpx.Client]]:
         yield theirs.client, client
     finally:
         client.close()
-        ours.terminate()
         theirs.stop()
 
 
