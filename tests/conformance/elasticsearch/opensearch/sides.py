@@ -40,7 +40,7 @@ class Side:
     """The door of either."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=60)
+        self.client = httpx.Client(base_url=url, timeout=180)
 
     def send(
         self, method: str, path: str, params: dict[str, str] | None = None, content: bytes = b""
@@ -155,6 +155,7 @@ class Mamimon(Side):
         settings.server.port = 0
         settings.server.self_log = False
         settings.logs.block_rows = 64
+        settings.logs.query_timeout_s = 120
         settings.metrics.scrape_self = False
         settings.alerts.builtin_rules = False
         self.server = Running(Server(settings, self._folder, ManualClock(NOW)))
