@@ -25,7 +25,7 @@ from mamimon.logs.store.opening import Opener
 from mamimon.logs.store.segments import DATASETS, Segment
 
 # So many blocks are opened before segments are asked: the newest lines are often in the first few.
-PATIENCE = 32
+PATIENCE = 8
 
 
 class Plan(msgspec.Struct, kw_only=True):
