@@ -16,7 +16,7 @@ import pytest
 from mamimon.clock import ManualClock
 from mamimon.config import Settings
 from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, STALE_NAN, Matcher, Selection
-from mamimon.metrics.store import SeriesStore, codec, scrape_of
+from mamimon.metrics.store import SeriesStore, codec, scrape_of, table
 from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.dayfile import DayFile
 from mamimon.metrics.store.scrape import Scrape
@@ -370,3 +370,26 @@ async def test_a_source_that_has_ended_says_it_once(opened: tuple[Opener, Manual
     assert await store.seal_due() == 1
     found = store.cardinality()
     assert found is not None and (found.open_chunks, found.sealed_chunks) == (0, 1)
+
+
+@pytest.mark.feature("M3")
+async def test_columns_of_a_large_table_are_those_of_its_rows(
+    opened: tuple[Opener, ManualClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken a few rows at a time, integers or not, they are what the whole matrix has there."""
+    run, clock = opened
+    store = await run()
+    for at in range(START * 1000, (START + 2 * 7200) * 1000, 600_000):
+        found = [({"__name__": f"m{n:03}"}, at / 600_000 + (n == 70) / 2) for n in range(90)]
+        await store.append("t", at, found)
+        clock.advance(600)
+    clock.advance(120)
+    await store.seal_due()
+    (block,) = select(store, Matcher("__name__", "=~", "m.*")).blocks
+    assert block.table is not None
+    columns = np.array([0, 3, 11, 12, 23])
+    whole, plain_whole = block.table.columns(columns)
+    monkeypatch.setattr(table, "_MOST_CELLS", 24 * 40)
+    parts, plain_parts = block.table.columns(columns)
+    assert plain_whole and plain_parts
+    assert (parts == whole).all() and (parts == block.values[:, columns]).all()

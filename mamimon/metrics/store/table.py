@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,10 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.float64 | np.int32]
 """Numbers; whole ones of up to 30 bits where all of them are."""
+
+
+_MOST_CELLS = 4 << 20
+"""Decoded samples that are held at once for columns of them, whatever the cache's budget."""
 
 
 class Group:
@@ -83,7 +88,7 @@ class ChunkPiece:
         self._file = file
         self._chunk = chunk.id
         self._places = places
-        self._known: dict[int, Group] = {}
+        self._known: WeakValueDictionary[int, Group] = WeakValueDictionary()
         self.low = low
         self._run = int(places[-1]) - int(places[0]) + 1 == len(places)
         self.shape = (len(places), high - low)
@@ -148,7 +153,16 @@ class Joined:
 
     def columns(self, columns: Ints) -> tuple[Samples, bool]:
         """Some columns (ascending) of all rows, and whether they are of groups free of NaN."""
-        return self._made(slice(0, self.shape[0]), columns, len(columns))
+        series, width = self.shape
+        size = max(1, _MOST_CELLS // max(1, width))
+        if series <= size:
+            return self._made(slice(0, series), columns, len(columns))
+        out, plain = np.empty((series, len(columns))), True
+        for first in range(0, series, size):
+            part = slice(first, min(first + size, series))
+            out[part], own = self._made(part, columns, len(columns))
+            plain = plain and own
+        return out, plain
 
     def _made(self, wanted: slice, columns: Ints | None, width: int) -> tuple[Samples, bool]:
         edges = self._starts.tolist()
