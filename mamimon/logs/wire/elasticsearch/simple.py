@@ -91,7 +91,7 @@ class _Simple:
             text = unescape(part["phrase"])
             return (
                 either([phrase(f, text, min(int(part["slop"] or 0), 100)) for f in self.fields])
-                if text
+                if tokens(text) or any(f.endswith(".keyword") for f in self.fields)
                 else None
             )
         word = part["word"]
