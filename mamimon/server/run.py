@@ -24,6 +24,7 @@ from mamimon.server.house import House
 from mamimon.server.houses import Houses, record
 from mamimon.server.listeners import Listener, bind, by_port
 from mamimon.server.protocol import Manners, Protocol
+from mamimon.server.stopping import ended_within
 from mamimon.server.supervisor import Supervisor
 from mamimon.storage.data_dir import DataDirLock
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("mamimon.server")
 # Clients of our only WebSocket, a live tail, have nothing to say.
 _FRAME_BYTES = 64 * 1024
+# Service managers kill after 90 s, without a word about where it hung.
+_HUNG_S = 45.0
 
 
 class Server:
@@ -60,6 +63,7 @@ class Server:
         self.failure: BaseException | None = None
         self._on_ready = on_ready
         self._uvicorn: uvicorn.Server | None = None
+        self._deadline = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
@@ -88,6 +92,7 @@ class Server:
             self.failure = error
             raise
         finally:
+            self._deadline.close()
             self.ready.set()
 
     async def _run(self) -> None:
@@ -122,6 +127,7 @@ class Server:
             await self._uvicorn.serve([listener.sock for listener in self.listeners])
         finally:
             watcher.cancel()
+            self._end_by_a_deadline()
             await supervisor.stop()
 
     def _manners(self, at_once: dict[str, AtOnce]) -> Manners:
@@ -148,6 +154,11 @@ class Server:
             _log.warning(warning)
         if self._on_ready is not None:
             self._on_ready(self)
+
+    def _end_by_a_deadline(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            seconds = self.settings.server.stop_grace_s + _HUNG_S
+            self._deadline.enter_context(ended_within(seconds, asyncio.get_running_loop()))
 
     def _handle_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():
