@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mamimon.clock import ManualClock
+from mamimon.logs.clauses import Words
 from mamimon.logs.lucene import Style, parse
 from mamimon.logs.store import day as day_file
 from mamimon.logs.store import lanes, scan, segment_builder, segment_writer, segments
@@ -258,4 +259,6 @@ async def test_what_a_segment_has_of_a_path(tmp_path: Path) -> None:
     word = judge(parse("message:or*", Style(now=0.0)), segment, Nowhere())
     assert word.sure.all()
     assert not judge(parse("message:oz*", Style(now=0.0)), segment, Nowhere()).maybe.any()
+    near = judge(Words("message", "order connectio", slop=20, prefix=True), segment, Nowhere())
+    assert near.maybe.tolist() == [True] * len(made)
     assert judge(parse("message:u1*", Style(now=0.0)), segment, Nowhere()).maybe.all()

@@ -299,9 +299,11 @@ def _words(clause: Clause) -> tuple[Sequence[str], bool]:
         words, whole = clause.spelled, clause.one_word and not clause.only_whole
     if words is None or words.number is not None or words.text in {"true", "false"}:
         return (), False
+    certain = words.words[:-1] if words.prefix else words.words
     if words.slop:
-        return max(words.words, key=len, default="").split(), False
-    return words.words[:-1] if words.prefix else words.words, whole
+        # They may stand in any order.
+        return max(certain, key=len, default="").split(), False
+    return certain, whole
 
 
 def _every(parts: Sequence[Verdict], i: int, start: Any) -> Any:
