@@ -15,6 +15,13 @@ Done = TypeVar("Done")
 
 WORTH_CELLS = 1 << 19
 """Below this many samples handing work to threads costs more than it saves."""
+QUICK = frozenset(
+    (
+        "count_over_time", "delta", "first_over_time", "idelta", "increase", "irate", "last_over_time",
+        "max_over_time", "min_over_time", "present_over_time", "rate",
+    )
+)  # fmt: skip
+"""Functions of so short calls into numpy that handing over the lock takes longer than threads save."""
 _CORES = os.cpu_count() or 1
 
 
