@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import sys
@@ -15,10 +14,6 @@ from mamimon.config import ConfigError, Settings, load
 
 if TYPE_CHECKING:
     from mamimon.server.run import Server
-
-
-_LATER_S = 2.0
-"""After the server is ready: what would make a first page wait is not done before it may be asked for."""
 
 
 def server_options(command: Any) -> Any:
@@ -102,14 +97,14 @@ def serve(**options: Any) -> None:
 def _say_ready(server: Server) -> None:
     from mamimon.metrics.query import warm_up
 
+    # Nobody has been told of the server yet, and who asks the first question should not wait for this.
+    warm_up()
     for name, port in server.ports().items():
         if name != "main":
             click.echo(f"{name} on port {port}", err=True)
     click.echo(f"mamimon is ready on {server.url}", err=True)
     # What is there by now stays, so the collector need not look at it again and again; and what a request
     # makes is mostly freed by its counts. Together a sixth of an error event's processor time.
-    loop = asyncio.get_running_loop()
-    loop.call_later(_LATER_S, loop.run_in_executor, None, warm_up)
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 20, 20)
