@@ -57,6 +57,23 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str 
         time.sleep(0.02)
 
 
+class Endless:
+    """A question that is never answered: stands in for what a reader may leave."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.given_up = threading.Event()
+
+    async def ask(self, *_: Any) -> None:
+        """Wait until cancelled."""
+        self.begun.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
+
+
 def slowness() -> float:
     """How much longer anything takes on this machine now: more wait for the processors than there are.
 

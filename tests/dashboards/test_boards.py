@@ -18,7 +18,7 @@ import pytest
 from mamimon.dashboards.cache import SharedAnswers
 from mamimon.dashboards.lean import lean
 from mamimon.dashboards.markdown import to_html
-from tests.conftest import settled, wait_until
+from tests.conftest import Endless, settled, wait_until
 
 pytestmark = pytest.mark.feature("D2")
 HTML = {"Accept": "text/html"}
@@ -317,25 +317,15 @@ def test_panels_are_given_up_when_the_reader_leaves(
     """Who closes the page takes the questions of its panels along, whether its head was out or not."""
     _put(server, "slow", panels=[{"title": "A", "kind": "stat", "queries": [{"expr": "vector(7)"}]}])
     boards = next(room for room in server.server.house.rooms if room.name == "dashboards").boards
-    begun, given_up = threading.Event(), threading.Event()
-    bodies = boards.bodies
-
-    async def endless(*_: Any) -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(3600)
-        except asyncio.CancelledError:
-            given_up.set()
-            raise
-
-    monkeypatch.setattr("mamimon.dashboards.boards.fill", endless)
+    panel, bodies = Endless(), boards.bodies
+    monkeypatch.setattr("mamimon.dashboards.boards.fill", panel.ask)
     monkeypatch.setattr(boards, "bodies", lambda opened, render: bodies(opened, render, 3600.0))
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as reader:
         reader.sendall(f"GET {asked} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n".encode())
-        assert begun.wait(60)
-        assert not given_up.is_set()
-    assert given_up.wait(60)
+        assert panel.begun.wait(60)
+        assert not panel.given_up.is_set()
+    assert panel.given_up.wait(60)
 
 
 def test_the_errors_of_a_window_are_those_of_it(server: Any) -> None:

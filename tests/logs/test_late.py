@@ -17,7 +17,7 @@ import pytest
 from mamimon.logs.clauses import All
 from mamimon.logs.store.days import LogDays
 from mamimon.logs.store.scan import Plan, View
-from tests.conftest import wait_until
+from tests.conftest import Endless, wait_until
 from tests.logs.test_pages import send
 from tests.logs.test_store import store
 
@@ -49,27 +49,18 @@ def filled(start: Callable[..., Any]) -> Any:
 
 def test_a_reader_who_leaves_takes_the_question_along(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page and call that reads lines is given up when its connection is gone, which is no failure."""
-    begun, given_up = threading.Event(), threading.Event()
-
-    async def endless(*_: Any) -> Any:
-        begun.set()
-        try:
-            await asyncio.sleep(3600)
-        except asyncio.CancelledError:
-            given_up.set()
-            raise
-
+    reading = Endless()
     filled.client.get("/logs?since=1h")
-    monkeypatch.setattr(LogDays, "read", endless)
+    monkeypatch.setattr(LogDays, "read", reading.ask)
     host, port = filled.url.removeprefix("http://").split(":")
     for path in ASKED:
-        begun.clear()
-        given_up.clear()
+        reading.begun.clear()
+        reading.given_up.clear()
         with socket.create_connection((host, int(port))) as reader:
             reader.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n".encode())
-            assert begun.wait(60), path
-            assert not given_up.is_set(), path
-        assert given_up.wait(60), path
+            assert reading.begun.wait(60), path
+            assert not reading.given_up.is_set(), path
+        assert reading.given_up.wait(60), path
     wait_until(lambda: 'path="/logs/facets",status="499"' in filled.client.get("/metrics").text)
     failures = [
         line

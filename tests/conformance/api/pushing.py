@@ -9,16 +9,8 @@ from typing import Any
 import cramjam
 import httpx
 
-from tests.conformance.api.sides import MESSAGES
-from tests.metrics.messages import messages
+from tests.metrics.test_remote_write import M
 
-_SECOND = messages(
-    {
-        "Sample": [("value", 1, "double", False), ("timestamp", 2, "int64", False)],
-        "TimeSeries": [("labels_refs", 1, "uint32", True), ("samples", 2, "Sample", True)],
-        "Request": [("symbols", 4, "string", True), ("timeseries", 5, "TimeSeries", True)],
-    }
-)
 KIND = "application/x-protobuf"
 V2 = f"{KIND};proto=io.prometheus.write.v2.Request"
 _SYMBOLS = ("", "__name__", "push_z", "a", "b", "job")
@@ -45,7 +37,7 @@ def _snappy(raw: bytes) -> bytes:
 
 
 def _first(*series: tuple[Pairs, Samples]) -> bytes:
-    request = MESSAGES["WriteRequest"]()
+    request = M["WriteRequest"]()
     for labels, samples in series:
         one = request.timeseries.add()
         for name, value in labels:
@@ -55,7 +47,7 @@ def _first(*series: tuple[Pairs, Samples]) -> bytes:
 
 
 def _second(symbols: Sequence[str], *series: tuple[Sequence[int], Samples]) -> bytes:
-    request = _SECOND["Request"](symbols=symbols)
+    request = M["Request"](symbols=symbols)
     for references, samples in series:
         _sample(request.timeseries.add(labels_refs=references), samples)
     return _snappy(request.SerializeToString())

@@ -16,7 +16,7 @@ import httpx
 
 from tests.conformance.differential.sides import DELAYED, FEATURES
 from tests.conftest import Process, peer, wait_until
-from tests.metrics.messages import messages
+from tests.metrics.test_remote_write import M
 
 TEXT = """# HELP app_requests_total Requests by code.
 # TYPE app_requests_total counter
@@ -144,28 +144,9 @@ class Targets:
         self._server.server_close()
 
 
-MESSAGES = messages(
-    {
-        "Label": [("name", 1, "string", False), ("value", 2, "string", False)],
-        "Sample": [("value", 1, "double", False), ("timestamp", 2, "int64", False)],
-        "Exemplar": [
-            ("labels", 1, "Label", True),
-            ("value", 2, "double", False),
-            ("timestamp", 3, "int64", False),
-        ],
-        "TimeSeries": [
-            ("labels", 1, "Label", True),
-            ("samples", 2, "Sample", True),
-            ("exemplars", 3, "Exemplar", True),
-        ],
-        "WriteRequest": [("timeseries", 1, "TimeSeries", True)],
-    }
-)
-
-
 def pushed(until: int) -> bytes:
     """A remote write of half an hour up to `until` (epoch seconds), with an exemplar."""
-    request = MESSAGES["WriteRequest"]()
+    request = M["WriteRequest"]()
     for number in range(12):
         names = {"path": f"/p{number}", "code": ("200", "404", "500")[number % 3], "job": "world"}
         _add(
