@@ -68,6 +68,12 @@ def server_token(url: str | None, token: str | None, data_dir: Path | None) -> s
     return token or (str(record["secret"]) if same and "secret" in record else None)
 
 
+def reached(url: str | None, token: str | None, data_dir: Path | None) -> tuple[str, dict[str, str]]:
+    """The server's address, and the headers that it is asked with."""
+    known = server_token(url, token, data_dir)
+    return server_url(url, data_dir), {"Authorization": f"Bearer {known}"} if known else {}
+
+
 def _record(data_dir: Path | None) -> dict[str, Any]:
     from mamimon.storage.data_dir import default_data_dir
 
@@ -97,9 +103,7 @@ def ask(
     """
     import httpx
 
-    address = server_url(url, data_dir)
-    known = server_token(url, token, data_dir)
-    headers = {"Authorization": f"Bearer {known}"} if known else {}
+    address, headers = reached(url, token, data_dir)
     try:
         answer = httpx.request(method, address + path, headers=headers, timeout=timeout_s, **parts)
     except httpx.TransportError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mamimon.cli.ask import reason, server_token, server_url
+from mamimon.cli.ask import reached, reason
 
 _RETRY_S = 2.0
 _OVERLAP_S = 2.0
@@ -55,9 +55,8 @@ def events(params: dict[str, Any], where: dict[str, Any]) -> Iterator[tuple[str,
     """Server-sent events of the tail, and `open` with the time to catch up from (None at first)."""
     import httpx
 
-    address = f"{server_url(where['url'], where['data_dir'])}/logs/tail"
-    token = server_token(where["url"], where["token"], where["data_dir"])
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    server, headers = reached(**where)
+    address = f"{server}/logs/tail"
     connected = False
     place = Place()
     while True:

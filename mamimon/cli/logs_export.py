@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mamimon.cli.ask import reason, server_options, server_token, server_url
+from mamimon.cli.ask import reached, reason, server_options
 
 _MOST = 1_000_000
 
@@ -29,9 +29,7 @@ def export(query: str, since: str, dataset: str, size: int, form: str, fields: s
     """
     import httpx
 
-    address = server_url(where["url"], where["data_dir"])
-    token = server_token(where["url"], where["token"], where["data_dir"])
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    address, headers = reached(**where)
     params: dict[str, str | int] = {
         "q": query,
         "since": since,
