@@ -337,3 +337,59 @@ def test_global_counts_what_the_query_leaves_out(filled: tuple[Any, list[Line], 
     ).json()["aggregations"]
     assert answer["all"] == {"doc_count": len(made), "most": {"value": len(made) - 1}}
     assert answer["some"] == {"value": 9}
+
+
+@pytest.mark.feature("L2")
+def test_hard_bounds_cut_off_and_extended_bounds_fill_up(filled: tuple[Any, list[Line], int]) -> None:
+    """Bounds are rounded without the offset; a step's start is kept from the lower one to below the upper."""
+    server, made, now_ms = filled
+    low, high = now_ms - 50 * HOUR, now_ms - 10 * HOUR
+    step, offset = 6 * HOUR, HOUR
+    starts = Counter((one["@timestamp"] - offset) // step * step + offset for one in made)
+    kept = {s: n for s, n in starts.items() if low // step * step <= s < high // step * step}
+    hours = {"field": "@timestamp", "fixed_interval": "6h", "offset": "+1h", "min_doc_count": 1}
+    took = {"field": "took", "interval": 50}
+    found = ask(
+        server,
+        {
+            "hard": {"date_histogram": {**hours, "hard_bounds": {"min": low, "max": high}}},
+            "open": {"date_histogram": {**hours, "hard_bounds": {"min": low}}},
+            "more": {"date_histogram": {**hours, "min_doc_count": 0, "extended_bounds": {"max": "now+1d"}}},
+            "numbers": {"histogram": {**took, "hard_bounds": {"min": 60, "max": 200}}},
+            "wide": {"histogram": {**took, "offset": 10, "extended_bounds": {"min": -100}}},
+        },
+    )
+    counts = {name: {b["key"]: b["doc_count"] for b in one["buckets"]} for name, one in found.items()}
+    assert counts["hard"] == dict(sorted(kept.items())) and len(kept) < len(starts)
+    assert counts["open"] == {s: n for s, n in sorted(starts.items()) if s >= low // step * step}
+    last = (now_ms + 24 * HOUR) // step * step + offset
+    assert list(counts["more"]) == list(range(min(starts), last + 1, step)) and counts["more"][last] == 0
+    taken = Counter(math.floor(v / 50) * 50 for v in numbers(made))
+    assert counts["numbers"] == {key: taken[key] for key in (100, 150, 200)}
+    assert list(counts["wide"])[:2] == [-140, -90] and sum(counts["wide"].values()) == len(numbers(made))
+
+
+@pytest.mark.feature("L2")
+@pytest.mark.parametrize(
+    ("bounds", "type", "reason"),
+    [
+        ({"hard_bounds": {"min": 9**12}, "extended_bounds": {"min": 1}}, "illegal", "have to be inside hard"),
+        ({"extended_bounds": {"min": 5, "max": 1}}, "", "max"),
+        ({"hard_bounds": {"odd": 1}}, "x_content", "hard_bounds"),
+        ({"hard_bounds": 5}, "x_content", "hard_bounds"),
+        ({"extended_bounds": {"min": {}}}, "x_content", "extended_bounds"),
+        ({"extended_bounds": {"min": "x"}}, "", "x"),
+    ],
+)
+def test_bounds_that_cannot_be_are_refused(
+    server: Any, bounds: dict[str, Any], type: str, reason: str
+) -> None:
+    """Of times and of numbers alike."""
+    for spec in (
+        {"date_histogram": {"field": "due", "fixed_interval": "1d", **bounds}},
+        {"histogram": {"field": "n", "interval": 1, **bounds}},
+    ):
+        answer = server.client.post("/es/_search", json={"aggs": {"a": spec}})
+        error = answer.json()["error"]
+        assert answer.status_code == 400 and error["type"].startswith(type), error
+        assert reason in json.dumps(error)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mamimon.logs.clauses import Row
+from mamimon.logs.clauses import Row, Words
 from mamimon.logs.lucene import Style, parse
 from mamimon.problems import Problem
 
@@ -99,3 +99,10 @@ def test_an_operator_without_a_side_is_an_error(text: str) -> None:
     """What Lucene cannot parse is refused with the place of the mistake."""
     with pytest.raises(Problem, match="column"):
         parse(text, Style())
+
+
+def test_each_word_of_a_loose_phrase_has_a_place_of_its_own() -> None:
+    """A beginning does not stand where a word stands that begins so, as in Lucene."""
+    loose = Words("message", "cache connection connecti", slop=3, prefix=True)
+    assert loose.fits("Cache connection, connections") and loose.fits("connection cache connection")
+    assert not loose.fits("cache in connection in 35 ms")

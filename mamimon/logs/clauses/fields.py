@@ -70,8 +70,9 @@ class Words(Plain):
         if not all(places):
             return False
         # Lucene's slop counts how far words must move to stand as the phrase does.
-        if len(set(wanted)) < len(wanted):
-            return _within_repeated(wanted, places, self.slop)
+        again = self.prefix and any(word.startswith(wanted[-1]) for word in wanted[:-1])
+        if again or len(set(wanted)) < len(wanted):
+            return _within_repeated(places, self.slop)
         return _within(places, self.slop)
 
     def index(self) -> str | None:
@@ -293,8 +294,8 @@ def _within(places: list[list[int]], slop: int) -> bool:
             return False
 
 
-def _within_repeated(wanted: Sequence[str], places: list[list[int]], slop: int) -> bool:
-    """As `_within` where a word is wanted more than once: each time at a place of its own."""
+def _within_repeated(places: list[list[int]], slop: int) -> bool:
+    """As `_within` where two words may stand at one place: each is wanted at a place of its own."""
     for low in sorted({place - i for i, found in enumerate(places) for place in found}):
         taken: set[int] = set()
         # The windows of one word are equally long, so the first free place serves the first window best.

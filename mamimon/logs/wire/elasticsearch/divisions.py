@@ -13,8 +13,6 @@ from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of, shown
 from mamimon.logs.wire.elasticsearch.aggregations import Agg, Bucket, filter_of, need_field, numbers
 from mamimon.logs.wire.elasticsearch.buckets import (
-    DateHistogram,
-    Histogram,
     Keyed,
     Terms,
     ordered,
@@ -23,6 +21,7 @@ from mamimon.logs.wire.elasticsearch.buckets import (
     read_order,
 )
 from mamimon.logs.wire.elasticsearch.errors import EsError, bad_date, illegal, parsing, unbuilt, unparsed
+from mamimon.logs.wire.elasticsearch.histograms import DateHistogram, Histogram
 from mamimon.logs.wire.elasticsearch.sorting import Reversed
 
 

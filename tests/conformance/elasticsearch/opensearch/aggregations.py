@@ -125,7 +125,7 @@ class Aggregations:
                 body["extended_bounds"] = {"min": iso(low / 1000)[:10], "max": iso(high / 1000)[:10]}
             elif "format" in body:
                 body.pop("extended_bounds")
-        elif rng.random() < 0.1 and "format" not in body:
+        elif rng.random() < 0.2 and "format" not in body:
             body["hard_bounds"] = {"min": self.shop.now - 2 * DAY_MS, "max": self.shop.now - DAY_MS // 2}
         if rng.random() < 0.2:
             body["offset"] = rng.choice(("+1h", "-30m", "6h", "15m"))
@@ -207,7 +207,9 @@ class Aggregations:
         if rng.random() < 0.4:
             body["min_doc_count"] = rng.choice((0, 1, 3))
         if rng.random() < 0.2 and body.get("min_doc_count", 0) == 0:
-            body["extended_bounds"] = {"min": -100, "max": rng.choice((10, 1500))}
+            body["extended_bounds"] = rng.choice(({"min": -100, "max": 10}, {"min": -100}, {"max": 1500}))
+        elif rng.random() < 0.15:
+            body["hard_bounds"] = rng.choice(({"min": 100, "max": 5000}, {"min": 10}, {"max": 450}))
         if rng.random() < 0.2:
             body["offset"] = rng.choice((10, 0.5))
         if rng.random() < 0.2:
