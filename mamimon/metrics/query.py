@@ -7,11 +7,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from prometheus_client import Gauge
 
+from mamimon.metrics.lane import Lane, Late
 from mamimon.metrics.store import SeriesStore
 from mamimon.metrics.store.at_hand import MOST_CELLS
 from mamimon.problems import Kind, Problem
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mamimon.metrics.store.select import LocalSource
 
 
+Done = TypeVar("Done")
 MOST_RAW_SAMPLES = 10_000_000
 """Samples that are handed out as they are (remote read) for one question: they are held twice."""
 
@@ -35,7 +37,8 @@ Span = tuple[int, int, int]
 """The first and the last instant and the step between them, in milliseconds; a step of 0 is one instant."""
 
 
-def _span(start: float, end: float | None = None, step_s: float = 0.0) -> Span:
+def span(start: float, end: float | None = None, step_s: float = 0.0) -> Span:
+    """Epoch seconds as a `Span`; without an end one instant."""
     if end is None:
         return round(start * 1000), round(start * 1000), 0
     return round(start * 1000), round(end * 1000), max(1, round(step_s * 1000))
@@ -73,6 +76,10 @@ class SeriesBackend(Protocol):
         ...
 
 
+def _as_it_is(found: QueryResult) -> QueryResult:
+    return found
+
+
 def warm_up() -> None:
     """Import what answers questions, for who asks the first one would wait for it. Blocking."""
     for name in ("pcodec.standalone", "mamimon.metrics.promql.engine", "mamimon.metrics.promql.calls"):
@@ -86,10 +93,7 @@ class LocalBackend:
         self._core = core
         self._settings = core.settings.metrics
         self._store = store
-        most = self._settings.query_max_concurrency
-        self._turns = asyncio.Semaphore(most)
-        self._pool = ThreadPoolExecutor(most, thread_name_prefix="promql")
-        """Evaluates; as many threads as turns."""
+        self._lane = Lane(self._settings.query_max_concurrency)
         self._lookups = ThreadPoolExecutor(2, thread_name_prefix="series")
         self._running = Gauge(
             "mamimon_promql_queries", "PromQL queries under evaluation.", registry=core.registry
@@ -109,7 +113,7 @@ class LocalBackend:
         found = self.at_hand(expr, at, timeout_s=timeout_s, lookback_s=lookback_s, spent=spent)
         if found is not None:
             return found
-        return await self.in_thread(expr, _span(at), timeout_s, lookback_s, spent)
+        return await self.in_thread(_as_it_is, expr, span(at), timeout_s, lookback_s, spent)
 
     def at_hand(
         self,
@@ -133,7 +137,7 @@ class LocalBackend:
 
         if not is_small(expr):
             return None
-        at, began = _span(start, end, step_s), time.monotonic()
+        at, began = span(start, end, step_s), time.monotonic()
         points = (at[1] - at[0]) // at[2] + 1 if at[2] else 1
         if points > MOST_CELLS:
             return None
@@ -206,7 +210,7 @@ class LocalBackend:
         spent: Spent | None = None,
     ) -> QueryResult:
         """See `SeriesBackend.range` and `instant`."""
-        return await self.in_thread(expr, _span(start, end, step_s), timeout_s, lookback_s, spent)
+        return await self.in_thread(_as_it_is, expr, span(start, end, step_s), timeout_s, lookback_s, spent)
 
     async def explain(self, expr: str, start: float, end: float, step_s: float) -> Explained:
         """What each node of a query takes and gives over `[start, end]`. Raises as `range`."""
@@ -218,25 +222,26 @@ class LocalBackend:
             runs.append(Tracing(*given, **named))
             return runs[-1]
 
-        await self.in_thread(expr, _span(start, end, step_s), None, None, None, traced)
+        await self.in_thread(_as_it_is, expr, span(start, end, step_s), None, None, None, traced)
         return runs[-1].explained(expr)
 
     async def in_thread(
         self,
+        then: Callable[[QueryResult], Done],
         expr: str,
         at: Span,
         timeout_s: float | None,
         lookback_s: float | None,
         spent: Spent | None,
         evaluator: Callable[..., Evaluator] | None = None,
-    ) -> QueryResult:
-        """As `instant` and `range`, without a look at what is at hand."""
+    ) -> Done:
+        """As `instant` and `range`, without a look at what is at hand; `then` makes of it what is wanted."""
         limit = self._settings.query_timeout_s
         asked = time.monotonic()
         deadline = asked + (limit if timeout_s is None else min(timeout_s, limit))
         stopped = False
 
-        def work() -> QueryResult:
+        def work() -> Done:
             began = time.monotonic()
             self._running.inc()
             source = self._store.source(
@@ -246,24 +251,18 @@ class LocalBackend:
                 step_ms=at[2],
             )
             try:
-                return self._answer(source, expr, at, lookback_s, deadline, lambda: stopped, evaluator)
-            finally:
-                self._running.dec()
+                found = self._answer(source, expr, at, lookback_s, deadline, lambda: stopped, evaluator)
                 if spent is not None:
                     spent.queued_s, spent.evaluated_s = began - asked, time.monotonic() - began
                     spent.samples = source.loaded
+                return then(found)
+            finally:
+                self._running.dec()
 
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - asked):
-                await self._turns.acquire()
-        except TimeoutError:
+            return await self._lane.run(work, deadline - asked)
+        except Late:
             raise Problem(Kind.TIMEOUT, "query timed out in query queue") from None
-        future = self._pool.submit(work)
-        # A turn ends with its thread, which may go on for a moment after the asker has gone.
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turns.release))
-        try:
-            return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             stopped = True
             raise
@@ -294,5 +293,5 @@ class LocalBackend:
 
     def close(self) -> None:
         """Let the threads end."""
-        for pool in (self._pool, self._lookups):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._lane.close()
+        self._lookups.shutdown(wait=False, cancel_futures=True)

@@ -32,7 +32,7 @@ _BUSY = ("timeout", "unavailable")
 _encode = msgspec.json.Encoder().encode
 MAX_FORM_BYTES = 10 * 1024 * 1024
 TRIED = "mamimon.tried"
-"""In the scope of a request to which nothing was at hand."""
+"""In the scope of a request to which nothing was at hand: its parameters."""
 MATCH = 'invalid parameter "match[]": '
 LIMITED = "results truncated due to limit"
 
@@ -40,10 +40,10 @@ LIMITED = "results truncated due to limit"
 class Parameters:
     """The query string and, of a POST, the form; the first of a repeated name counts, as in Go."""
 
-    def __init__(self, items: Sequence[tuple[str, str]], *, tried: bool = False) -> None:
+    def __init__(self, items: Sequence[tuple[str, str]]) -> None:
         self._items = items
         self._first = dict(reversed(items))
-        self.tried = tried
+        self.tried = False
         """Whether what is at hand has been asked already."""
 
     def get(self, name: str, default: str = "") -> str:
@@ -105,7 +105,9 @@ async def parameters(request: Request[Any, Any, Any]) -> Parameters:
 
 async def parameters_of(scope: Scope, receive: Receive) -> Parameters:
     """Read a request's parameters and the whole of its body."""
-    return parameters_with(scope, await read_body(receive, MAX_FORM_BYTES))
+    body = await read_body(receive, MAX_FORM_BYTES)
+    known: Parameters | None = scope.get(TRIED)
+    return parameters_with(scope, body) if known is None else known
 
 
 def parameters_with(scope: Scope, body: bytes) -> Parameters:
@@ -115,7 +117,7 @@ def parameters_with(scope: Scope, body: bytes) -> Parameters:
         kind = header(scope, "content-type").partition(";")[0].strip()
         if kind == "application/x-www-form-urlencoded" and len(body) <= MAX_FORM_BYTES:
             items = form_items(body) + items
-    return Parameters(items, tried=TRIED in scope)
+    return Parameters(items)
 
 
 Value = TypeVar("Value")
@@ -178,10 +180,6 @@ def refused(error: Exception) -> tuple[int, bytes, dict[str, str]]:
     return status, _encode(body), headers
 
 
-SMALL = 2_000
-"""Samples of an answer that may be written on the event loop."""
-
-
 class Body(msgspec.Struct):
     """A response's body: its first piece, and those that follow, which take a moment each to be made."""
 
@@ -195,13 +193,11 @@ def whole(found: QueryResult) -> bytes:
     return b"".join((start, *encode(found), end))
 
 
-async def result(found: QueryResult, stats: bytes = b"") -> Body:
-    """A query's result; `stats` is JSON that goes beside it."""
+def body_of(found: QueryResult, stats: bytes = b"") -> Body:
+    """A query's result; `stats` is JSON that goes beside it. Long work for large answers."""
     start, end = _envelope(found.warnings, found.infos)
     pieces = encode(found, stats)
-    if found.values.size + sum(len(times) for times, _ in found.series) <= SMALL:
-        return Body(b"".join((start, *pieces, end)))
-    first, second = await asyncio.to_thread(lambda: (next(pieces), next(pieces, None)))
+    first, second = next(pieces), next(pieces, None)
     if second is None:
         return Body(b"".join((start, first, end)))
     return Body(start, itertools.chain((first, second), pieces, (end,)))

@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mamimon.http import AsgiApp, AtOnce, Receive, Scope, Send, Whole, unless_gone
 from mamimon.http import answer as send_answer
-from mamimon.metrics.query import Spent
+from mamimon.metrics.query import Spent, span
 from mamimon.metrics.routes.answer import (
     LIMITED,
     TRIED,
     Body,
     Parameters,
+    body_of,
     parameters_of,
     parameters_with,
     refused,
-    result,
     stream,
     whole,
 )
@@ -52,23 +53,22 @@ def question_doors(core: Core, backend: LocalBackend) -> dict[str, AsgiApp]:
             answer = None
             if not given.tried:
                 answer = backend.at_hand(text, at, timeout_s=timeout, lookback_s=lookback, spent=spent)
-            if answer is None:
-                at_ms = round(at * 1000)
-                work = backend.in_thread(text, (at_ms, at_ms, 0), timeout, lookback, spent)
-                answer = await unless_gone(receive, work)
-        return await _answered(given, answer, limit, spent)
+            if answer is not None:
+                return _answered(given, limit, spent, answer)
+            at_ms = round(at * 1000)
+            written = partial(_answered, given, limit, spent)
+            work = backend.in_thread(written, text, (at_ms, at_ms, 0), timeout, lookback, spent)
+            return await unless_gone(receive, work)
 
     async def over_range(given: Parameters, receive: Receive) -> Body:
         limit = given.limit()
-        start, end, step = _range(given)
+        asked = span(*_range(given))
         spent = Spent()
         timeout, lookback = given.duration("timeout"), _lookback(given)
         with _readable():
-            work = backend.range(
-                given.get("query"), start, end, step, timeout_s=timeout, lookback_s=lookback, spent=spent
-            )
-            answer = await unless_gone(receive, work)
-        return await _answered(given, answer, limit, spent)
+            written = partial(_answered, given, limit, spent)
+            work = backend.in_thread(written, given.get("query"), asked, timeout, lookback, spent)
+            return await unless_gone(receive, work)
 
     return {"/api/v1/query": _door(instant), "/api/v1/query_range": _door(over_range)}
 
@@ -112,7 +112,8 @@ def _prompt_door(work: Callable[[Parameters], bytes | None]) -> AtOnce:
             status, said = _failed(scope)
             return Whole(status, _JSON, said)
         if found is None:
-            scope[TRIED] = True
+            given.tried = True
+            scope[TRIED] = given
             return None
         return Whole(200, _JSON, found)
 
@@ -197,11 +198,12 @@ def _lookback(given: Parameters) -> float | None:
         raise bad_input(f"error parsing lookback delta duration: {reason}") from None
 
 
-async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: Spent) -> Body:
+def _answered(given: Parameters, limit: int, spent: Spent, answer: QueryResult) -> Body:
+    """The body of an answer. Long work for large ones."""
     _limit(answer, limit)
     wanted = given.get("stats")
     if not wanted:
-        return await result(answer)
+        return body_of(answer)
     if wanted not in ("true", "all"):
         answer.warnings = [
             *answer.warnings,
@@ -218,7 +220,7 @@ async def _answered(given: Parameters, answer: QueryResult, limit: int, spent: S
     }
     # The engine works on whole matrices: all that is read is held at once.
     read = dict.fromkeys(("totalQueryableSamples", "samplesRead", "peakSamples"), spent.samples)
-    return await result(answer, msgspec.json.encode({"timings": timings, "samples": read}))
+    return body_of(answer, msgspec.json.encode({"timings": timings, "samples": read}))
 
 
 def _limit(answer: QueryResult, limit: int) -> None:
