@@ -56,6 +56,19 @@ class Coarse(Protocol):
         ...
 
 
+class Reading(Protocol):
+    """Samples of a table that are found but not put together yet."""
+
+    whole: bool
+    """All are integers of up to 30 bits."""
+    plain: bool
+    """None is a NaN."""
+
+    def write(self, out: Samples) -> None:
+        """Put them together in a matrix of their shape, of floats unless they are `whole`."""
+        ...
+
+
 class Table(Protocol):
     """Samples [series, scrapes] that are put together where they are looked at."""
 
@@ -67,6 +80,10 @@ class Table(Protocol):
 
     def columns(self, columns: npt.NDArray[np.int64]) -> tuple[Samples, bool]:
         """Columns, ascending, of all rows, and whether they are free of NaN."""
+        ...
+
+    def read(self, columns: npt.NDArray[np.int64] | None = None) -> Reading:
+        """All rows, or columns of them, for somebody who has the room."""
         ...
 
 

@@ -22,7 +22,7 @@ from mamimon.metrics.promql import (
 )
 from mamimon.metrics.promql.ast import Call, Expr, Range, Selector, String, Subquery, unwrap
 from mamimon.metrics.promql.errors import PromQLError
-from mamimon.metrics.promql.evaluator import Evaluator, RangeVector
+from mamimon.metrics.promql.evaluator import Evaluator, RangeVector, Tiles
 from mamimon.metrics.promql.overtime import Result
 from mamimon.metrics.promql.parallel import QUICK, each
 from mamimon.metrics.promql.selection import is_invariant, run_of
@@ -171,18 +171,18 @@ def _by_tiles(
     seen, whole = np.zeros((2, count), dtype=np.bool_)
     objects: list[tuple[Ints, Objects]] = []
 
-    def work(job: tuple[Ints, Callable[[], Windows]]) -> None:
-        rows, load = job
-        own, there, histograms = apply(rows, load())
-        place = run_of(rows)
-        values[place] = own
-        every = bool(there.all())
-        whole[place] = every
-        seen[place] = True if every else there.any(axis=1)
-        if not every:
-            present[place] = there
-        if histograms is not None:
-            objects.append((rows, histograms))
+    def work(job: Tiles) -> None:
+        for rows, tile in job():
+            own, there, histograms = apply(rows, tile)
+            place = run_of(rows)
+            values[place] = own
+            every = bool(there.all())
+            whole[place] = every
+            seen[place] = True if every else there.any(axis=1)
+            if not every:
+                present[place] = there
+            if histograms is not None:
+                objects.append((rows, histograms))
 
     jobs = list(run.tiles(found))
     cells = 0 if name in QUICK else sum(len(rows) * len(part.times) for rows, part in found.parts)
@@ -248,8 +248,7 @@ def _one_where(missing: Bools, labels: Labels) -> Vector:
 
 def _absent_over_time(run: Evaluator, found: RangeVector, argument: Range | Subquery, times: Ints) -> Vector:
     there = np.zeros(len(times), dtype=np.bool_)
-    for _, load in run.tiles(found):
-        tile = load()
+    for tile in (tile for job in run.tiles(found) for _, tile in job()):
         count = tile.count
         there |= count > 0 if count.ndim == 1 else (count > 0).any(axis=0)
         if tile.histograms is not None:

@@ -129,6 +129,7 @@ def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
     mode = node.selector.mode if isinstance(node, Range) else ""
     for rows, lazy in found.parts:
         part = lazy.whole() if isinstance(lazy, LazyWindows) else lazy
+        assert isinstance(part, Windows)
         low, high = int(part.low[0]), int(part.high[0])
         for number, row in enumerate(rows.tolist()):
             samples, stamps = part.rows[number, low:high], part.times[low:high]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -39,7 +41,7 @@ from mamimon.metrics.promql.ast import (
 from mamimon.metrics.promql.durations import resolve_duration
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.histogram_operators import note_ignored
-from mamimon.metrics.promql.selection import is_invariant, newest, repeat, run_of
+from mamimon.metrics.promql.selection import is_invariant, repeat
 from mamimon.metrics.promql.text import quote, unquote
 from mamimon.metrics.promql.values import (
     Floats,
@@ -51,14 +53,18 @@ from mamimon.metrics.promql.values import (
     Vector,
     concatenate,
 )
-from mamimon.metrics.promql.windows import LazyWindows, Windows, build
+from mamimon.metrics.promql.windows import LazyWindows, Tile, Windows, build
+
+Part: TypeAlias = tuple[Ints, Windows | LazyWindows | stacked.Stack]
+Tiles = Callable[[], list[tuple[Ints, Windows]]]
+"""Makes the windows of some series when called."""
 
 
 class RangeVector(msgspec.Struct, eq=False):
     """Series and their windows; each part has some of the series (`rows` of `labels`)."""
 
     labels: list[Labels]
-    parts: list[tuple[Ints, Windows | LazyWindows]]
+    parts: list[Part]
     length_ms: int
     drop_name: list[bool] | None = None
 
@@ -252,38 +258,8 @@ class Evaluator:
             self.limits.count(len(found.labels))
             vector, when = stacked.newest_samples(found, int(at[0]), self.lookback_ms)
             return vector, lambda: when
-        shape = len(found.labels), len(times)
-        self.limits.count(shape[0] * shape[1])
-        out = Vector(labels=found.labels, values=np.empty(shape))
-        if sum(len(block.rows) for block in found.blocks) < shape[0]:
-            out.present = np.zeros(shape, dtype=np.bool_)
-        stamps: list[tuple[Ints, Ints]] = []
-        for block in found.blocks:
-            self.limits.check()
-            # A downsampled value stands for its bucket until the next one does.
-            lookback = self.lookback_ms + (block.coarse.resolution_ms if block.coarse else 0)
-            values, present, when, chosen = newest(block, at, lookback)
-            out.values[run_of(block.rows)] = values
-            stamps.append((block.rows, when))
-            if present is not None and not present.all():
-                out.present = np.ones(shape, dtype=np.bool_) if out.present is None else out.present
-                out.present[block.rows] = present
-            elif out.present is not None:
-                out.present[block.rows] = True
-            if chosen is not None:
-                if out.histograms is None:
-                    out.histograms = np.full(shape, None, dtype=object)
-                out.histograms[block.rows] = chosen
-
-        def taken(kept: Ints | slice) -> Ints:
-            when = np.empty(shape, dtype=np.int64)
-            for rows, own in stamps:
-                when[rows] = own
-            return when[kept]
-
-        if out.present is None or len(kept := np.flatnonzero(out.present.any(axis=1))) == shape[0]:
-            return out, lambda: taken(slice(None))
-        return out.take(kept), lambda: taken(kept)
+        self.limits.count(len(found.labels) * len(times))
+        return stacked.newest_vector(found, at, self.lookback_ms, self.limits.check)
 
     def _smoothed(self, node: Selector, times: Ints) -> Vector:
         at = self.shifted(node, times)
@@ -327,8 +303,9 @@ class Evaluator:
         found = self.read(node.selector.matchers, int(ends.min()) - length + 1, int(ends.max()))
         if stackable and stacked.can_stack(found.blocks, len(ends)):
             return RangeVector(found.labels, [stacked.windows(found.blocks, int(ends[0]), length)], length)
-        parts: list[tuple[Ints, Windows | LazyWindows]] = []
-        for block in found.blocks:
+        stacks, blocks = stacked.stacks(found.blocks, ends, length) if stackable else ([], found.blocks)
+        parts: list[Part] = [(stack.rows, stack) for stack in stacks]
+        for block in blocks:
             part: Windows | LazyWindows
             if block.coarse is not None:
                 part = coarse.windows(block, block.coarse, function, ends, length)
@@ -344,7 +321,7 @@ class Evaluator:
         smoothed, lookback = node.mode == "smoothed", self.lookback_ms
         end = int(ends.max()) + (lookback if smoothed else 0)
         found = self.read(node.matchers, int(ends.min()) - length - lookback + 1, end)
-        parts: list[tuple[Ints, Windows | LazyWindows]] = [
+        parts: list[Part] = [
             (
                 block.rows,
                 extended.build_extended(
@@ -379,15 +356,19 @@ class Evaluator:
             values = np.where(inner.histogram_mask(), ABSENT_NAN, values)
             # What was known about resets says nothing about the samples that are left.
             inner.histograms = histogram_windows.forget_resets(inner.histograms)
-        parts: list[tuple[Ints, Windows | LazyWindows]] = []
+        parts: list[Part] = []
         if inner.labels:
             rows = np.arange(len(inner.labels), dtype=np.int64)
             parts.append((rows, build(grid, values, ends, length, inner.histograms)))
         return RangeVector(inner.labels, parts, length, inner.drop_name)
 
     @staticmethod
-    def tiles(found: RangeVector) -> Iterator[tuple[Ints, Callable[[], Windows]]]:
-        """The windows of some series at a time, few enough for the cache, made when called."""
+    def tiles(found: RangeVector) -> Iterator[Tiles]:
+        """The windows of some series at a time, few enough for the cache."""
         for rows, part in found.parts:
-            for selected, tile in part.tiles():
-                yield rows[selected], tile
+            for tile in part.tiles():
+                yield partial(_placed, rows, tile)
+
+
+def _placed(rows: Ints, tile: Tile) -> list[tuple[Ints, Windows]]:
+    return [(rows[chosen], own) for chosen, own in tile()]

@@ -272,8 +272,8 @@ def linear_regression(windows: Windows, origin: Ints) -> tuple[Floats, Floats]:
 
     def compute(samples: Floats, valid: Bools, steps: slice) -> Floats:
         index, _ = gather_index(windows.low[steps], windows.high[steps])
-        stamps = windows.times[index][None] if windows.own_times is None else windows.own_times[:, index]
-        x = (stamps - origin[:, steps, None]) / 1000
+        stamps = windows.times[index] if windows.own_times is None else windows.own_times[:, index]
+        x = ((stamps if stamps.ndim == 2 else stamps[windows.target_of]) - origin[:, steps, None]) / 1000
         sums = np.zeros((4, 2, *samples.shape[:2]))
         for column in _columns(windows, samples):
             here, value = x[:, :, column], samples[:, :, column]

@@ -64,7 +64,7 @@ def extrapolated(
     result = (windows.exactly_at(last) - oldest).astype(np.float64, copy=False)
     if counter and (corrections := reset_corrections(windows)) is not None:
         result += corrections
-    first_time, last_time = windows.time_of(first), windows.time_of(last)
+    first_time, last_time = windows.stamps(first), windows.stamps(last)
     to_start = (first_time - windows.start) / 1000
     to_end = (windows.end - last_time) / 1000
     sampled = (last_time - first_time) / 1000
@@ -74,14 +74,17 @@ def extrapolated(
     to_end = np.where(to_end >= threshold, average / 2, to_end)
     covered = Covered(sampled, to_start, to_end, length_s if per_second else 1.0)
     if counter:
-        _start_at_zero(result, oldest, covered)
+        _start_at_zero(result, oldest, covered, windows)
     else:
-        result *= covered.factor(to_start)
+        result *= windows.spread(covered.factor(to_start))
     return result, np.broadcast_to(present, result.shape)
 
 
 class Covered(msgspec.Struct):
-    """How much of each window its samples cover, seconds, and how far they are extrapolated."""
+    """How much of each window its samples cover, seconds, and how far they are extrapolated.
+
+    Arrays are as `Windows.stamps` gives them.
+    """
 
     sampled: Floats
     to_start: Floats
@@ -95,8 +98,10 @@ class Covered(msgspec.Struct):
         out /= self.per
         return out
 
-    def at(self, where: Ints, steps: int) -> Covered:
+    def at(self, where: Ints, steps: int, windows: Windows) -> Covered:
         """Of some windows, numbered row by row."""
+        if windows.own_times is not None and windows.valid is None:
+            where = windows.target_of[where // steps] * steps + where % steps
 
         def of(values: Floats) -> Floats:
             return values[where % steps] if values.ndim == 1 else values.ravel()[where]
@@ -104,21 +109,21 @@ class Covered(msgspec.Struct):
         return Covered(of(self.sampled), of(self.to_start), of(self.to_end), self.per)
 
 
-def _start_at_zero(result: Floats, oldest: Samples, covered: Covered) -> None:
+def _start_at_zero(result: Floats, oldest: Samples, covered: Covered, windows: Windows) -> None:
     """Extrapolate counters in place, but not to before they were zero.
 
     Few windows are that near to a counter's start. They are found by one multiplication, a little too
     many for rounding's sake, and only they are computed again.
     """
     slope = covered.sampled / np.maximum(covered.to_start, 1e-300)
-    near: Bools = oldest * (slope * (1 - 1e-12)) <= result
+    near: Bools = oldest * windows.spread(slope * (1 - 1e-12)) <= result
     where = np.flatnonzero(near)
     increase, first = result.take(where), oldest.take(where)
     counts = (increase > 0) & (first >= 0)
     where, increase, first = where[counts], increase[counts], first[counts]
-    result *= covered.factor(covered.to_start)
+    result *= windows.spread(covered.factor(covered.to_start))
     if len(increase):
-        own = covered.at(where, result.shape[1])
+        own = covered.at(where, result.shape[1], windows)
         to_zero = own.sampled * first / increase
         result.put(where, increase * own.factor(np.minimum(own.to_start, to_zero)))
 

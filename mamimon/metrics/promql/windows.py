@@ -14,13 +14,18 @@ import numpy as np
 
 from mamimon.metrics.model import ABSENT_BITS, STALE_BITS, Table
 from mamimon.metrics.promql.kernels import columns_of
-from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects, Samples
+from mamimon.metrics.promql.values import Array, Bools, Floats, Ints, Objects, Samples
 
 if TYPE_CHECKING:
     from mamimon.metrics.promql.coarse import Beside
 
 TILE_CELLS = 3 << 17
 """Samples worked on at once (1.5 MiB of counters), so that intermediate arrays stay in the cache."""
+
+
+_NONE = np.zeros(0, dtype=np.int64)
+Tile = Callable[[], "list[tuple[slice | Ints, Windows]]"]
+"""Puts the windows of some rows together when called: which of the rows, and their windows."""
 
 
 class Windows:
@@ -49,7 +54,9 @@ class Windows:
         self.starts: Ints | None = None
         """When each sample's counter began (ms, 0 where nobody said); None without any."""
         self.own_times: Ints | None = None
-        """Each row's timestamps, [rows, n], where rows do not share them; `times` then only counts."""
+        """Each target's timestamps, [targets, n], where rows do not share them; `times` then only counts."""
+        self.target_of: Ints = _NONE
+        """With `own_times`: which target each row is of."""
         self.times = times
         self.exact = rows
         """`rows` as they are stored."""
@@ -121,8 +128,20 @@ class Windows:
         if self.own_times is None:
             return self.times[column]
         if column.ndim == 1:
-            return np.asarray(np.take(self.own_times, column, axis=1))
-        return np.asarray(np.take_along_axis(self.own_times, column, axis=1))
+            return np.asarray(np.take(self.stamps(column), self.target_of, axis=0))
+        return np.asarray(self.own_times[self.target_of[:, None], column])
+
+    def stamps(self, column: Ints) -> Ints:
+        """As `time_of`, without a row for each series where targets are enough: see `spread`."""
+        if self.own_times is None or column.ndim > 1:
+            return self.time_of(column)
+        return np.asarray(np.take(self.own_times, column, axis=1))
+
+    def spread(self, values: Array) -> Array:
+        """What was computed from `stamps`, as [rows, steps] or [steps]."""
+        if self.own_times is None or self.valid is not None:
+            return values
+        return np.asarray(np.take(values, self.target_of, axis=0))
 
     def filled(self, value: float) -> Floats:
         """The rows with `value` where there is no sample."""
@@ -144,10 +163,13 @@ class Windows:
         """Whether any sample is NaN."""
         return bool(np.isnan(self.filled(0.0)).any())
 
-    def tiles(self) -> Iterator[tuple[slice, Callable[[], Windows]]]:
+    def tiles(self) -> Iterator[Tile]:
         """Parts of the rows small enough for the cache; none where no window has a sample."""
-        for part in _slices(self.exact.shape[0], len(self.times)):
-            yield part, partial(self._tile, part)
+        for part in slices(self.exact.shape[0], len(self.times)):
+            yield partial(self._tiles, part)
+
+    def _tiles(self, part: slice) -> list[tuple[slice | Ints, Windows]]:
+        return [(part, self._tile(part))]
 
     def _tile(self, part: slice) -> Windows:
         self.check()
@@ -161,7 +183,8 @@ class Windows:
         tile.check = self.check
         tile.beside = None if self.beside is None else self.beside.part(part)
         tile.starts = None if self.starts is None else self.starts[part]
-        tile.own_times = None if self.own_times is None else self.own_times[part]
+        if self.own_times is not None:
+            tile.own_times, tile.target_of = self.own_times, self.target_of[part]
         return tile
 
 
@@ -174,17 +197,20 @@ class LazyWindows:
         self._table = table
         self.start, self.end = ends - length_ms, ends
         low, high = np.searchsorted(times, self.start, "right"), np.searchsorted(times, ends, "right")
-        self._inside, self.low, self.high = _used(low, high, len(times))
+        self._inside, self.low, self.high = used(low, high, len(times))
         self.times = times if self._inside is None else times[self._inside]
 
     def whole(self) -> Windows:
         """All rows at once."""
         return self._tile(slice(0, self._table.shape[0]))
 
-    def tiles(self) -> Iterator[tuple[slice, Callable[[], Windows]]]:
+    def tiles(self) -> Iterator[Tile]:
         """See `Windows.tiles`."""
-        for part in _slices(self._table.shape[0], len(self.times)):
-            yield part, partial(self._tile, part)
+        for part in slices(self._table.shape[0], len(self.times)):
+            yield partial(self._tiles, part)
+
+    def _tiles(self, part: slice) -> list[tuple[slice | Ints, Windows]]:
+        return [(part, self._tile(part))]
 
     def _tile(self, part: slice) -> Windows:
         self.check()
@@ -199,7 +225,8 @@ class LazyWindows:
         return tile
 
 
-def _slices(rows: int, columns: int) -> Iterator[slice]:
+def slices(rows: int, columns: int) -> Iterator[slice]:
+    """Runs of rows that fit the cache."""
     if columns:
         count = -(-rows // max(1, TILE_CELLS // columns))
         size = -(-rows // max(1, count))  # of about one size, for a small one costs as many calls
@@ -207,7 +234,7 @@ def _slices(rows: int, columns: int) -> Iterator[slice]:
             yield slice(first, min(first + size, rows))
 
 
-def _used(low: Ints, high: Ints, length: int) -> tuple[Bools | None, Ints, Ints]:
+def used(low: Ints, high: Ints, length: int) -> tuple[Bools | None, Ints, Ints]:
     """Which samples are in a window (None: keep all), and the bounds among these."""
     low, high = low.astype(np.int64), high.astype(np.int64)
     if int((high - low).sum()) * 2 >= length:
@@ -244,7 +271,7 @@ def build(
     starts = ends - length_ms
     low = np.searchsorted(times, starts, side="right")
     high = np.searchsorted(times, ends, side="right")
-    inside, low, high = _used(low, high, len(times))
+    inside, low, high = used(low, high, len(times))
     if inside is not None:  # most samples are in no window: leave them out
         times, values = times[inside], values[:, inside]
         histograms = None if histograms is None else histograms[:, inside]

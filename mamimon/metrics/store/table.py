@@ -8,7 +8,7 @@ cache, or the columns of its steps, from the decoded groups where they lie.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
@@ -143,49 +143,74 @@ class Joined:
         self._pieces = pieces
         self._rows = rows
         """For each piece its row of each of ours, -1 where it lacks the series; None: the same rows."""
-        widths = [piece.shape[1] for piece in pieces]
-        self._starts = np.concatenate(([0], np.cumsum(widths))).astype(np.int64)
-        self.shape = (series, int(self._starts[-1]))
+        self._starts = [0, *accumulate(piece.shape[1] for piece in pieces)]
+        self.shape = (series, self._starts[-1])
 
     def rows(self, first: int, last: int) -> tuple[Samples, bool]:
         """Some rows whole, and whether they are free of NaN."""
-        return self._made(slice(first, last), None, self.shape[1])
+        return self._made(slice(first, last), None)
 
     def columns(self, columns: Ints) -> tuple[Samples, bool]:
         """Some columns (ascending) of all rows, and whether they are of groups free of NaN."""
         series, width = self.shape
         size = max(1, _MOST_CELLS // max(1, width))
         if series <= size:
-            return self._made(slice(0, series), columns, len(columns))
+            return self._made(slice(0, series), columns)
         out, plain = np.empty((series, len(columns))), True
         for first in range(0, series, size):
             part = slice(first, min(first + size, series))
-            out[part], own = self._made(part, columns, len(columns))
+            out[part], own = self._made(part, columns)
             plain = plain and own
         return out, plain
 
-    def _made(self, wanted: slice, columns: Ints | None, width: int) -> tuple[Samples, bool]:
-        edges = self._starts.tolist()
+    def read(self, columns: Ints | None = None) -> Found:
+        """See `model.Table.read`."""
+        return self._find(slice(0, self.shape[0]), columns)
+
+    def _made(self, wanted: slice, columns: Ints | None) -> tuple[Samples, bool]:
+        found = self._find(wanted, columns)
+        width = self.shape[1] if columns is None else len(columns)
+        out: Samples = np.empty((wanted.stop - wanted.start, width), np.int32 if found.whole else np.float64)
+        found.write(out)
+        return out, found.plain
+
+    def _find(self, wanted: slice, columns: Ints | None) -> Found:
+        edges = self._starts
         if columns is not None:
-            edges = np.searchsorted(columns, self._starts).tolist()
-        found: list[tuple[Piece, Parts, Bools | None, int, int, int]] = []
-        whole = plain = True
+            edges = np.searchsorted(columns, edges).tolist()
+        out = Found()
         for number, (piece, rows) in enumerate(zip(self._pieces, self._rows, strict=True)):
             first, last = edges[number], edges[number + 1]
             if first == last:
                 continue
             parts, there = _parts(piece, rows, wanted)
-            for group, _ in parts:
-                plain &= group.plain
-                whole &= group.whole
-            if there is not None:
-                plain = whole = False
-            found.append((piece, parts, there, first, last, number))
-        out: Samples = np.empty((wanted.stop - wanted.start, width), np.int32 if whole else np.float64)
-        for piece, parts, there, first, last, number in found:
             own = None if columns is None else columns[first:last] - (self._starts[number] - piece.low)
-            _place(piece, parts, there, out[:, first:last], own)
-        return out, plain
+            out.add(piece, parts, there, first, last, own)
+        return out
+
+
+class Found:
+    """See `model.Reading`."""
+
+    def __init__(self) -> None:
+        self.whole = self.plain = True
+        self._parts: list[tuple[Piece, Parts, Bools | None, int, int, Ints | None]] = []
+
+    def add(
+        self, piece: Piece, parts: Parts, there: Bools | None, first: int, last: int, columns: Ints | None
+    ) -> None:
+        """Columns [first, last) are of this piece, and `columns` of it, by default all."""
+        self._parts.append((piece, parts, there, first, last, columns))
+        if there is not None:
+            self.plain = self.whole = False
+        for group, _ in parts:
+            self.plain = self.plain and group.plain
+            self.whole = self.whole and group.whole
+
+    def write(self, out: Samples) -> None:
+        """See `model.Reading.write`."""
+        for piece, parts, there, first, last, columns in self._parts:
+            _place(piece, parts, there, out[:, first:last], columns)
 
 
 Bools = npt.NDArray[np.bool_]
