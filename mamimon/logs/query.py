@@ -130,7 +130,11 @@ class DayBackend:
             plan.high_us = min(plan.high_us, edge[0] + 1)
         hits: list[LogHit] = []
         incomplete = False
-        work = partial(_newest_hits, wanted, edge)
+
+        def work(view: View) -> list[LogHit]:
+            # Those of newer days are there already, at least of the days that were answered.
+            return _newest_hits(wanted - len(hits), edge, view)
+
         async with aclosing(self.days.read_each(self.days_within(plan), plan, work)) as answers:
             async for found, whole in answers:
                 incomplete |= not whole
@@ -152,7 +156,10 @@ class DayBackend:
         plan.low_us = max(plan.low_us, edge[0])
         hits: list[LogHit] = []
         days = self.days_within(plan)[::-1]
-        work = partial(_next_hits, query.size, edge)
+
+        def work(view: View) -> list[LogHit]:
+            return _next_hits(query.size - len(hits), edge, view)
+
         async with aclosing(self.days.read_each(days, plan, work)) as answers:
             async for found, _ in answers:
                 hits += found or []
@@ -241,12 +248,12 @@ def read_place(text: str) -> tuple[int, int] | None:
 def _newest_hits(most: int, edge: tuple[int, int] | None, view: View) -> list[LogHit]:
     # Lines of the edge's own microsecond that stand before it were on the page before.
     rows = (row for row in view.newest() if edge is None or (row.time_us, row.seq) < edge)
-    return [hit_of(row) for row in islice(rows, most)]
+    return [hit_of(row) for row in islice(rows, max(0, most))]
 
 
 def _next_hits(most: int, edge: tuple[int, int], view: View) -> list[LogHit]:
     rows = (row for row in view.oldest() if (row.time_us, row.seq) > edge)
-    return [hit_of(row) for row in islice(rows, most)]
+    return [hit_of(row) for row in islice(rows, max(0, most))]
 
 
 def hit_of(row: Row) -> LogHit:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
@@ -42,11 +42,14 @@ class Block:
         "known", "lengths", "levels", "patterns", "place",
     )  # fmt: skip
 
-    def __init__(self, first_seq: int, head: bytes, packed: bytes | None, body: bytes | None = None) -> None:
+    def __init__(
+        self, first_seq: int, head: bytes, packed: bytes | None, body: bytes | None = None, *,
+        odd: bool | None = None,
+    ) -> None:  # fmt: skip
         self.first_seq = first_seq
         self._deltas, self.levels, self.datasets, self.lengths, self.patterns = _read_head(head)
         self.place = 0
-        """Where in the body the first needle of a search may be."""
+        """Where in the body the first needle of a search was found; 0 is not known."""
         self.known: tuple[Sequence[int], Set[int]] | None = None
         """Positions that may match and those that surely do, where a segment says so."""
         self._times: list[int] | None = None
@@ -54,7 +57,7 @@ class Block:
         self._packed = packed
         self._body = body
         self._folded: bytes | None = None
-        self._odd: bool | None = None
+        self._odd = odd
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -188,8 +191,10 @@ def unpack(head: bytes, body: bytes) -> list[Line]:
     ]
 
 
-def newest_first(block: Block, positions: Iterable[int]) -> list[int]:
+def newest_first(block: Block, positions: Collection[int]) -> list[int]:
     """Positions ordered by time, and by arrival where times are equal, the newest first."""
+    if len(positions) < 2:
+        return list(positions)
     keyed = [(block.times[i], i) for i in positions]
     keyed.sort(reverse=True)
     return list(map(itemgetter(1), keyed))

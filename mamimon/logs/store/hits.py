@@ -19,34 +19,35 @@ _FEW = 8
 def holding(block: Block, needles: tuple[Needle, ...], sure: Sure | None) -> tuple[list[int], set[int]]:
     """Positions of lines that hold at least one of the needles, and of those that surely match."""
     body, starts, lengths, levels = block.body, block.starts, block.lengths, block.levels
-    odd, at = block.odd, block.place
+    odd = block.odd
+    at = block.place or first_place(needles, body, odd=odd)
     word = fold_bytes(needles[0][0]) if len(needles) == 1 == len(needles[0]) and not odd else None
     folded: bytes | None = None
     held: list[int] = []
     certain: set[int] = set()
-    for seen in range(len(block) + 1):
-        if seen == _FEW:
-            folded = block.folded
-        if word is None or folded is None:
-            at = first_place(needles, body, at, odd=odd)
-        else:
-            at = folded.find(word, at)
+    for seen in range(1, len(block) + 1):
         if at < 0:
             break
         position = bisect_right(starts, at) - 1
         start, size = starts[position], lengths[position]
-        at = start + size
+        end = start + size
+        answer: bool | None = None
         if sure is not None:
             if folded is None:
-                raw = body[start:at]
+                raw = body[start:end]
                 answer = sure.holds(raw, fold_bytes(raw), 0, size, levels[position])
             else:
-                answer = sure.holds(body, folded, start, at, levels[position])
-            if answer is False:
-                continue
-            if answer:
-                certain.add(position)
-        held.append(position)
+                answer = sure.holds(body, folded, start, end, levels[position])
+        if answer is not False:
+            held.append(position)
+        if answer:
+            certain.add(position)
+        if seen == _FEW:
+            folded = block.folded
+        if word is None or folded is None:
+            at = first_place(needles, body, end, odd=odd)
+        else:
+            at = folded.find(word, end)
     return held, certain
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import islice
 
@@ -20,8 +17,6 @@ from mamimon.logs.store.lanes import Found, Known, Lanes
 _WINDOW = 256
 _FEW = 8
 """One of so many lines is few."""
-# Compressed bytes that are opened at once, first and at most, and how many such batches at a time.
-_FIRST_BYTES, _MOST_BYTES, _BATCHES = 1 << 10, 1 << 18, 3
 
 
 class Opener:
@@ -43,67 +38,50 @@ class Opener:
 
     def opened(
         self, found: Iterable[Found], patience: int | None
-    ) -> Iterator[tuple[int, Block, Sequence[int]]]:
-        """Blocks in which a line may match, opened by several threads some way ahead of the reader.
+    ) -> Iterator[tuple[Found, Block, Sequence[int]]]:
+        """Blocks in which a line may match, one after the other as they are asked for.
 
         So many are opened before segments are asked; None if those have been told what to expect.
         """
         queue = _Queue(iter(found), patience, self._lanes)
-        waiting: deque[Future[list[tuple[int, Block, Sequence[int]]]]] = deque()
-        share = _FIRST_BYTES
-        try:
-            while queue or waiting:
-                # Who needs only the newest lines takes them from the first block or two.
-                while queue and len(waiting) < (1 if share == _FIRST_BYTES else _BATCHES):
-                    batch: list[_Packed] = []
-                    size = 0
-                    while queue and size < share:
-                        if self._late():
-                            return
-                        one, known = queue.pop()
-                        if known is not None and not known.maybe:
-                            continue
-                        if known is not None and not known.sure and len(known.maybe) * _FEW > one.rows:
-                            # It tells too little to be of help.
-                            known = None
-                        head, data = self._raw.execute(
-                            "SELECT head, data FROM body WHERE id=?", (one.id,)
-                        ).fetchone()
-                        batch.append((one, known, head, data))
-                        size += len(data)
-                    waiting.append(_pool().submit(self._open, batch))
-                    share = min(4 * share, _MOST_BYTES)
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-    def _open(self, batch: Sequence[_Packed]) -> list[tuple[int, Block, Sequence[int]]]:
-        opened: list[tuple[int, Block, Sequence[int]]] = []
-        needles = self._needles
-        for one, known, head, data in batch:
-            body: bytes | None = None
-            place = 0
-            if needles is not None and known is None and self._levels == ALL_LEVELS:
-                # Most blocks that the index lets through for a phrase do not hold it.
-                body = decompress(data)
-                if (place := first_place(needles, body, odd=is_odd(body))) < 0:
-                    continue
-            block = Block(one.first, head, data, body)
-            block.place = place
-            positions = self.positions(block, one.min_us, one.max_us)
-            if known is not None:
-                block.known = known
-                plain = len(positions) == len(block)
-                allowed = frozenset() if plain else frozenset(positions)
-                positions = known.maybe if plain else [i for i in known.maybe if i in allowed]
-            if not positions:
+        while queue:
+            if self._late():
+                return
+            one, known = queue.pop()
+            if known is not None and not known.maybe:
                 continue
-            if needles is not None and known is None and body is None and not _few(positions, block):
-                block.place = first_place(needles, block.body, odd=block.odd)
-            if block.place >= 0:
-                opened.append((one.max_us, block, positions))
-        return opened
+            if known is not None and not known.sure and len(known.maybe) * _FEW > one.rows:
+                # It tells too little to be of help.
+                known = None
+            opened = self._open(one, known)
+            if opened is not None:
+                yield one, *opened
+
+    def _open(self, one: Found, known: Known | None) -> tuple[Block, Sequence[int]] | None:
+        head, data = self._raw.execute("SELECT head, data FROM body WHERE id=?", (one.id,)).fetchone()
+        needles = self._needles
+        body: bytes | None = None
+        odd: bool | None = None
+        place = 0
+        if needles is not None and known is None and self._levels == ALL_LEVELS:
+            # Most blocks that the index lets through for a phrase do not hold it.
+            body = decompress(data)
+            odd = is_odd(body)
+            if (place := first_place(needles, body, odd=odd)) < 0:
+                return None
+        block = Block(one.first, head, data, body, odd=odd)
+        block.place = place
+        positions = self.positions(block, one.min_us, one.max_us)
+        if known is not None:
+            block.known = known
+            plain = len(positions) == len(block)
+            allowed = frozenset() if plain else frozenset(positions)
+            positions = known.maybe if plain else [i for i in known.maybe if i in allowed]
+        if not positions:
+            return None
+        if needles is not None and known is None and body is None and not _few(positions, block):
+            block.place = first_place(needles, block.body, odd=block.odd)
+        return (block, positions) if block.place >= 0 else None
 
     def positions(self, block: Block, min_us: int, max_us: int) -> Sequence[int]:
         """Rows that are right but for what the body says."""
@@ -175,10 +153,6 @@ class _Queue:
         return one, self._lanes.known(one) if self._asked else None
 
 
-_Packed = tuple[Found, Known | None, bytes, bytes]
-"""A candidate block, what is known of its lines, its head and its body."""
-
-
 def _few(positions: Sequence[int], block: Block) -> bool:
     """Whether it is cheaper to look at the lines one by one than at the whole body."""
     return _FEW * len(positions) < len(block)
@@ -189,7 +163,3 @@ def _bits(mask: int) -> bytes:
     """A table for `bytes.translate` that makes 1 of the levels in a mask and 0 of others."""
     return bytes(number < 64 and mask >> number & 1 for number in range(256))
 
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="log-scan")

@@ -251,8 +251,8 @@ class View:
             yield first_us, block, self._opener.positions(block, min(block.times), max(block.times))
         found = self._candidates("max_us DESC, id DESC" if descending else "min_us, id" if by_time else "id")
         if bodies:
-            for limit, block, positions in self._opener.opened(found, PATIENCE):
-                yield min(block.times) if by_time else limit, block, positions
+            for one, block, positions in self._opener.opened(found, PATIENCE):
+                yield one.min_us if by_time else one.max_us, block, positions
             return
         for one in found:
             if self._late():

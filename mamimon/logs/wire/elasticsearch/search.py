@@ -202,11 +202,11 @@ def untyped(field: str) -> bool:
 
 
 async def _gather_newest(room: LogRoom, request: Request, plan: Plan, days: list[str], found: _Found) -> None:
-    """Hits that come in the right order, several days at once, until there are enough."""
+    """Hits that come in the right order, day by day, until there are enough."""
 
     def work(view: View) -> _Found:
         part = _Found()
-        _gather(view, request, part)
+        _gather(view, request, part, len(found.hits))
         return part
 
     async with aclosing(room.store.read_each(days, plan, work)) as answers:
@@ -264,8 +264,9 @@ def _enough(request: Request, found: _Found) -> bool:
     return request.track is not None and (request.track == 0 or found.total > request.track)
 
 
-def _gather(view: View, request: Request, found: _Found) -> None:
-    wanted = request.start + request.size
+def _gather(view: View, request: Request, found: _Found, known: int = 0) -> None:
+    """Add what a day has; so many hits that come before its own are `known` already."""
+    wanted = max(0, request.start + request.size - known)
     if request.aggs and (wanted == 0 or request.sort.by_time):
         grain = aggregations.grain_of(request.aggs)
         if grain is not None:
