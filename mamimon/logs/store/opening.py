@@ -162,4 +162,3 @@ def _few(positions: Sequence[int], block: Block) -> bool:
 def _bits(mask: int) -> bytes:
     """A table for `bytes.translate` that makes 1 of the levels in a mask and 0 of others."""
     return bytes(number < 64 and mask >> number & 1 for number in range(256))
-

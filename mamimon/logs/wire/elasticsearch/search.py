@@ -274,14 +274,11 @@ def _gather(view: View, request: Request, found: _Found, known: int = 0) -> None
             _first(view, request, found, wanted)
             return
     if not request.aggs and request.sort.by_time:
-        if request.track == 0:
-            _first(view, request, found, wanted)
-            return
-        if (rows := tallies(view, Grain())) is not None:
+        rows = None if request.track == 0 else tallies(view, Grain())
+        if rows is not None:
             _add_up(rows, request, found)
-            _first(view, request, found, wanted)
-            return
-        found.total += view.count(request.track)
+        elif request.track != 0:
+            found.total += view.count(request.track)
         _first(view, request, found, wanted)
         return
     for row in view.any_order():
