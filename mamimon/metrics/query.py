@@ -33,6 +33,8 @@ MOST_RAW_SAMPLES = 10_000_000
 """Samples that are handed out as they are (remote read) for one question: they are held twice."""
 
 
+_OFTEN_MS = 30_000
+"""Samples are taken to be so far apart where it is guessed how many there are."""
 Span = tuple[int, int, int]
 """The first and the last instant and the step between them, in milliseconds; a step of 0 is one instant."""
 
@@ -132,16 +134,17 @@ class LocalBackend:
         """
         if "mamimon.metrics.promql.calls" not in sys.modules:
             return None  # importing it takes longer than any answer may here
-        from mamimon.metrics.promql.small import is_small
+        from mamimon.metrics.promql.small import is_small, is_small_over_time
         from mamimon.metrics.store.day import NotAtHand
 
-        if not is_small(expr):
+        if not (is_small(expr) if end is None else is_small_over_time(expr)):
             return None
         at, began = span(start, end, step_s), time.monotonic()
         points = (at[1] - at[0]) // at[2] + 1 if at[2] else 1
         if points > MOST_CELLS:
             return None
-        source = self._store.at_hand(points)
+        # Over many steps, or over long, only few series are few samples.
+        source = self._store.at_hand(max(points, min((at[1] - at[0]) // _OFTEN_MS, MOST_CELLS)))
         try:
             found = self._answer(source, expr, at, lookback_s, began + min(1.0, timeout_s or 1.0))
         except NotAtHand:

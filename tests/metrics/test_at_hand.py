@@ -101,6 +101,21 @@ async def test_nothing_is_read_from_a_file(opened: tuple[SeriesStore, LocalBacke
 
 
 @pytest.mark.feature("M3")
+async def test_over_hours_only_few_series_are_at_hand(opened: tuple[SeriesStore, LocalBackend]) -> None:
+    """A name alone is of too many series; one chosen by its labels has the answer of a thread."""
+    _, backend = opened
+    long = NOW - 6 * 3600, NOW, 60
+    for text in ("x", "sum(x)", 'x{job="many"}'):
+        assert backend.at_hand(text, *long) is None
+    for text in ('rate(x{n="3"}[5m])', "vector(time())"):
+        whole = await backend.range(text, *long)
+        found = backend.at_hand(text, *long)
+        assert found is not None, text
+        assert found.labels == whole.labels
+        assert np.array_equal(found.values, whole.values, equal_nan=True)
+
+
+@pytest.mark.feature("M3")
 async def test_mistakes_are_told_as_by_a_thread(opened: tuple[SeriesStore, LocalBackend]) -> None:
     """What cannot be evaluated raises the same problem."""
     _, backend = opened

@@ -29,6 +29,7 @@ class Small(msgspec.Struct, frozen=True):
     """What `is_small` knows of a text."""
 
     small: bool
+    chosen: bool = False
     plan: Plan | None = None
 
 
@@ -39,6 +40,11 @@ def is_small(text: str) -> bool:
     subquery, and no `info`, which selects what nobody wrote.
     """
     return len(text) <= _LONGEST and _known(text).small
+
+
+def is_small_over_time(text: str) -> bool:
+    """As `is_small`, over many steps: a name alone, without a label, is of too many series for that."""
+    return is_small(text) and _known(text).chosen
 
 
 def plan(text: str) -> Plan | None:
@@ -55,7 +61,8 @@ def _known(text: str) -> Small:
     nodes = list(walk(node))
     if len(nodes) > _MOST_NODES or not all(map(_is_small, nodes)):
         return Small(False)
-    return Small(True, _plan(unwrap(node)))
+    chosen = all(len(one.matchers) > 1 for one in nodes if isinstance(one, Selector))
+    return Small(True, chosen, _plan(unwrap(node)))
 
 
 def _plan(node: Expr) -> Plan | None:

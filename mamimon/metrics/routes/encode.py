@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mamimon.metrics.histogram import Histogram
     from mamimon.metrics.model import QueryResult
     from mamimon.metrics.query import Few
+    from mamimon.metrics.routes.digits import Fields
 
     Floats = npt.NDArray[np.float64]
 
@@ -84,7 +86,7 @@ def _matrix(answer: QueryResult, start: bytes, end: bytes) -> Iterator[bytes | m
     """Series of numbers alone, from `start` to `end`."""
     import numpy as np
 
-    fields = stamped(answer.times)
+    fields = _stamped(answer.times.tobytes())
     before = [] if fields is not None else _before(answer.times)
     steps = len(answer.times)
     rows = max(1, _TILE // steps)
@@ -107,6 +109,14 @@ def _matrix(answer: QueryResult, start: bytes, end: bytes) -> Iterator[bytes | m
             at = points(answer.values[part], answer.present[part], fields, own, out, at)
         out.data[at : at + len(tail)] = tail
         yield out.data[: at + len(tail)]
+
+
+@lru_cache(maxsize=4)
+def _stamped(times: bytes) -> Fields | None:
+    """The text before each sample: all panels of a dashboard have the same steps."""
+    import numpy as np
+
+    return stamped(np.frombuffer(times, dtype=np.int64))
 
 
 def _joined(values: Floats, present: npt.NDArray[np.bool_], before: list[bytes]) -> Iterator[bytes]:
