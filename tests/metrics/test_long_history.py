@@ -75,7 +75,8 @@ async def fill(store: SeriesStore, times: Any, labels: list[Labels], values: Any
         ids = np.asarray([day.index.id_of(own) for own in labels], dtype=np.int32)
         order = np.argsort([day.index.key(number) for number in ids.tolist()])
         await day.file.append([], {"s": day.source_id("s")}, day.index.keys_from)
-        sealed = Sealed(0, 1, times[inside], ids[order], [codec.encode(values[order][:, inside])], {}, b"")
+        part = codec.encode(values[order][:, inside])
+        sealed = Sealed(0, 1, times[inside], ids[order], [0, len(ids)], [part], {}, b"")
         number = await day.file.seal(sealed)
         assert number
         # Read back what lies in the file, as a start does.

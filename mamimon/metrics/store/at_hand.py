@@ -20,7 +20,6 @@ from mamimon.metrics.model import ABSENT_BITS, HISTOGRAM_BITS, STALE_BITS, Block
 from mamimon.metrics.store.cache import Part, PartCache, Versioned
 from mamimon.metrics.store.coarse import EDGE_MS
 from mamimon.metrics.store.day import Day, NotAtHand
-from mamimon.metrics.store.dayfile import GROUP
 from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.select import Days, LocalSource
 from mamimon.metrics.store.table import Samples
@@ -111,8 +110,9 @@ class AtHandSource(LocalSource):
                 continue
             if chunk.started or (len(chunk.native) and (chunk.native == place).any()):
                 raise NotAtHand
-            group = self._cache.group(day.file, chunk.id, place // GROUP)
-            yield day.name_of(chunk.source), chunk.times, group.values[place % GROUP]
+            part, row = chunk.part_of(place)
+            group = self._cache.group(day.file, chunk.id, part)
+            yield day.name_of(chunk.source), chunk.times, group.values[row]
         for head in day.heads:
             column = head.column(number)
             if column is not None and head.times.item(0) <= end and head.times.item(-1) >= start:
@@ -193,11 +193,11 @@ class Newest:
             for number in ids[bisect_left(ids, low) : bisect_right(ids, high)]:
                 places = np.flatnonzero(chunk.ids == number)
                 if len(places):
-                    place = int(places[0])
-                    group = self._cache.peek(day.file, chunk.id, place // GROUP)
+                    part, row = chunk.part_of(int(places[0]))
+                    group = self._cache.peek(day.file, chunk.id, part)
                     if group is None:
                         raise NotAtHand
-                    yield number, chunk.times, group.values[place % GROUP]
+                    yield number, chunk.times, group.values[row]
 
 
 def _newest(

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mamimon.metrics.model import HISTOGRAM_BITS
-from mamimon.metrics.store import codec
+from mamimon.metrics.store import codec, grouping
 from mamimon.metrics.store.cache import PartCache
-from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile, Sealed
+from mamimon.metrics.store.chunk import Chunk, Sealed
+from mamimon.metrics.store.dayfile import DayFile
 from mamimon.metrics.store.head import WINDOW_MS, Head
 from mamimon.metrics.store.histograms import encode_column
 from mamimon.metrics.store.index import SeriesIndex
@@ -141,6 +142,7 @@ class Day:
             int(sealed.times[-1]),
             sealed.times,
             sealed.ids,
+            sealed.cuts,
             np.asarray(sorted(sealed.histograms), dtype=np.int64),
             bool(sealed.starts),
         )
@@ -192,7 +194,8 @@ class Day:
             packed = {place: head.histograms(place) for place in head.histogram_columns}
         keys = [self.index.key(number) for number in columns.tolist()]
         order = np.asarray(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
-        parts = [codec.encode(values[order[at : at + GROUP]]) for at in range(0, len(order), GROUP)]
+        cuts = grouping.cuts([keys[place] for place in order.tolist()])
+        parts = [codec.encode(values[order[begin:end]]) for begin, end in itertools.pairwise(cuts)]
         histograms = {
             place: encode_column(packed[column])
             for place, column in enumerate(order.tolist())
@@ -200,7 +203,7 @@ class Day:
         }
         with self.lock:
             starts = head.starts.encode(order)
-        return Sealed(head.number, head.source, times, columns[order], parts, histograms, starts)
+        return Sealed(head.number, head.source, times, columns[order], cuts, parts, histograms, starts)
 
     def present(self, start: int, end: int) -> npt.NDArray[np.bool_]:
         """Mask over ids: which series have samples near `start <= t <= end` (ms)."""
@@ -289,7 +292,8 @@ class Day:
         out = np.full(segment.piece.shape, None, dtype=object)
         for place, row in zip(places.tolist(), rows.tolist(), strict=True):
             # Histograms are numbered along the whole chunk, of which this is a part.
-            whole = cache.group(self.file, chunk.id, place // GROUP).floats(place % GROUP)
+            part, at = chunk.part_of(place)
+            whole = cache.group(self.file, chunk.id, part).floats(at)
             marked = whole.view(np.int64) == HISTOGRAM_BITS
             first = int(marked[:low].sum())
             there = np.flatnonzero(marked[low : low + out.shape[1]])

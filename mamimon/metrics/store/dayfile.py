@@ -6,7 +6,7 @@ complete in itself: ids are the day's own.
 Native histograms of a sealed chunk lie in `histogram`, a row a series that has any.
 
 `part.id` = chunk × 65536 + the part's place, so a part is found by its rowid without an index.
-Column groups of 32 series: one series over 24 h then costs twelve blobs of about 6 kB.
+A part is a column group: see `grouping`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from mamimon.metrics.store import codec
+from mamimon.metrics.store import codec, grouping
+from mamimon.metrics.store.chunk import Chunk, Sealed
 from mamimon.metrics.store.dayschema import create, version_of
 from mamimon.metrics.store.head import Head, Row
 from mamimon.metrics.store.histograms import Column, pack_all
@@ -37,43 +37,8 @@ from mamimon.storage import Database
 if TYPE_CHECKING:
     from mamimon.metrics.store.deletion import Rewritten
 
-GROUP = 32
-
-
 ExemplarRow = tuple[int, int, float, str]
 """Series id, milliseconds, value, labels as JSON."""
-
-
-class Chunk(msgspec.Struct, eq=False):
-    """A sealed chunk's description; its parts stay on disk until asked for."""
-
-    id: int
-    source: int
-    start: int
-    end: int
-    times: npt.NDArray[np.int64]
-    ids: npt.NDArray[np.int32]
-    """Series ids in the order of the parts, `GROUP` a part."""
-    native: npt.NDArray[np.int64]
-    """Places in `ids` that have native histograms."""
-    started: bool = False
-    """Whether it says when counters began."""
-    span: tuple[int, int] = (0, 0)
-    """The lowest and the highest of `ids`."""
-
-
-class Sealed(msgspec.Struct, eq=False):
-    """A chunk ready to be written."""
-
-    head: int
-    source: int
-    times: npt.NDArray[np.int64]
-    ids: npt.NDArray[np.int32]
-    parts: list[bytes]
-    histograms: dict[int, bytes]
-    """Place in `ids` → compressed native histograms."""
-    starts: bytes
-    """When counters began, compressed; empty if nobody said."""
 
 
 class DayFile:
@@ -160,8 +125,8 @@ class DayFile:
 
         def work(raw: sqlite3.Connection) -> int:
             cursor = raw.execute(
-                "INSERT INTO chunk (source, start_ms, end_ms, scrapes, series, times, ids)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO chunk (source, start_ms, end_ms, scrapes, series, times, ids, cuts)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     sealed.source,
                     int(sealed.times[0]),
@@ -170,6 +135,7 @@ class DayFile:
                     len(sealed.ids),
                     codec.encode_times(sealed.times),
                     codec.encode_times(sealed.ids.astype(np.int64)),
+                    grouping.pack(sealed.cuts),
                 ),
             )
             number = int(cursor.lastrowid or 0)
@@ -277,7 +243,10 @@ class DayFile:
             if version_of(raw) > 1:
                 for chunk, place in raw.execute("SELECT chunk, place FROM histogram ORDER BY chunk, place"):
                     native.setdefault(chunk, []).append(place)
-            rows = raw.execute("SELECT id, source, start_ms, end_ms, times, ids FROM chunk ORDER BY id")
+            cuts = "cuts" if version_of(raw) > 3 else "x''"
+            rows = raw.execute(
+                f"SELECT id, source, start_ms, end_ms, series, times, ids, {cuts} FROM chunk ORDER BY id"  # noqa: S608
+            )
             return [
                 Chunk(
                     number,
@@ -286,10 +255,11 @@ class DayFile:
                     end,
                     codec.decode_times(times),
                     codec.decode_times(ids).astype(np.int32),
+                    grouping.unpack(cuts, series),
                     np.asarray(native.get(number, ()), dtype=np.int64),
                     number in started,
                 )
-                for number, source, start, end, times, ids in rows
+                for number, source, start, end, series, times, ids, cuts in rows
             ]
 
     def load_heads(self) -> list[Head]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from pathlib import Path
 
 from mamimon.problems import unavailable
 
-_VERSION = 3
+_VERSION = 4
 _UPGRADE_2 = (
     "ALTER TABLE wal ADD COLUMN histograms BLOB NOT NULL DEFAULT x''",
     "CREATE TABLE histogram (chunk INTEGER NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL,"
@@ -16,6 +17,9 @@ _UPGRADE_2 = (
 _UPGRADE_3 = (
     "ALTER TABLE wal ADD COLUMN starts BLOB NOT NULL DEFAULT x''",
     "CREATE TABLE start (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+)
+_UPGRADE_4 = (
+    "ALTER TABLE chunk ADD COLUMN cuts BLOB NOT NULL DEFAULT x''",
     f"PRAGMA user_version = {_VERSION}",
 )
 _SCHEMA = (
@@ -32,6 +36,7 @@ _SCHEMA = (
     " labels TEXT NOT NULL, PRIMARY KEY (series, at_ms)) WITHOUT ROWID",
     *_UPGRADE_2,
     *_UPGRADE_3,
+    *_UPGRADE_4,
 )
 
 
@@ -40,7 +45,9 @@ def create(raw: sqlite3.Connection, path: Path) -> None:
     version = version_of(raw)
     if version > _VERSION:
         raise unavailable(f"{path.name} was written by a newer mamimon")
-    for statement in {0: _SCHEMA, 1: (*_UPGRADE_2, *_UPGRADE_3), 2: _UPGRADE_3}.get(version, ()):
+    upgrades = (_UPGRADE_2, _UPGRADE_3, _UPGRADE_4)
+    steps = (_SCHEMA,) if version == 0 else upgrades[version - 1 :]
+    for statement in itertools.chain.from_iterable(steps):
         raw.execute(statement)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, HISTOGRAM_BITS
 from mamimon.metrics.store import codec
-from mamimon.metrics.store.dayfile import GROUP, Chunk
+from mamimon.metrics.store.chunk import Chunk
 from mamimon.metrics.store.histograms import encode_column
 
 if TYPE_CHECKING:
@@ -63,10 +63,11 @@ def _without(day: Day, chunk: Chunk, ids: npt.NDArray[np.int32], start: int, end
     if not len(places) or low == high:
         return None
     out = Rewritten(chunk.id, chunk.ids.copy(), {}, {}, 0)
-    for part in np.unique(places // GROUP).tolist():
+    parts = np.searchsorted(chunk.cuts, places, side="right") - 1
+    for part in np.unique(parts).tolist():
         matrix = day.file.part(chunk.id, part).copy()
-        for place in places[places // GROUP == part].tolist():
-            row = matrix[place - part * GROUP]
+        for place in places[parts == part].tolist():
+            row = matrix[place - chunk.cuts[part]]
             native = row.view(np.int64) == HISTOGRAM_BITS
             there = row.view(np.int64) != ABSENT_BITS
             out.samples += int(there[low:high].sum())

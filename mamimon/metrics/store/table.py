@@ -7,6 +7,7 @@ cache, or the columns of its steps, from the decoded groups where they lie.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mamimon.metrics.model import ABSENT_NAN
-from mamimon.metrics.store.dayfile import GROUP, Chunk, DayFile
+from mamimon.metrics.store.chunk import Chunk
+from mamimon.metrics.store.dayfile import DayFile
 
 if TYPE_CHECKING:
     from mamimon.metrics.store.cache import Slab
@@ -87,6 +89,7 @@ class ChunkPiece:
         self._groups = groups
         self._file = file
         self._chunk = chunk.id
+        self._cuts = chunk.cuts
         self._places = places
         self._known: WeakValueDictionary[int, Group] = WeakValueDictionary()
         self.low = low
@@ -96,24 +99,24 @@ class ChunkPiece:
     def parts(self, rows: Rows) -> Parts:
         """See `Piece.parts`."""
         if isinstance(rows, slice) and self._run:
-            begin = int(self._places[0])
+            begin, cuts = int(self._places[0]), self._cuts
             first, last = begin + rows.start, begin + rows.stop
-            numbers = range(first // GROUP, (last - 1) // GROUP + 1)
+            numbers = range(bisect_right(cuts, first) - 1, bisect_left(cuts, last))
             new = [number for number in numbers if number not in self._known]
             if len(new) > 1:
                 self._groups.ahead(self._file, self._chunk, new[0], new[-1])
             return [
                 (
                     self._known.get(number) or self._group(number),
-                    slice(max(first - number * GROUP, 0), min(last - number * GROUP, GROUP)),
+                    slice(max(first - cuts[number], 0), min(last, cuts[number + 1]) - cuts[number]),
                 )
                 for number in numbers
             ]
         places = self._places[rows]
-        groups = places // GROUP
+        groups = np.searchsorted(self._cuts, places, side="right") - 1
         edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(places)]
         return [
-            (self._group(number), places[begin:end] - number * GROUP)
+            (self._group(number), places[begin:end] - self._cuts[number])
             for (begin, end), number in zip(pairwise(edges), groups[edges[:-1]].tolist(), strict=True)
         ]
 
