@@ -89,8 +89,8 @@ class Shipper:
             except httpx.TransportError as error:
                 problem = f"no server answers on {self._url}: {error}"
             else:
-                if answer.status_code < 300:
-                    return answer.json()
+                if (counts := _counts(answer)) is not None:
+                    return counts
                 problem = f"{self._url} answers {answer.status_code} {_reason(answer)}"
                 if answer.status_code not in _AGAIN:
                     raise ShipError(problem)
@@ -104,6 +104,17 @@ class Shipper:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+
+def _counts(answer: Any) -> Any:
+    """What became of the lines: a 400 says so too, where none was taken; None of other answers."""
+    if answer.status_code >= 300 and answer.status_code != 400:
+        return None
+    try:
+        found = answer.json()
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "refused" in found else None
 
 
 def _seconds(text: str) -> float:

@@ -176,8 +176,11 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         return {"field": field, "values": values, "partial": found.partial}
 
     @post("/api/mamimon/logs", status_code=200)
-    async def ingest(request: Request[Any, Any, Any]) -> dict[str, Any]:
-        """NDJSON in: a JSON object a line; bad lines are refused one by one, by their number."""
+    async def ingest(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+        """NDJSON in: a JSON object a line; bad lines are refused one by one, by their number.
+
+        Where no line at all was taken the answer is a 400, with the same counts and reasons.
+        """
         name = str(request.query_params.get("dataset") or core.settings.logs.default_dataset)
         if dataset_named(name, "") != name:
             raise bad_input(
@@ -192,7 +195,7 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
 
         taken = await asyncio.to_thread(work) if len(body) > _THREAD_BYTES else work()
         await room.ingest.append(taken.records)
-        return {"accepted": len(taken.records), "refused": taken.refused, "errors": taken.errors}
+        return _counted(taken)
 
     @get("/logs/tail", include_in_schema=False)
     async def tail(request: Request[Any, Any, Any]) -> ServerSentEvent:
@@ -201,6 +204,16 @@ def route_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         return ServerSentEvent(_events(room, room.tail.watch(room.local.plan(query))))
 
     return [search, histogram, facet, ingest, tail]
+
+
+def _counted(taken: Taken) -> Response[dict[str, Any]]:
+    """How many lines were taken, how many not, and why not; a mistake where none was."""
+    counts = {"accepted": len(taken.records), "refused": taken.refused, "errors": taken.errors}
+    if taken.records or not taken.refused:
+        return Response(counts)
+    first = taken.errors[0]
+    why = f"none of {taken.refused} lines was taken; line {first['line']}: {first['error']}"
+    return Response({"error": why, "status": 400, **counts}, status_code=400)
 
 
 async def _events(room: LogRoom, watcher: Watcher) -> AsyncIterator[ServerSentEventMessage]:

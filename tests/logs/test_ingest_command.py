@@ -244,6 +244,7 @@ def test_what_is_refused_or_missing_is_said(server: Any, tmp_path: Path) -> None
     said = ingest(server, str(old), "-", stdin=b"new\n", code=1)
     assert "1 stored, 2 refused" in said
     assert "refused 2: @timestamp 2001-01-01T00:00:00Z is older than the 90 days that are kept" in said
+    assert "0 stored, 2 refused" in ingest(server, str(old), code=1)
     assert "No such file" in ingest(server, str(tmp_path / "none"), code=1)
     broken = tmp_path / "broken.gz"
     broken.write_bytes(gzip.compress(b"some lines\n" * 1000)[:-9])

@@ -48,6 +48,22 @@ def test_an_array_and_a_byte_order_mark_are_read_too(server: Any) -> None:
 
 
 @pytest.mark.feature("L5")
+def test_a_body_of_which_nothing_is_taken_is_a_mistake(server: Any) -> None:
+    """Counts and reasons come with a 400 then, so that `curl -f` and a script's status check see it."""
+    body = b'7\n{"@timestamp":"2001-01-01","message":"old"}\n\n'
+    answer = server.client.post(DOOR, content=body)
+    found = answer.json()
+    assert (answer.status_code, found["status"], found["accepted"], found["refused"]) == (400, 400, 0, 2)
+    assert [one["line"] for one in found["errors"]] == [1, 2]
+    assert found["error"] == "none of 2 lines was taken; line 1: the document is not a JSON object"
+    assert "older than the 90 days" in found["errors"][1]["error"]
+    command = ["curl", "-sS", "--fail-with-body", "--data-binary", "@-", f"{server.url}{DOOR}"]
+    assert subprocess.run(command, input=body, capture_output=True, timeout=30, check=False).returncode == 22
+    for nothing in (b"", b"\n \n", b"[]"):
+        assert server.client.post(DOOR, content=nothing).status_code == 200
+
+
+@pytest.mark.feature("L5")
 def test_encodings_limits_and_names(start: Callable[..., Any]) -> None:
     """Compressed bodies are bounded, large ones read beside the loop, odd datasets refused."""
     server = start(
@@ -67,7 +83,7 @@ def test_encodings_limits_and_names(start: Callable[..., Any]) -> None:
 
 @pytest.mark.feature("L5")
 def test_fuzzed_bodies_are_answered(server: Any) -> None:
-    """Mutated lines answer 200 with counts that add up, whatever they are."""
+    """Mutated lines are answered with counts that add up, whatever they are."""
     dice = random.Random(9)
     seed = (
         b'{"@timestamp":"%s","message":"m\\u00e7","level":30,"a":{"b":[1,2.5,null,true]}}\n' % b"2026-11-24"
@@ -78,6 +94,6 @@ def test_fuzzed_bodies_are_answered(server: Any) -> None:
             at = dice.randrange(len(body))
             body[at : at + dice.randint(0, 2)] = dice.randbytes(dice.randint(0, 3))
         answer = server.client.post(DOOR, content=bytes(body))
-        assert answer.status_code == 200, bytes(body)
         found = answer.json()
+        assert answer.status_code == (200 if found["accepted"] or not found["refused"] else 400), bytes(body)
         assert found["accepted"] + found["refused"] == sum(bool(part.strip()) for part in body.split(b"\n"))

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from google.rpc import status_pb2
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
@@ -176,6 +177,11 @@ def test_bad_records_are_rejected_alone(server: Any, clock: Any) -> None:
     assert [line["message"] for line in search(server)] == ["good"]
     whole = server.client.post("/v1/logs", content=logs_request("x").SerializeToString(), headers=PROTO)
     assert (whole.status_code, whole.content) == (200, b"")
+    del request.resource_logs[0].scope_logs[0].log_records[0]
+    none = server.client.post("/v1/logs", content=request.SerializeToString(), headers=PROTO)
+    status = status_pb2.Status.FromString(none.content)
+    assert (none.status_code, status.code) == (400, 3)
+    assert status.message.startswith("none of 2 log records was taken: ") and "90 days" in status.message
 
 
 @pytest.mark.feature("L5")

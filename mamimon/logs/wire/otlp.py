@@ -3,7 +3,7 @@
 A record becomes a line with the keys that mamimon's own client writes: `service`, `host` and
 `environment` from the resource, `logger` from the scope, `trace_id`, `span_id`, `exception`; the rest
 of the resource stands under `resource`, the record's attributes beside the message. A record that is
-wrong in itself is rejected alone; what makes the request unreadable answers 400.
+wrong in itself is rejected alone; what makes the request unreadable, or leaves none to take, answers 400.
 Source: opentelemetry-proto 1.x, logs.proto and resource.proto; semantic conventions for the names.
 """
 
@@ -20,6 +20,7 @@ from mamimon import otlp, protobuf
 from mamimon.logs.ingest import Refusal
 from mamimon.logs.model import LogRecord, normal_level
 from mamimon.logs.wire.document import add, dataset_named, line, timestamp
+from mamimon.problems import bad_input
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -92,8 +93,12 @@ def otlp_handlers(room: LogRoom, core: Core) -> list[ControllerRouterHandler]:
         return batch
 
     async def take(batch: _Batch) -> otlp.Outcome:
+        reasons = "; ".join(batch.reasons)[:1000]
+        if batch.rejected and not batch.records:
+            # Partial success is for what was taken in part; several SDKs look at nothing but the status.
+            raise bad_input(f"none of {batch.rejected} log records was taken: {reasons}")
         await room.ingest.append(batch.records)
-        return otlp.Outcome(rejected=batch.rejected, message="; ".join(batch.reasons)[:1000])
+        return otlp.Outcome(rejected=batch.rejected, message=reasons)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await otlp.serve(
