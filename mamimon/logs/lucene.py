@@ -10,60 +10,43 @@ place of an error, and cannot be told the default operator.
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
-import msgspec
-
-from mamimon.logs.clauses import (
-    All,
-    And,
-    Bound,
-    Clause,
-    Exact,
-    Exists,
-    Fuzzy,
-    Mined,
-    Not,
-    Or,
-    Pattern,
-    Range,
-    Words,
-    glob,
-    literal_start,
+from mamimon.logs.clauses import All, And, Clause, Exists, Fuzzy, Not, Or, Pattern, literal_start
+from mamimon.logs.lucene_terms import (
+    Style,
+    all_in,
+    between,
+    compare,
+    moment,
+    phrase,
+    plain,
+    unescape,
+    wildcard,
 )
-from mamimon.logs.dates import parse_bound
-from mamimon.logs.model import pattern_number
 from mamimon.logs.regexes import lucene_regex, outline
-from mamimon.logs.text import fold
 from mamimon.problems import Problem, bad_input
+
+__all__ = ["Style", "parse"]
 
 _LONGEST = 32_768
 _DEEPEST = 60
 _MOST = 1024
+_PHRASES = {"phrase", "phrase_prefix"}
+_GO_ON = {"phrase_prefix", "bool_prefix"}
 _SPACE = " \t\n\r\u3000"
 _ENDS = _SPACE + '()[]{}"^~'
 _FIELD = re.compile(r"((?:[\w.@*\-]|\\.)+)\s*:")
 _COMPARE = re.compile(r"(>=|<=|>|<)\s*")
 _RANGE = re.compile(r'([\[{])\s*("(?:[^"\\]|\\.)*"|[^\s\]}]+)\s+TO\s+("(?:[^"\\]|\\.)*"|[^\s\]}]+)\s*([\]}])')
+# A word that Lucene reads as one text with the plain words beside it.
+_PLAIN = re.compile(
+    r'(?![+\-!/<>]|(?:AND|OR|NOT)(?=[\s()]|$)|&&|\|\|)((?:[^\s()\[\]{}"^~*?:\\]|\\.)+)(?=[\s()\[\]{}"]|$)'
+    r'(?!\s*(?::|\*(?=[\s)]|$)|(?:AND|OR)(?=[\s()"+\-!]|$)|&&|\|\|))\s*'
+)
 _OPERATOR = re.compile(r"(AND|OR|NOT)(?=[\s()\"+\-!]|$)|&&|\|\||!")
-
-
-class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """How a query string is read: where words without a field look, and how neighbours combine."""
-
-    fields: tuple[str, ...] = ()
-    every: bool = False
-    """Neighbours combine by AND instead of OR."""
-    now: float = 0.0
-    tz: dt.tzinfo = dt.UTC
-    """The zone of dates that name none."""
-    slop: int = 0
-    """How far the words of a phrase that does not say so may have moved."""
-    least: Callable[[int], int] | None = None
-    """How many of the alternatives at the top are needed; none: one."""
-    lenient_wildcard: bool = True
 
 
 def parse(text: str, style: Style) -> Clause:
@@ -129,9 +112,14 @@ class _Parser:
             sign = self.modifier()
             if (by or sign) and (self.ended() or _OPERATOR.match(self.text, self.at)):
                 raise self.error("an operator has nothing on its right")
+            if not by and not sign and (words := self.run()):
+                made = self.together(fields, words)
+                clauses += made
+                signs += ["+" if self.style.every else ""] * len(made)
+                self.bound(clauses)
+                continue
             clauses.append(self.fielded(fields))
-            if len(clauses) > _MOST:
-                raise self.error(f"more than {_MOST} clauses")
+            self.bound(clauses)
             # As Lucene: an operator speaks about the clause before it and the one after it, no more.
             if signs and signs[-1] != "-":
                 if by == "AND":
@@ -145,6 +133,10 @@ class _Parser:
         if not clauses:
             raise self.error("an empty group")
         return _joined(signs, clauses, None if self.depth else self.style.least)
+
+    def bound(self, clauses: list[Clause]) -> None:
+        if len(clauses) > _MOST:
+            raise self.error(f"more than {_MOST} clauses")
 
     def conjunction(self) -> str:
         """Step over AND or OR; empty where neighbours just stand beside each other."""
@@ -162,6 +154,39 @@ class _Parser:
             self.at += 1
             return sign
         return ""
+
+    def run(self) -> list[str]:
+        """Step over plain words that stand beside each other; none where it does not matter that they do."""
+        if self.style.kind == "cross_fields":
+            return []
+        start = self.at
+        words: list[str] = []
+        while len(words) < _MOST and (found := self.take(_PLAIN)):
+            words.append(unescape(found[1]))
+        if len(words) < 2:
+            self.at, words = start, []
+        return words
+
+    def together(self, fields: Sequence[str], words: list[str]) -> list[Clause]:
+        """Clauses of words beside each other: they are one phrase, or all of them are wanted in one field."""
+        kind = self.style.kind
+        if kind in _PHRASES:
+            text, slop = " ".join(words), min(self.style.slop, 100)
+            return [_each(fields, lambda f: phrase(f, text, slop, prefix=kind == "phrase_prefix"))]
+        begins = [""] * (len(words) - 1) + [kind]
+        if self.style.every and (len(fields) > 1 or not fields[0] or "*" in fields[0]):
+            return [_each(fields, lambda f: all_in(f, list(map(partial(self.plain, f), words, begins))))]
+        return [
+            _each(fields, partial(self.plain, text=word, kind=last))
+            for word, last in zip(words, begins, strict=True)
+        ]
+
+    def plain(self, field: str, text: str, kind: str) -> Clause:
+        """A word on a field; `kind` says whether it may go on."""
+        dated = moment(field, text, self.style)
+        if dated is not None and kind == "phrase_prefix":
+            raise self.error(f"phrase prefix queries are for text, and [{field}] is a date")
+        return dated or (phrase(field, text, prefix=True) if kind in _GO_ON else plain(field, text))
 
     def fielded(self, fields: Sequence[str]) -> Clause:
         found = _FIELD.match(self.text, self.at)
@@ -266,83 +291,12 @@ class _Parser:
             return All() if not any(fields) else _each(fields, Exists)
         if re.search(r"(?:^|[^\\])(?:\\\\)*[*?]", raw):
             return _each(fields, lambda f: wildcard(f, raw))
-        return _each(fields, lambda f: moment(f, text, self.style) or plain(f, text))
+        return _each(fields, lambda f: self.plain(f, text, self.style.kind))
 
 
 def style_fields(style: Style) -> tuple[str, ...]:
     """Where a word without a field looks; one empty name is every field."""
     return style.fields or ("",)
-
-
-def plain(field: str, text: str) -> Clause:
-    """A word on a field; one without letters or digits must be the whole value."""
-    if field == "pattern" and pattern_number(text):
-        return Mined(text)
-    return phrase(field, text)
-
-
-def phrase(field: str, text: str, slop: int = 0) -> Clause:
-    """Words that follow one another; on a `.keyword` field, or without a word, the whole value."""
-    words = Words(field, text, slop=slop)
-    return words if words.words and not field.endswith(".keyword") else Exact(field, text)
-
-
-def wildcard(field: str, raw: str) -> Clause:
-    """A pattern of `*` and `?`; only on a `.keyword` field does case matter."""
-    folded = not field.endswith(".keyword")
-    pattern = glob(raw, fold_case=folded)
-    return Pattern(field, pattern, starts=fold(literal_start(raw)), fold_case=folded, wildcard=raw)
-
-
-def compare(field: str, sign: str, text: str, style: Style) -> Clause:
-    """`field:>=text`."""
-    included = sign.endswith("=")
-    if sign[0] == ">":
-        return Range(field, bound(field, text, included, style.now, up=not included, tz=style.tz), None)
-    return Range(field, None, bound(field, text, included, style.now, up=included, tz=style.tz))
-
-
-def between(field: str, low: str, high: str, low_in: bool, high_in: bool, style: Style) -> Clause:
-    """`field:[low TO high]`; `*` leaves an end open."""
-    return Range(
-        field,
-        None if low == "*" else bound(field, low, low_in, style.now, up=not low_in, tz=style.tz),
-        None if high == "*" else bound(field, high, high_in, style.now, up=high_in, tz=style.tz),
-    )
-
-
-def bound(
-    field: str,
-    text: str,
-    included: bool,
-    now: float,
-    *,
-    up: bool,
-    first_day: bool = False,
-    tz: dt.tzinfo = dt.UTC,
-) -> Bound:
-    """One end of a range; on `@timestamp` it must be a date."""
-    dated = field == "@timestamp"
-    seconds = None
-    if dated or re.match(r"now|\d{4}[-/.]\d\d?", text):
-        seconds = parse_bound(text, now, up=up, first_day=first_day, tz=tz)
-    if dated and seconds is None:
-        raise bad_input(
-            f"failed to parse date field [{text[:80]}] with format [strict_date_optional_time||epoch_millis]"
-        )
-    return Bound(text, included, seconds)
-
-
-def moment(field: str, text: str, style: Style) -> Clause | None:
-    """A date on `@timestamp` means the whole unit that it names; other fields are None."""
-    if field != "@timestamp":
-        return None
-    return between(field, text, text, True, True, style)
-
-
-def unescape(text: str) -> str:
-    """`text` without the backslashes that took away a character's meaning."""
-    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if "\\" in text else text
 
 
 def _joined(

@@ -29,12 +29,14 @@ class _Day:
         return ""
 
 
+def _row(line: dict[str, Any]) -> Row:
+    return Row(0, 0, 0, 0, json.dumps(line).encode(), _Day())
+
+
 def found(text: str, *, every: bool = False) -> list[set[str]]:
     """Which of all lines over the words a, b, c and d the query matches."""
     clause = parse(text, Style(every=every))
-    rows = [
-        Row(0, 0, 0, 0, json.dumps({"message": " ".join(sorted(line))}).encode(), _Day()) for line in LINES
-    ]
+    rows = [_row({"message": " ".join(sorted(line))}) for line in LINES]
     return [line for line, row in zip(LINES, rows, strict=True) if clause.match(row)]
 
 
@@ -106,3 +108,45 @@ def test_each_word_of_a_loose_phrase_has_a_place_of_its_own() -> None:
     loose = Words("message", "cache connection connecti", slop=3, prefix=True)
     assert loose.fits("Cache connection, connections") and loose.fits("connection cache connection")
     assert not loose.fits("cache in connection in 35 ms")
+
+
+BESIDE = {
+    "a": {"one": "big red", "two": "blue sky"},
+    "b": {"one": "red big", "two": "sky"},
+    "c": {"one": "big", "two": "red"},
+    "d": {"one": ["big", "redder"], "two": "x"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "every", "found"),
+    [
+        ("best_fields", True, "ab"),
+        ("most_fields", True, "ab"),
+        ("cross_fields", True, "abc"),
+        ("phrase", True, "a"),
+        ("phrase", False, "a"),
+        ("phrase_prefix", False, "a"),
+        ("bool_prefix", True, "abd"),
+        ("best_fields", False, "abcd"),
+        ("bool_prefix", False, "abcd"),
+    ],
+)
+@pytest.mark.parametrize("fields", [("one", "two"), ("",), ("*o*",)])
+def test_words_beside_each_other_are_one_text(
+    kind: str, every: bool, found: str, fields: tuple[str, ...]
+) -> None:
+    """`type` says what they make of several fields: all in one of them, in any, or a phrase."""
+    clause = parse("big red", Style(kind=kind, every=every, fields=fields))
+    assert "".join(name for name, line in BESIDE.items() if clause.match(_row(line))) == found
+
+
+def test_a_sign_or_an_operator_ends_a_text() -> None:
+    """As Lucene's `MultiTerm`: a word before AND or OR, with a field, `*`, `^` or `~` stands by itself."""
+    for text, found in (
+        ("big red", "a"), ("big AND red", "abc"), ("+big +red", "abc"), ("big red sky", ""),
+        ("big red AND sky", "ab"), ("one:big red", "abcd"), ("big red~1", "abcd"), ("two:(blue sky)", "a"),
+        ("(big red) NOT sky", ""), ("(big red) NOT pie", "a"), ("big red*", "abcd"), ('"red big"', "b"),
+    ):  # fmt: skip
+        clause = parse(text, Style(kind="phrase", fields=("one", "two")))
+        assert "".join(n for n, line in BESIDE.items() if clause.match(_row(line))) == found, text

@@ -13,12 +13,12 @@ from mamimon.logs.clauses.base import (
     Row,
     Source,
 )
-from mamimon.logs.clauses.fields import Exact, Exists, Fuzzy, Ids, Mined, Pattern, Words
+from mamimon.logs.clauses.fields import Exact, Exists, Fuzzy, Ids, Mined, Pattern, Together, Words
 from mamimon.logs.clauses.patterns import glob, literal_start, plain_number
 from mamimon.logs.clauses.ranges import Bound, Range
 
 __all__ = [
     "ALL_LEVELS", "ANY_TIME", "All", "And", "Bound", "Clause", "Exact", "Exists", "Fuzzy", "Ids", "Mined",
-    "Not", "Nothing", "Or", "Pattern", "Plain", "Range", "Row", "Source", "Words", "glob", "literal_start",
-    "plain_number",
+    "Not", "Nothing", "Or", "Pattern", "Plain", "Range", "Row", "Source", "Together", "Words", "glob",
+    "literal_start", "plain_number",
 ]  # fmt: skip

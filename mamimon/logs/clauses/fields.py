@@ -160,6 +160,28 @@ class Exact(Plain):
         return (1 << number) | 1 if number else ALL_LEVELS
 
 
+class Together(Plain):
+    """All of some words in one field of those that a name or a pattern means.
+
+    Says nothing of blocks and bytes: it stands beside the words themselves.
+    """
+
+    def __init__(self, field: str, words: Sequence[Words | Exact]) -> None:
+        self.words = words
+        self._named = glob(field or "*", fold_case=False)
+
+    def match(self, row: Row) -> bool:
+        """See `Clause.match`."""
+        fields: dict[str, list[Any]] = {}
+        for path, value in leaves(row.document):
+            if self._named.fullmatch(path):
+                fields.setdefault(path, []).append(value)
+        return any(
+            all(any(word.fits(value) for value in values) for word in self.words)
+            for values in fields.values()
+        )
+
+
 class Pattern(Plain):
     """A wildcard or regular expression over a field's tokens or its whole value."""
 

@@ -10,7 +10,8 @@ from typing import Any
 from mamimon.logs import clauses as c
 from mamimon.logs.dateformat import read_date
 from mamimon.logs.dates import parse_bound, zone
-from mamimon.logs.lucene import Style, bound, parse
+from mamimon.logs.lucene import Style, parse
+from mamimon.logs.lucene_terms import bound
 from mamimon.logs.regexes import lucene_regex, outline
 from mamimon.logs.text import fold, shown, tokens
 from mamimon.logs.wire.elasticsearch.errors import EsError, bad_date, illegal, parsing, unknown_field
@@ -272,6 +273,7 @@ class Dsl:
             tz=zone(str(body.get("time_zone") or "")),
             slop=int(body.get("phrase_slop", 0)),
             least=least_of(body),
+            kind=str(body.get("type", "best_fields")).lower(),
         )
         # No text is no term, and Elasticsearch finds nothing then.
         return parse(body["query"], style) if body["query"].strip() else c.Nothing()

@@ -176,11 +176,12 @@ def check_query(name: str, options: dict[str, Any]) -> None:
                 "illegal_argument_exception",
                 f"No enum constant org.elasticsearch.index.query.Operator.{str(given).upper()[:40]}",
             )
-    if name == "multi_match" and str(options.get("type", "best_fields")).lower() not in _MULTI:
+    if (
+        name in {"multi_match", "query_string"}
+        and str(options.get("type", "best_fields")).lower() not in _MULTI
+    ):
         kind = str(options["type"])[:40]
-        raise EsError(
-            400, "parse_exception", f"failed to parse [multi_match] query type [{kind}]. unknown type."
-        )
+        raise EsError(400, "parse_exception", f"failed to parse [{name}] query type [{kind}]. unknown type.")
     slop = options.get("slop", options.get("phrase_slop", 0))
     if not isinstance(slop, (int, str)) or not str(slop).isdecimal():
         raise EsError(400, "illegal_argument_exception", "No negative slop allowed.")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from mamimon.logs import clauses as c
-from mamimon.logs.lucene import phrase, plain, unescape
+from mamimon.logs.lucene_terms import phrase, plain, unescape
 from mamimon.logs.text import tokens
 from mamimon.logs.wire.elasticsearch.options import either
 

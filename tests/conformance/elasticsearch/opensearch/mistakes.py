@@ -67,6 +67,8 @@ MISTAKES: tuple[Mistake, ...] = (
     query({"query_string": {"query": "a", "odd": 1}}),
     query({"query_string": {"query": "status:abc", "lenient": False}}),
     query({"query_string": {"query": "a", "fields": ["message"], "default_field": "host"}}),
+    query({"query_string": {"query": "a b", "type": "odd"}}),
+    query({"query_string": {"query": "@timestamp:now", "default_field": "message", "type": "phrase_prefix"}}),
     query({"simple_query_string": {"odd": 1}}),
     query({"simple_query_string": {"query": "x", "odd": 1}}),
     query({"multi_match": {"fields": ["message"]}}),

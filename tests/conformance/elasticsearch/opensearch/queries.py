@@ -321,6 +321,10 @@ class Queries:
             body["fields"] = rng.choice((["message", "service"], ["message^2", "user"], ["host", "service"]))
         if rng.random() < 0.3:
             body["analyze_wildcard"] = True
+        if rng.random() < 0.3:
+            body["type"] = rng.choice(
+                ("best_fields", "most_fields", "cross_fields", "phrase", "phrase_prefix", "bool_prefix")
+            )
         if rng.random() < 0.1:
             body["phrase_slop"] = rng.randrange(3)
         if rng.random() < 0.1:
