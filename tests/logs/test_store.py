@@ -16,12 +16,14 @@ from prometheus_client import CollectorRegistry
 
 from mamimon.clock import ManualClock
 from mamimon.config import LogSettings
-from mamimon.logs.clauses import Clause
+from mamimon.logs.clauses import All, Clause
 from mamimon.logs.ingest import LogIngest
 from mamimon.logs.query import DayBackend, LogQuery
+from mamimon.logs.store import days as days_module
 from mamimon.logs.store.days import LogDays
-from mamimon.logs.store.scan import View
+from mamimon.logs.store.scan import Plan, View
 from mamimon.problems import Kind, Problem
+from mamimon.storage import heap
 
 WORDS = [
     "error",
@@ -248,4 +250,24 @@ async def test_a_day_of_an_earlier_version_is_read_and_goes_on(tmp_path: Path) -
     assert (await backend.histogram(query, 1.0)).total == 51
     assert await days.add_columns(day) is False
     await ingest.close()
+    await days.close()
+
+
+@pytest.mark.feature("L1")
+async def test_memory_of_long_reads_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a read that took long, and not after others."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(heap, "give_back", lambda: loop.call_soon_threadsafe(told.set))
+    monkeypatch.setattr(days_module, "_PAUSE_S", 0.0)
+    days = LogDays(tmp_path, 256, 1)
+    days.scan_folder()
+    read = partial(days.read, "2026-01-01", Plan(clause=All()), lambda view: view.count(None))
+    monkeypatch.setattr(days_module, "_LARGE_S", 1e9)
+    await read()
+    assert days._tidying is None and not told.is_set()
+
+    monkeypatch.setattr(days_module, "_LARGE_S", -1.0)
+    await read()
+    await asyncio.wait_for(told.wait(), 60)
     await days.close()

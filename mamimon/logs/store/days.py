@@ -20,6 +20,7 @@ from mamimon.logs.store import seal, segment_writer
 from mamimon.logs.store.day import DayFile, Sorter, is_sealed
 from mamimon.logs.store.scan import Plan, View
 from mamimon.problems import unavailable
+from mamimon.storage import heap
 from mamimon.storage.days import remove_database
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ _OPEN_FILES = 10
 _AT_ONCE = 2
 _LONG_S = 0.025
 """A day that answers sooner leaves nothing for a second thread to win."""
+_LARGE_S, _PAUSE_S = 0.03, 2.0
+"""A read that took so long leaves memory behind, which is given back so long after it."""
 
 
 class LogDays:
@@ -47,6 +50,7 @@ class LogDays:
         self.damaged: set[str] = set()
         self.last_seq: dict[str, int] = {}
         """The last row number of days that were opened since the start; others are not known."""
+        self._tidying: asyncio.TimerHandle | None = None
 
     def scan_folder(self) -> None:
         """Read which days there are."""
@@ -129,8 +133,10 @@ class LogDays:
         async with self.using(day) as file:
             if file is None:
                 return None, False
+            loop = asyncio.get_running_loop()
 
             def run(raw: sqlite3.Connection) -> tuple[T, bool]:
+                began = time.monotonic()
                 raw.execute("BEGIN")
                 try:
                     view = View(raw, file, plan)
@@ -138,6 +144,8 @@ class LogDays:
                     return answer, not view.timed_out
                 finally:
                     raw.execute("COMMIT")
+                    if time.monotonic() - began > _LARGE_S:
+                        loop.call_soon_threadsafe(self._tidy_soon)
 
             try:
                 return await file.database.read(run)
@@ -179,6 +187,14 @@ class LogDays:
             for task in ahead:
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
+
+    def _tidy_soon(self) -> None:
+        if self._tidying is None:
+            self._tidying = asyncio.get_running_loop().call_later(_PAUSE_S, self._tidy)
+
+    def _tidy(self) -> None:
+        self._tidying = None
+        asyncio.get_running_loop().run_in_executor(None, heap.give_back)
 
     def changes(self, day: str) -> int | None:
         """A number that grows with each change of a day that is open; None while it is not."""
@@ -249,6 +265,8 @@ class LogDays:
 
     async def close(self) -> None:
         """Close every file; idempotent."""
+        if self._tidying is not None:
+            self._tidying.cancel()
         for day in list(self._open):
             file = self._open.pop(day)
             await file.sync()
