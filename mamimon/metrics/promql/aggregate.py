@@ -76,10 +76,14 @@ def _reduced(groups: Groups, values: Floats, pick: np.ufunc) -> Floats:
 
 def group_counts(groups: Groups, vector: Vector) -> Floats:
     """Samples of each group at each step."""
+    out = np.repeat(groups.sizes[:, None].astype(np.float64), vector.steps, axis=1)
     if vector.present is None:
-        return np.repeat(groups.sizes[:, None].astype(np.float64), vector.steps, axis=1)
-    present = vector.present if groups.identity else vector.present[groups.order]
-    return np.add.reduceat(present, groups.starts, axis=0, dtype=np.float64)
+        return out
+    gaps = np.flatnonzero(~vector.present.all(axis=0))
+    if len(gaps):
+        present = vector.present[:, gaps] if groups.identity else vector.present[groups.order[:, None], gaps]
+        out[:, gaps] = np.add.reduceat(present, groups.starts, axis=0, dtype=np.float64)
+    return out
 
 
 def group_sums(groups: Groups, values: Floats) -> Floats:

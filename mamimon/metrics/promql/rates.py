@@ -62,7 +62,8 @@ def extrapolated(
     first, last = windows.first, windows.last
     oldest = windows.exactly_at(first)
     result = (windows.exactly_at(last) - oldest).astype(np.float64, copy=False)
-    if counter and (corrections := reset_corrections(windows)) is not None:
+    corrections = reset_corrections(windows) if counter else None
+    if corrections is not None:
         result += corrections
     first_time, last_time = windows.stamps(first), windows.stamps(last)
     to_start = (first_time - windows.start) / 1000
@@ -74,7 +75,8 @@ def extrapolated(
     to_end = np.where(to_end >= threshold, average / 2, to_end)
     covered = Covered(sampled, to_start, to_end, length_s if per_second else 1.0)
     if counter:
-        _start_at_zero(result, oldest, covered, windows)
+        rising = corrections is None and windows.valid is None
+        _start_at_zero(result, oldest, covered, windows, rising=rising)
     else:
         result *= windows.spread(covered.factor(to_start))
     return result, np.broadcast_to(present, result.shape)
@@ -109,15 +111,34 @@ class Covered(msgspec.Struct):
         return Covered(of(self.sampled), of(self.to_start), of(self.to_end), self.per)
 
 
-def _start_at_zero(result: Floats, oldest: Samples, covered: Covered, windows: Windows) -> None:
+def _may_be_near(result: Floats, oldest: Samples, slope: Floats) -> int:
+    """From which window on none is near a start, for counters that never fall.
+
+    Their oldest samples grow along the windows, so one look at a column speaks for all behind it.
+    """
+    steps: int = result.shape[1]
+    least = slope.min(where=slope > 0, initial=np.inf)  # 0 where there is one sample, and no result
+    most = result.max(axis=1, initial=0)
+    for first in (0, steps // 16, steps // 4):
+        if first < steps and (oldest[:, first] * least > most).all():
+            return first
+    return steps
+
+
+def _start_at_zero(
+    result: Floats, oldest: Samples, covered: Covered, windows: Windows, *, rising: bool
+) -> None:
     """Extrapolate counters in place, but not to before they were zero.
 
     Few windows are that near to a counter's start. They are found by one multiplication, a little too
-    many for rounding's sake, and only they are computed again.
+    many for rounding's sake, and only they are computed again. `rising`: no counter ever falls.
     """
-    slope = covered.sampled / np.maximum(covered.to_start, 1e-300)
-    near: Bools = oldest * windows.spread(slope * (1 - 1e-12)) <= result
+    slope = covered.sampled / np.maximum(covered.to_start, 1e-300) * (1 - 1e-12)
+    until = _may_be_near(result, oldest, slope) if rising and slope.ndim == 1 else result.shape[1]
+    near: Bools = oldest[:, :until] * windows.spread(slope)[..., :until] <= result[:, :until]
     where = np.flatnonzero(near)
+    if until < result.shape[1]:
+        where += where // max(1, until) * (result.shape[1] - until)
     increase, first = result.take(where), oldest.take(where)
     counts = (increase > 0) & (first >= 0)
     where, increase, first = where[counts], increase[counts], first[counts]

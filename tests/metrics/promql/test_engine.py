@@ -321,3 +321,29 @@ def test_extrema_of_even_and_uneven_windows(kind: type, pick: np.ufunc) -> None:
         assert found.dtype == kind
         for step, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
             assert (found[:, step] == pick.reduce(rows[:, first:last], axis=1)).all()
+
+
+@pytest.mark.parametrize("begin", [0.0, 3.0, 1e6, -50.0])
+@pytest.mark.parametrize("quick_at", [None, 5, 40, 110])
+def test_counters_that_begin_at_zero_are_not_extrapolated_below_it(
+    begin: float, quick_at: int | None
+) -> None:
+    """Rising counters over many steps, slow at first and fast later on: near their start, and far from it."""
+    memory = Memory(shared=True)
+    series: dict[str, Samples] = {}
+    random = np.random.default_rng(4)
+    for number in range(4):
+        steps = random.integers(0, 3, 128).astype(np.float64)
+        if quick_at is not None and number == 2:
+            steps[quick_at:] *= 1e5
+        samples = {at * 15_000: begin + float(value) for at, value in enumerate(np.cumsum(steps))}
+        memory.add({"__name__": "x_total", "n": str(number)}, samples)
+        series[str(number)] = sorted(samples.items())
+    end = 127 * 15_000
+    result = evaluate(memory, "increase(x_total[1m])", 0, end, 10_000)
+    for row, labels in enumerate(result.labels):
+        for column, at in enumerate(result.times.tolist()):
+            wanted = increase(inside(series[labels["n"]], at, 60_000), at, 60_000)
+            assert result.present[row, column] == (wanted is not None)
+            if wanted is not None:
+                assert result.values[row, column] == pytest.approx(wanted, rel=1e-12), (labels, at)
