@@ -11,7 +11,7 @@ import itertools
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +45,14 @@ class Decoded(PartCache):
 
     def get(self, file: Versioned, chunk: int, part: int, load: Callable[[int, int], Part]) -> Part:
         """See `PartCache.get`."""
-        found = self._cache.peek(file, chunk, part)
+        found = self.peek(file, chunk, part)
         if found is None:
             raise NotAtHand
         return cast("Part", found)
+
+    def peek(self, file: Versioned, chunk: int, part: int) -> Any:
+        """See `PartCache.peek`."""
+        return self._cache.peek(file, chunk, part)
 
 
 class AtHandSource(LocalSource):

@@ -20,7 +20,8 @@ from mamimon.metrics.store.dayfile import DayFile
 from mamimon.metrics.store.head import WINDOW_MS, Head
 from mamimon.metrics.store.histograms import encode_column
 from mamimon.metrics.store.index import SeriesIndex
-from mamimon.metrics.store.table import ChunkPiece, Held, Piece, fill
+from mamimon.metrics.store.table import ChunkPiece, Held, Joined, Part, Piece, Places
+from mamimon.metrics.store.wanted import Asked, Wanted
 from mamimon.storage.days import day_start
 
 DAY_MS = 86_400_000
@@ -34,7 +35,8 @@ class Segment(msgspec.Struct, eq=False):
     """Part of a source's samples as a question gets them."""
 
     source: str
-    ids: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    """Which of the question's series."""
     times: npt.NDArray[np.int64]
     piece: Piece
     """[series, scrapes]; `HISTOGRAM_NAN` where a native histogram is."""
@@ -45,9 +47,8 @@ class Segment(msgspec.Struct, eq=False):
 
     def values(self) -> npt.NDArray[np.float64]:
         """The piece as a matrix."""
-        out = np.empty(self.piece.shape)
-        fill(self.piece, out, slice(0, len(self.ids)), None)
-        return out
+        found, _ = Joined([self.piece], [None], len(self.rows)).rows(0, len(self.rows))
+        return found.astype(np.float64, copy=False)
 
 
 class Day:
@@ -59,6 +60,7 @@ class Day:
         self.start = round(day_start(name) * 1000)
         self.end = self.start + DAY_MS
         self.index = SeriesIndex()
+        self.asked = Asked(self.index)
         self.sources: dict[str, int] = {}
         self.heads: list[Head] = []
         self.chunks: list[Chunk] = []
@@ -72,7 +74,7 @@ class Day:
         self._load_lock = threading.Lock()
         self._loaded = False
         self._next_head = 1
-        self._newest_ids: dict[int, npt.NDArray[np.int32]] = {}
+        self._newest: dict[int, tuple[npt.NDArray[np.int32], list[int]]] = {}
 
     def load(self) -> None:
         """Read the day back; does nothing the second time. Blocking."""
@@ -181,10 +183,12 @@ class Day:
     def _intern(self, chunk: Chunk) -> None:
         """Let a chunk share its list of series with the one before it of the same source."""
         chunk.span = (int(chunk.ids.min()), int(chunk.ids.max()))
-        before = self._newest_ids.get(chunk.source)
-        if before is not None and np.array_equal(before, chunk.ids):
-            chunk.ids = before
-        self._newest_ids[chunk.source] = chunk.ids
+        before = self._newest.get(chunk.source)
+        if before is not None and np.array_equal(before[0], chunk.ids):
+            chunk.ids = before[0]
+        if before is not None and before[1] == chunk.cuts:
+            chunk.cuts = before[1]
+        self._newest[chunk.source] = chunk.ids, chunk.cuts
 
     def _compress(self, head: Head) -> Sealed:
         with self.lock:
@@ -219,65 +223,85 @@ class Day:
                     mask[columns[columns < len(mask)]] = True
         return mask
 
-    def segments(
-        self, ids: npt.NDArray[np.int32], start: int, end: int, cache: PartCache
-    ) -> Iterator[Segment]:
-        """The samples of some series, `start <= t <= end` (ms), by head and chunk."""
-        if not len(ids):
+    def segments(self, wanted: Wanted, start: int, end: int, cache: PartCache) -> Iterator[Segment]:
+        """The samples of some series, `start <= t <= end` (ms), by head and runs of chunks."""
+        if not wanted.listed:
             return
-        listed = ids.tolist()
-        wanted = np.zeros(listed[-1] + 1, dtype=bool)
-        wanted[ids] = True
         with self.lock:
-            chunks = self.near(listed, start, end)
-            heads = [
-                (head.source, head.read(wanted, start, end))
-                for head in self.heads
-                if head.may_have(listed, start, end)
-            ]
-        places: dict[int, tuple[Any, npt.NDArray[np.int64]]] = {}
+            chunks = self.near(wanted.listed, start, end)
+            heads = []
+            for head in self.heads:
+                if head.may_have(wanted.listed, start, end):
+                    places = wanted.places(head.ids)
+                    if places is not None:
+                        heads.append((head.source, places.rows, head.read(places.places, start, end)))
+        by_source: dict[int, list[Chunk]] = {}
         for chunk in chunks:
-            segment = self._chunk(chunk, wanted, start, end, cache, places)
-            if segment is not None:
-                segment.source = self.name_of(chunk.source)
+            by_source.setdefault(chunk.source, []).append(chunk)
+        for source, own in by_source.items():
+            if len(own) > 1:
+                own.sort(key=_start)
+            name = self.name_of(source)
+            for segment in self._runs(own, wanted, start, end, cache):
+                segment.source = name
                 yield segment
-        for source, found in heads:
-            if len(found.ids) and len(found.times):
+        for source, rows, found in heads:
+            if len(found.times):
                 held = Held(found.values)
-                yield Segment(
-                    self.name_of(source), found.ids, found.times, held, found.histograms(), found.starts
-                )
+                yield Segment(self.name_of(source), rows, found.times, held, found.histograms(), found.starts)
 
-    def _chunk(
-        self,
-        chunk: Chunk,
-        wanted: npt.NDArray[np.bool_],
-        start: int,
-        end: int,
-        cache: PartCache,
-        known: dict[int, tuple[Any, npt.NDArray[np.int64]]],
-    ) -> Segment | None:
-        # A source's chunks mostly share the list of their series (`_intern`).
-        ids = chunk.ids
-        _, places = known.get(id(ids), (None, None))
-        if places is None:
-            old = ids < len(wanted)
-            places = np.flatnonzero(wanted[np.where(old, ids, 0)] & old)
-            known[id(ids)] = (ids, places)
-        low = 0 if start <= chunk.start else chunk.times.searchsorted(start)
-        high = len(chunk.times) if end >= chunk.end else chunk.times.searchsorted(end, side="right")
-        if not len(places) or low == high:
-            return None
-        piece = ChunkPiece(cache, self.file, chunk, places, int(low), int(high))
-        segment = Segment("", ids[places].astype(np.int64), chunk.times[low:high], piece)
+    def _runs(
+        self, chunks: list[Chunk], wanted: Wanted, start: int, end: int, cache: PartCache
+    ) -> Iterator[Segment]:
+        """The samples in chunks of one source: together what has the same series, one behind the other."""
+        run: list[Part] = []
+        times: list[npt.NDArray[np.int64]] = []
+        listed, places, until = None, None, -1
+        for chunk in chunks:
+            special = chunk.started or len(chunk.native) > 0
+            if chunk.ids is not listed or special or chunk.start <= until:
+                if places is not None and run:
+                    yield self._run(run, times, places, cache)
+                    run, times = [], []
+                listed = chunk.ids
+                places = wanted.places(listed)
+            if places is None:
+                continue
+            low = 0 if start <= chunk.start else int(chunk.times.searchsorted(start))
+            high = len(chunk.times)
+            if end < chunk.end:
+                high = int(chunk.times.searchsorted(end, side="right"))
+            if low == high:
+                continue
+            part = (chunk.id, chunk.cuts, low, high)
+            if special:
+                segment = self._run([part], [chunk.times[low:high]], places, cache)
+                self._complete(segment, chunk, places.places, low, cache)
+                yield segment
+                continue
+            run.append(part)
+            times.append(chunk.times[low:high])
+            until = chunk.end
+        if places is not None and run:
+            yield self._run(run, times, places, cache)
+
+    def _run(
+        self, parts: list[Part], times: list[npt.NDArray[np.int64]], places: Places, cache: PartCache
+    ) -> Segment:
+        piece = ChunkPiece(cache, self.file, parts, places)
+        return Segment("", places.rows, times[0] if len(times) == 1 else np.concatenate(times), piece)
+
+    def _complete(
+        self, segment: Segment, chunk: Chunk, places: npt.NDArray[np.int64], low: int, cache: PartCache
+    ) -> None:
+        """Add native histograms and when counters began."""
         if chunk.started:
             if not cache.reads_files:
                 raise NotAtHand
             segment.starts = self.file.starts(chunk.id).rows(places, segment.times)
         native = np.flatnonzero(np.isin(places, chunk.native)) if len(chunk.native) else places[:0]
         if len(native):
-            segment.histograms = self._histograms(segment, chunk, places[native], native, int(low), cache)
-        return segment
+            segment.histograms = self._histograms(segment, chunk, places[native], native, low, cache)
 
     def _histograms(
         self,
@@ -301,6 +325,10 @@ class Day:
                 column = cache.get(self.file, chunk.id, -1 - place, self.file.histogram_column)
                 out[row, there] = column.read(first, first + len(there))
         return out if np.not_equal(out, cast("Any", None)).any() else None
+
+
+def _start(chunk: Chunk) -> int:
+    return chunk.start
 
 
 def _within(ids: list[int], span: tuple[int, int]) -> bool:

@@ -285,18 +285,10 @@ class Head:
         values[: self.count] = self._values[: self.count]
         self._times, self._values = times, values
 
-    def read(self, wanted: npt.NDArray[np.bool_], start: int, end: int) -> Slice:
-        """Copies for `start <= t <= end`.
-
-        `wanted` is a mask over series ids; ids beyond it are newer than the question.
-        """
+    def read(self, places: npt.NDArray[np.int64], start: int, end: int) -> Slice:
+        """Copies of some columns for `start <= t <= end`."""
         low = int(self.times.searchsorted(start))
         high = int(self.times.searchsorted(end, side="right"))
-        ids = self.ids
-        if self.span[1] < len(wanted):
-            places = wanted[ids].nonzero()[0]
-        else:
-            places = (wanted[np.minimum(ids, len(wanted) - 1)] & (ids < len(wanted))).nonzero()[0]
         times = self._times[low:high].copy()
         packed = {
             row: {at: kept[at] for at in times.tolist() if at in kept}
@@ -305,9 +297,7 @@ class Head:
         }
         values = np.ascontiguousarray(self._values[low:high, places].T)
         starts = self.starts.rows(places, times) if self.starts else None
-        return Slice(
-            ids[places], times, values, {row: found for row, found in packed.items() if found}, starts
-        )
+        return Slice(times, values, {row: found for row, found in packed.items() if found}, starts)
 
     def bytes(self) -> int:
         """Memory held by the matrix and the packed histograms."""
@@ -317,7 +307,6 @@ class Head:
 class Slice(msgspec.Struct, eq=False):
     """Part of a head, copied."""
 
-    ids: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     """[series, scrapes]; `HISTOGRAM_NAN` where a native histogram is."""

@@ -24,6 +24,7 @@ from mamimon.metrics.store.day import Day, Segment
 from mamimon.metrics.store.downsample import DAY_MS, RESOLUTIONS, Coarse, between, groups, pack
 from mamimon.metrics.store.monthfile import Group, MonthFile
 from mamimon.metrics.store.select import merge
+from mamimon.metrics.store.wanted import Wanted
 from mamimon.storage.days import remove_database
 
 _log = logging.getLogger("mamimon.metrics")
@@ -207,10 +208,10 @@ def coarsened(
 ) -> dict[int, Coarse]:
     """Some series of a day, aggregated; row i is `ids[i]`. Blocking."""
     order = np.argsort(ids)
-    sorted_ids = ids[order].astype(np.int32)
+    wanted = Wanted(ids[order].astype(np.int32))
     pieces: dict[str, list[tuple[npt.NDArray[np.int64], Segment]]] = defaultdict(list)
-    for segment in day.segments(sorted_ids, day.start, day.end - 1, cache):
-        pieces[segment.source].append((order[np.searchsorted(sorted_ids, segment.ids)], segment))
+    for segment in day.segments(wanted, day.start, day.end - 1, cache):
+        pieces[segment.source].append((order[segment.rows], segment))
     blocks = merge(list(pieces.values()), len(ids))
     out = {}
     for resolution in resolutions:

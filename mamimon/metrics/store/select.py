@@ -24,8 +24,8 @@ from mamimon.metrics.model import (
 from mamimon.metrics.store.cache import PartCache
 from mamimon.metrics.store.coarse import LongReader
 from mamimon.metrics.store.day import Day, Segment
-from mamimon.metrics.store.index import decode_labels
 from mamimon.metrics.store.table import Held, Joined
+from mamimon.metrics.store.wanted import Wanted
 from mamimon.problems import Kind, Problem
 
 Days = Callable[[int, int], list[Day]]
@@ -64,24 +64,24 @@ class LocalSource:
         return self._select_raw(matchers, start_ms, end_ms)
 
     def _select_raw(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
+        labels: list[Labels] = []
         rows: dict[bytes, int] = {}
+        first: tuple[Day, Wanted] | None = None
         pieces: dict[str, list[tuple[npt.NDArray[np.int64], Segment]]] = defaultdict(list)
         for day in self._days(start_ms, end_ms):
-            ids = day.index.match(matchers)
-            if not len(ids):
+            wanted = day.asked.match(matchers)
+            if not wanted.listed:
                 continue
-            self._found(len(ids))
-            row_of = np.empty(int(ids[-1]) + 1, dtype=np.int64)
-            keys = day.index.keys(ids)
-            if not rows:
-                rows = dict(zip(keys, range(len(keys)), strict=True))
-                row_of[ids] = np.arange(len(keys))
+            self._found(len(wanted.listed))
+            row_of = None
+            if first is None:
+                first, labels = (day, wanted), list(wanted.labels(day.index))
             else:
-                row_of[ids] = [rows.setdefault(key, len(rows)) for key in keys]
-            for segment in day.segments(ids, start_ms, end_ms, self._cache):
+                row_of = _rows(first, day, wanted, rows, labels)
+            for segment in day.segments(wanted, start_ms, end_ms, self._cache):
                 self._spend(segment.piece.shape[0] * segment.piece.shape[1] + _weight(segment))
-                pieces[segment.source].append((row_of[segment.ids], segment))
-        labels = [decode_labels(key) for key in rows]
+                own = segment.rows if row_of is None else row_of[segment.rows]
+                pieces[segment.source].append((own, segment))
         blocks = [_without_marks(block) for block in merge(list(pieces.values()), len(labels))]
         return _compact(labels, blocks)
 
@@ -106,6 +106,21 @@ class LocalSource:
         )
 
 
+def _rows(
+    first: tuple[Day, Wanted], day: Day, wanted: Wanted, rows: dict[bytes, int], labels: list[Labels]
+) -> npt.NDArray[np.int64]:
+    """The rows of another day's series; new ones are added to `rows`, by their text, and `labels`."""
+    if not rows:
+        known = first[0].index.keys(first[1].ids)
+        rows.update(zip(known, range(len(known)), strict=True))
+    keys = day.index.keys(wanted.ids)
+    found = [rows.setdefault(key, len(rows)) for key in keys]
+    if len(rows) > len(labels):
+        theirs = dict(zip(found, wanted.labels(day.index), strict=True))
+        labels += [theirs[row] for row in range(len(labels), len(rows))]
+    return np.array(found, dtype=np.int64)
+
+
 def _weight(segment: Segment) -> int:
     """What native histograms cost beyond a sample each: Prometheus counts 16 bytes a sample."""
     if segment.histograms is None:
@@ -126,10 +141,9 @@ def _without_marks(block: Block) -> Block:
 def merge(sources: Sequence[Sequence[tuple[npt.NDArray[np.int64], Segment]]], series: int) -> list[Block]:
     """One block a source; a series that several sources have gets a block of its own."""
     blocks = [_join(pieces) for pieces in sources]
-    count = np.zeros(series, dtype=np.int64)
-    for block in blocks:
-        count[block.rows] += 1
-    shared = count > 1
+    if not blocks:
+        return blocks
+    shared = np.bincount(np.concatenate([block.rows for block in blocks]), minlength=series) > 1
     if not shared.any():
         return blocks
     out: list[Block] = []
@@ -163,7 +177,8 @@ def _cut(
 
 
 def _join(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
-    pieces = sorted(pieces, key=lambda piece: int(piece[1].times[0]))
+    if len(pieces) > 1:
+        pieces = sorted(pieces, key=lambda piece: int(piece[1].times[0]))
     segments = [segment for _, segment in pieces]
     apart = all(a.times[-1] < b.times[0] for a, b in itertools.pairwise(segments))
     if apart and all(segment.histograms is None and segment.starts is None for segment in segments):
@@ -192,8 +207,9 @@ def _lazy(pieces: Sequence[tuple[npt.NDArray[np.int64], Segment]]) -> Block:
     """Segments one after another, put together when looked at."""
     if len(pieces) == 1 and isinstance(held := pieces[0][1].piece, Held):
         return Block(pieces[0][1].times, pieces[0][0], held.values)
-    same = all(np.array_equal(pieces[0][0], rows) for rows, _ in pieces[1:])
-    every = pieces[0][0] if same else distinct([rows for rows, _ in pieces])
+    own = pieces[0][0]
+    same = all(rows is own or np.array_equal(own, rows) for rows, _ in pieces[1:])
+    every = own if same else distinct([rows for rows, _ in pieces])
     places: list[npt.NDArray[np.int64] | None] = [None] * len(pieces)
     if not same:
         for number, (rows, _) in enumerate(pieces):
@@ -244,8 +260,8 @@ def _union(parts: Sequence[Block]) -> Block:
 def _compact(labels: list[Labels], blocks: list[Block]) -> Selection:
     """Leave out series without a block: they matched on a day outside the question's range."""
     used = np.zeros(len(labels), dtype=bool)
-    for block in blocks:
-        used[block.rows] = True
+    if blocks:
+        used[np.concatenate([block.rows for block in blocks])] = True
     if used.all():
         return Selection(labels=labels, blocks=blocks)
     new = np.cumsum(used) - 1

@@ -8,16 +8,14 @@ cache, or the columns of its steps, from the decoded groups where they lie.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from mamimon.metrics.model import ABSENT_NAN
-from mamimon.metrics.store.chunk import Chunk
 from mamimon.metrics.store.dayfile import DayFile
 
 if TYPE_CHECKING:
@@ -57,6 +55,10 @@ class Groups(Protocol):
         """One group of a chunk, decoded."""
         ...
 
+    def peek(self, file: DayFile, chunk: int, part: int) -> Group | None:
+        """As `group`, if it is in memory."""
+        ...
+
     def ahead(self, file: DayFile, chunk: int, first: int, last: int) -> None:
         """Be told which groups will be asked for."""
         ...
@@ -66,75 +68,106 @@ Rows = slice | Ints
 """Rows of a piece: a run of them, or any."""
 Parts = list[tuple[Group, Rows]]
 """Groups and which of their rows."""
+Part = tuple[int, list[int], int, int]
+"""A chunk and which of its scrapes: its number and cuts, the first scrape, the one behind the last."""
 
 
 class Piece(Protocol):
-    """Part of a table: some scrapes of some series."""
+    """Some scrapes of some series, from one or several chunks, one behind the other in time."""
 
     shape: tuple[int, int]
-    low: int
-    """Where its columns begin in its groups."""
+    widths: list[int]
+    """How many columns are from each chunk."""
+    lows: list[int]
+    """Where these begin in the chunk's groups."""
 
-    def parts(self, rows: Rows) -> Parts:
-        """What has the rows, in their order."""
+    def parts(self, number: int, rows: Rows) -> Parts:
+        """What of a chunk has the rows, in their order."""
         ...
 
 
-class ChunkPiece:
-    """The series at `places` of a sealed chunk, columns [low, high)."""
+class Places:
+    """Where some series are in the chunks that list the same series."""
 
-    def __init__(
-        self, groups: Groups, file: DayFile, chunk: Chunk, places: Ints, low: int, high: int
-    ) -> None:
+    def __init__(self, places: Ints, rows: Ints) -> None:
+        self.places = places
+        self.rows = rows
+        """Which of the wanted series each place is of."""
+        self.run = int(places[-1]) - int(places[0]) + 1 == len(places)
+        self._split: dict[int, tuple[list[int], list[int], list[Rows]]] = {}
+
+    def split(self, cuts: list[int]) -> tuple[list[int], list[Rows]]:
+        """The groups that have any, and in each its rows; `cuts` are a chunk's, which never change."""
+        known = self._split.get(id(cuts))
+        if known is None:
+            numbers: list[int] = []
+            inside: list[Rows] = []
+            for number, own in _by_group(self.places, cuts):
+                run = int(own[-1]) - int(own[0]) + 1 == len(own)
+                numbers.append(number)
+                inside.append(slice(int(own[0]), int(own[-1]) + 1) if run else own)
+            known = self._split[id(cuts)] = cuts, numbers, inside
+        return known[1:]
+
+
+def _by_group(places: Ints, cuts: list[int]) -> Iterator[tuple[int, Ints]]:
+    groups = np.searchsorted(cuts, places, side="right") - 1
+    edges = [0, *(np.flatnonzero(groups[1:] - groups[:-1]) + 1).tolist(), len(places)]
+    for (begin, end), number in zip(pairwise(edges), groups[edges[:-1]].tolist(), strict=True):
+        yield number, places[begin:end] - cuts[number]
+
+
+class ChunkPiece:
+    """The series at some places of sealed chunks that list the same series."""
+
+    def __init__(self, groups: Groups, file: DayFile, chunks: list[Part], places: Places) -> None:
         self._groups = groups
         self._file = file
-        self._chunk = chunk.id
-        self._cuts = chunk.cuts
+        self._chunks = chunks
         self._places = places
-        self._known: WeakValueDictionary[int, Group] = WeakValueDictionary()
-        self.low = low
-        self._run = int(places[-1]) - int(places[0]) + 1 == len(places)
-        self.shape = (len(places), high - low)
+        self.widths = [high - low for _, _, low, high in chunks]
+        self.lows = [low for _, _, low, _ in chunks]
+        self.shape = (len(places.places), sum(self.widths))
 
-    def parts(self, rows: Rows) -> Parts:
+    def parts(self, number: int, rows: Rows) -> Parts:
         """See `Piece.parts`."""
-        if isinstance(rows, slice) and self._run:
-            begin, cuts = int(self._places[0]), self._cuts
-            first, last = begin + rows.start, begin + rows.stop
+        chunk, cuts, _, _ = self._chunks[number]
+        places = self._places
+        numbers: Sequence[int]
+        inside: Sequence[Rows]
+        if isinstance(rows, slice) and rows.stop - rows.start == self.shape[0]:
+            numbers, inside = places.split(cuts)
+        elif isinstance(rows, slice) and places.run:
+            first = int(places.places[0]) + rows.start
+            last = first + rows.stop - rows.start
             numbers = range(bisect_right(cuts, first) - 1, bisect_left(cuts, last))
-            new = [number for number in numbers if number not in self._known]
-            if len(new) > 1:
-                self._groups.ahead(self._file, self._chunk, new[0], new[-1])
-            return [
-                (
-                    self._known.get(number) or self._group(number),
-                    slice(max(first - cuts[number], 0), min(last, cuts[number + 1]) - cuts[number]),
-                )
-                for number in numbers
-            ]
-        places = self._places[rows]
-        groups = np.searchsorted(self._cuts, places, side="right") - 1
-        edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(places)]
-        return [
-            (self._group(number), places[begin:end] - self._cuts[number])
-            for (begin, end), number in zip(pairwise(edges), groups[edges[:-1]].tolist(), strict=True)
-        ]
+            inside = [slice(max(first - cuts[n], 0), min(last, cuts[n + 1]) - cuts[n]) for n in numbers]
+        else:
+            split = list(_by_group(places.places[rows], cuts))
+            numbers, inside = [n for n, _ in split], [own for _, own in split]
+        return list(zip(self._found(chunk, numbers), inside, strict=True))
 
-    def _group(self, number: int) -> Group:
-        found = self._known[number] = self._groups.group(self._file, self._chunk, number)
-        return found
+    def _found(self, chunk: int, numbers: Sequence[int]) -> list[Group]:
+        groups, file = self._groups, self._file
+        found = [groups.peek(file, chunk, number) for number in numbers]
+        new = [number for number, group in zip(numbers, found, strict=True) if group is None]
+        if len(new) > 1:
+            groups.ahead(file, chunk, new[0], new[-1])
+        return [
+            groups.group(file, chunk, number) if group is None else group
+            for number, group in zip(numbers, found, strict=True)
+        ]
 
 
 class Held:
     """Samples that are in memory: of an open window."""
 
-    low = 0
-
     def __init__(self, values: Floats) -> None:
         self.values = values
         self.shape = (values.shape[0], values.shape[1])
+        self.widths, self.lows = [values.shape[1]], [0]
 
-    def parts(self, rows: Rows) -> Parts:
+    def parts(self, number: int, rows: Rows) -> Parts:
         """See `Piece.parts`."""
         return [(Group(self.values[rows]), slice(None))]
 
@@ -143,10 +176,13 @@ class Joined:
     """Pieces one after another in time, [series, scrapes]."""
 
     def __init__(self, pieces: Sequence[Piece], rows: Sequence[Ints | None], series: int) -> None:
-        self._pieces = pieces
-        self._rows = rows
-        """For each piece its row of each of ours, -1 where it lacks the series; None: the same rows."""
-        self._starts = [0, *accumulate(piece.shape[1] for piece in pieces)]
+        """`rows`: for each piece its row of each of ours, -1 where it lacks one; None: the same rows."""
+        self._strips = [
+            (piece, number, own)
+            for piece, own in zip(pieces, rows, strict=True)
+            for number in range(len(piece.widths))
+        ]
+        self._starts = [0, *accumulate(width for piece in pieces for width in piece.widths)]
         self.shape = (series, self._starts[-1])
 
     def rows(self, first: int, last: int) -> tuple[Samples, bool]:
@@ -182,13 +218,16 @@ class Joined:
         if columns is not None:
             edges = np.searchsorted(columns, edges).tolist()
         out = Found()
-        for number, (piece, rows) in enumerate(zip(self._pieces, self._rows, strict=True)):
-            first, last = edges[number], edges[number + 1]
+        for place, (piece, number, rows) in enumerate(self._strips):
+            first, last = edges[place], edges[place + 1]
             if first == last:
                 continue
-            parts, there = _parts(piece, rows, wanted)
-            own = None if columns is None else columns[first:last] - (self._starts[number] - piece.low)
-            out.add(piece, parts, there, first, last, own)
+            parts, there = _parts(piece, number, rows, wanted)
+            low = piece.lows[number]
+            if columns is None:
+                out.add(parts, there, first, last, slice(low, low + last - first))
+            else:
+                out.add(parts, there, first, last, columns[first:last] + (low - self._starts[place]))
         return out
 
 
@@ -197,58 +236,51 @@ class Found:
 
     def __init__(self) -> None:
         self.whole = self.plain = True
-        self._parts: list[tuple[Piece, Parts, Bools | None, int, int, Ints | None]] = []
+        self._parts: list[tuple[Parts, Bools | None, int, int, slice | Ints]] = []
 
-    def add(
-        self, piece: Piece, parts: Parts, there: Bools | None, first: int, last: int, columns: Ints | None
-    ) -> None:
-        """Columns [first, last) are of this piece, and `columns` of it, by default all."""
-        self._parts.append((piece, parts, there, first, last, columns))
+    def add(self, parts: Parts, there: Bools | None, first: int, last: int, columns: slice | Ints) -> None:
+        """Columns [first, last) are `columns` of these groups, which lack the rows that are not `there`."""
+        self._parts.append((parts, there, first, last, columns))
         if there is not None:
             self.plain = self.whole = False
         for group, _ in parts:
-            self.plain = self.plain and group.plain
-            self.whole = self.whole and group.whole
+            if not group.whole:
+                self.whole = False
+                self.plain = self.plain and group.plain
 
     def write(self, out: Samples) -> None:
         """See `model.Reading.write`."""
-        for piece, parts, there, first, last, columns in self._parts:
-            _place(piece, parts, there, out[:, first:last], columns)
+        for parts, there, first, last, columns in self._parts:
+            target = out[:, first:last]
+            if there is None:
+                _copy(parts, target, columns)
+                continue
+            target[~there] = ABSENT_NAN
+            own = np.empty((int(there.sum()), last - first))
+            _copy(parts, own, columns)
+            target[there] = own
 
 
 Bools = npt.NDArray[np.bool_]
 
 
-def _parts(piece: Piece, rows: Ints | None, wanted: slice) -> tuple[Parts, Bools | None]:
+def _parts(piece: Piece, number: int, rows: Ints | None, wanted: slice) -> tuple[Parts, Bools | None]:
     """The parts of some rows, and which of the rows the piece has (None: all)."""
     if rows is None:
-        return piece.parts(wanted), None
+        return piece.parts(number, wanted), None
     own = rows[wanted]
     there = own >= 0
     if there.all():
-        return piece.parts(own), None
-    return piece.parts(own[there]) if there.any() else [], there
+        return piece.parts(number, own), None
+    return piece.parts(number, own[there]) if there.any() else [], there
 
 
-def fill(piece: Piece, out: Floats, rows: slice, columns: Ints | None) -> None:
-    """Write rows of a piece, and of these some columns, into `out`."""
-    own = None if columns is None else columns + piece.low
-    _place(piece, piece.parts(rows), None, out, own)
-
-
-def _place(piece: Piece, parts: Parts, there: Bools | None, out: Samples, columns: Ints | None) -> None:
-    target = out
-    if there is not None:
-        out[~there] = ABSENT_NAN
-        target = np.empty((int(there.sum()), out.shape[1]))
+def _copy(parts: Parts, out: Samples, columns: slice | Ints) -> None:
     at = 0
     for group, rows in parts:
-        found = group.values[rows]
-        if columns is None:
-            found = found[:, piece.low : piece.low + piece.shape[1]]
+        if isinstance(columns, slice):
+            found = group.values[rows, columns]
         else:
-            found = np.take(found, columns, axis=1, mode="clip")
-        target[at : at + len(found)] = found
+            found = np.take(group.values[rows], columns, axis=1, mode="clip")
+        out[at : at + len(found)] = found
         at += len(found)
-    if there is not None:
-        out[there] = target

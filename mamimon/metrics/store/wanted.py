@@ -1,0 +1,106 @@
+"""What a question wants of a day: the series its matchers found, and where they stand in the day's chunks.
+
+A dashboard asks the same every half minute, and a source's chunks mostly list the same series: so both are
+kept, within a budget, until the day has new series.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mamimon.metrics.model import Labels, Matcher
+from mamimon.metrics.store.index import Ids, SeriesIndex, decode_labels
+from mamimon.metrics.store.table import Places
+
+MOST_BYTES = 4 << 20
+"""What a day keeps at most, about."""
+_LABELS_BYTES = 700
+_PLACES_BYTES = 500
+
+
+class Wanted:
+    """Some series of a day by their ids, ascending."""
+
+    def __init__(self, ids: Ids, grew: Callable[[int], None] = lambda _: None) -> None:
+        self.ids = ids
+        self.listed: list[int] = ids.tolist()
+        self.nbytes = 0
+        self._grew = grew
+        self._places: dict[int, tuple[npt.NDArray[np.integer], Places | None]] = {}
+        self._labels: list[Labels] | None = None
+
+    @cached_property
+    def _mask(self) -> npt.NDArray[np.bool_]:
+        mask = np.zeros(self.listed[-1] + 1, dtype=bool)
+        mask[self.ids] = True
+        return mask
+
+    def places(self, listed: npt.NDArray[np.integer]) -> Places | None:
+        """Where the series are in a list of ids, which is never changed; None if none is."""
+        known = self._places.get(id(listed))
+        if known is None:
+            mask = self._mask
+            old = listed < len(mask)  # ids beyond are newer than the question
+            places = np.flatnonzero(mask[np.where(old, listed, 0)] & old)
+            found = Places(places, self.ids.searchsorted(listed[places])) if len(places) else None
+            known = self._places[id(listed)] = listed, found
+            self.grow(_PLACES_BYTES + 16 * len(places))
+        return known[1]
+
+    def labels(self, index: SeriesIndex) -> list[Labels]:
+        """The labels of the series in the order of their ids; other questions have the same ones."""
+        if self._labels is None:
+            self._labels = [decode_labels(key) for key in index.keys(self.ids)]
+            self.grow(_LABELS_BYTES * len(self._labels))
+        return self._labels
+
+    def grow(self, nbytes: int) -> None:
+        """Count what it holds."""
+        self.nbytes += nbytes
+        self._grew(nbytes)
+
+
+class Asked:
+    """What was asked of a day, by matchers; thread-safe."""
+
+    def __init__(self, index: SeriesIndex, most_bytes: int = MOST_BYTES) -> None:
+        self._index = index
+        self._most = most_bytes
+        self._known: dict[tuple[Matcher, ...], tuple[int, Wanted]] = {}
+        self._grown = 0
+        self._lock = threading.Lock()
+
+    def match(self, matchers: Sequence[Matcher]) -> Wanted:
+        """The series that fulfil every matcher; raises `BAD_INPUT` for a bad regex."""
+        key, size = tuple(matchers), len(self._index)
+        known = self._known.get(key)
+        if known is not None and known[0] == size:
+            return known[1]
+        found = Wanted(self._index.match(matchers), self._note)
+        nbytes = size // 8 + 50 * len(found.ids) + _PLACES_BYTES
+        if nbytes + _LABELS_BYTES * len(found.ids) > self._most // 4:
+            return found
+        with self._lock:
+            self._known.pop(key, None)
+            self._known[key] = size, found
+        found.grow(nbytes)
+        return found
+
+    def _note(self, nbytes: int) -> None:
+        self._grown += nbytes
+        if self._grown > self._most // 16:
+            with self._lock:
+                self._grown = 0
+                held = self.held_bytes
+                while held > self._most:
+                    held -= self._known.pop(next(iter(self._known)))[1].nbytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept, about."""
+        return sum(found.nbytes for _, found in self._known.values())
