@@ -29,9 +29,9 @@ _DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _OPEN_FILES = 10
 _AT_ONCE = 2
 _LONG_S = 0.025
-"""A day that answers sooner leaves nothing for a second thread to win."""
+"""A day that takes less of the processor leaves nothing for a second thread to win."""
 _LARGE_S, _PAUSE_S = 0.03, 2.0
-"""A read that took so long leaves memory behind, which is given back so long after it."""
+"""A read that took so much of the processor leaves memory behind, which is given back so long after it."""
 
 
 class LogDays:
@@ -136,7 +136,7 @@ class LogDays:
             loop = asyncio.get_running_loop()
 
             def run(raw: sqlite3.Connection) -> tuple[T, bool]:
-                began = time.monotonic()
+                began = time.thread_time()
                 raw.execute("BEGIN")
                 try:
                     view = View(raw, file, plan)
@@ -144,7 +144,7 @@ class LogDays:
                     return answer, not view.timed_out
                 finally:
                     raw.execute("COMMIT")
-                    if time.monotonic() - began > _LARGE_S:
+                    if time.thread_time() - began > _LARGE_S:
                         loop.call_soon_threadsafe(self._tidy_soon)
 
             try:
@@ -168,20 +168,25 @@ class LogDays:
         hardly faster than one after the other, and what is read ahead is often not needed.
         To be closed (`contextlib.aclosing`) by who needs no more.
         """
+        width = 1
+
+        def timed(view: View) -> T:
+            nonlocal width
+            began = time.thread_time()
+            answer = work(view)
+            if time.thread_time() - began > _LONG_S:
+                width = _AT_ONCE
+            return answer
+
         rest = iter(days)
         ahead: deque[asyncio.Task[tuple[T | None, bool]]] = deque()
-        width = 1
         try:
             while True:
                 while len(ahead) < width and (day := next(rest, None)) is not None:
-                    ahead.append(asyncio.create_task(self.read(day, plan, work)))
+                    ahead.append(asyncio.create_task(self.read(day, plan, timed)))
                 if not ahead:
                     return
-                began = time.monotonic()
-                answer = await ahead[0]
-                if time.monotonic() - began > _LONG_S:
-                    width = _AT_ONCE
-                yield answer
+                yield await ahead[0]
                 ahead.popleft()
         finally:
             for task in ahead:
