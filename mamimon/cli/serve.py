@@ -95,7 +95,7 @@ def serve(**options: Any) -> None:
 
 
 def _say_ready(server: Server) -> None:
-    from mamimon.metrics.query import warm_up
+    from mamimon.metrics.warm import warm_up
 
     # Nobody has been told of the server yet, and who asks the first question should not wait for this.
     warm_up()

@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -80,12 +79,6 @@ class SeriesBackend(Protocol):
 
 def _as_it_is(found: QueryResult) -> QueryResult:
     return found
-
-
-def warm_up() -> None:
-    """Import what answers questions, for who asks the first one would wait for it. Blocking."""
-    for name in ("pcodec.standalone", "mamimon.metrics.promql.engine", "mamimon.metrics.promql.calls"):
-        import_module(name)
 
 
 class LocalBackend:
