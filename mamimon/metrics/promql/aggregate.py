@@ -18,18 +18,15 @@ from mamimon.metrics.promql.ast import Aggregate
 from mamimon.metrics.promql.errors import PromQLError
 from mamimon.metrics.promql.grouping import Groups, group_labels, key_function, number_keys
 from mamimon.metrics.promql.histogram_values import show
-from mamimon.metrics.promql.kernels import mean_of, two_sum_error
+from mamimon.metrics.promql.kernels import mean_of
 from mamimon.metrics.promql.overtime import sorted_quantile
+from mamimon.metrics.promql.sums import compensated, group_sums, reduced
 from mamimon.metrics.promql.text import format_float, format_general
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Vector, empty
 from mamimon.metrics.promql.xxhash import hash_labels
 
 _WELFORD_ROWS = 256
 """Larger groups' variances are taken from all rows at once."""
-
-
-def _ordered(groups: Groups, array: Floats) -> Floats:
-    return array if groups.identity else array[groups.order]
 
 
 def _filled(vector: Vector, value: float) -> Floats:
@@ -56,24 +53,6 @@ def _by_steps(
     return out
 
 
-def _reduced(groups: Groups, values: Floats, pick: np.ufunc) -> Floats:
-    """Each group's rows by `pick`; large groups one by one, which are mostly a few runs of rows."""
-    if groups.count * 8 > len(values):
-        return np.asarray(pick.reduceat(_ordered(groups, values), groups.starts, axis=0))
-    out = np.empty((groups.count, values.shape[1]))
-    for group in range(groups.count):
-        rows = groups.rows(group)
-        edges = np.flatnonzero(rows[1:] - rows[:-1] != 1) + 1
-        if len(edges) * 8 > len(rows):
-            pick.reduce(values[rows], axis=0, out=out[group])
-            continue
-        begins, ends = rows[[0, *edges]].tolist(), rows[[*(edges - 1), -1]].tolist()
-        pick.reduce(values[begins[0] : ends[0] + 1], axis=0, out=out[group])
-        for begin, end in zip(begins[1:], ends[1:], strict=True):
-            pick(out[group], pick.reduce(values[begin : end + 1], axis=0), out=out[group])
-    return out
-
-
 def group_counts(groups: Groups, vector: Vector) -> Floats:
     """Samples of each group at each step."""
     out = np.repeat(groups.sizes[:, None].astype(np.float64), vector.steps, axis=1)
@@ -86,57 +65,6 @@ def group_counts(groups: Groups, vector: Vector) -> Floats:
     return out
 
 
-def group_sums(groups: Groups, values: Floats) -> Floats:
-    """Sums of the rows of each group; `values` holds 0 where there is no sample.
-
-    Numbers of one sign cannot cancel, so a plain sum is exact to the last digits.
-    """
-    if not values.size:
-        return np.zeros((groups.count, values.shape[1]))
-    low, high = values.min(), values.max()
-    if low >= 0 or high <= 0 or groups.sizes.max() < 2:
-        return _reduced(groups, values, np.add)
-    total, lost = _compensated(groups, values)
-    return total if lost is None else np.where(np.isfinite(total), total + lost, total)
-
-
-def _compensated(groups: Groups, values: Floats) -> tuple[Floats, Floats | None]:
-    """Sums of the rows of each group, and what rounding took from them.
-
-    Added in pairs, level by level, with the rounding error of every addition kept (as exact as Kahan's).
-    """
-    ordered = _ordered(groups, values)
-    if not np.isfinite(values).all():
-        return _sums_with_infinities(groups, ordered), None
-    total, lost, sizes = ordered, np.zeros_like(ordered), groups.sizes
-    while sizes.max() > 1:
-        starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-        halves = (sizes + 1) // 2
-        base = np.repeat(starts, halves)
-        inside = np.arange(halves.sum()) - np.repeat(np.cumsum(halves) - halves, halves)
-        left = base + 2 * inside
-        paired = np.flatnonzero(2 * inside + 1 < np.repeat(sizes, halves))
-        right = left[paired] + 1
-        new_total, new_lost = total[left], lost[left]
-        addend = total[right]
-        before = new_total[paired]
-        both = before + addend
-        new_lost[paired] += lost[right] + two_sum_error(before, addend, both)
-        new_total[paired] = both
-        total, lost, sizes = new_total, new_lost, halves
-    # Sums that overflowed have lost NaN; they are what they are.
-    return total, lost
-
-
-def _sums_with_infinities(groups: Groups, ordered: Floats) -> Floats:
-    plain = np.add.reduceat(ordered, groups.starts, axis=0)
-    columns = np.isfinite(ordered).all(axis=0)
-    if columns.any():
-        sorted_groups = Groups(np.repeat(np.arange(groups.count), groups.sizes), groups.count)
-        plain[:, columns] = group_sums(sorted_groups, np.ascontiguousarray(ordered[:, columns]))
-    return plain
-
-
 def _sum(groups: Groups, vector: Vector) -> Floats:
     return _by_steps(groups, vector, 0.0, group_sums)
 
@@ -144,7 +72,7 @@ def _sum(groups: Groups, vector: Vector) -> Floats:
 def _avg(groups: Groups, vector: Vector) -> Floats:
     values = _filled(vector, 0.0)
     counts = group_counts(groups, vector)
-    sums, lost = _compensated(groups, values)
+    sums, lost = compensated(groups, values)
     means = mean_of(sums, lost, counts)
     if not np.isfinite(sums).all():
         # An overflow of finite numbers: divide first. A real infinity stays one.
@@ -155,7 +83,7 @@ def _avg(groups: Groups, vector: Vector) -> Floats:
 
 
 def _extremum(groups: Groups, vector: Vector, pick: np.ufunc) -> Floats:
-    return _by_steps(groups, vector, math.nan, lambda groups, values: _reduced(groups, values, pick))
+    return _by_steps(groups, vector, math.nan, lambda groups, values: reduced(groups, values, pick))
 
 
 def _variance(groups: Groups, vector: Vector) -> Floats:
@@ -331,14 +259,28 @@ def choose(op: str, vector: Vector, names: list[str], *, without_names: bool, pa
 
 def _best(values: Floats, present: Bools, wanted: Ints, *, descending: bool) -> Bools:
     """Which of [series, steps] are among the `wanted` best of their step; ties keep the order of series."""
+    most = min(int(wanted.max()), len(values))
+    if most * 8 <= len(values) and np.isfinite(values).all():
+        return _best_of_many(values, present, wanted, most, descending=descending)
     key = np.where(present, -values if descending else values, math.nan).T
-    most = min(int(wanted.max()), key.shape[1])
     if np.isnan(values[present]).any():  # NaN comes behind numbers, but before what is not there
         order = np.lexsort((key, np.where(present, np.isnan(values), 2).T), axis=1)[:, :most]
     else:
         order = np.argsort(key, axis=1, kind="stable")[:, :most]
     chosen = np.zeros(key.shape, dtype=np.bool_)
     np.put_along_axis(chosen, order, np.arange(most) < wanted[:, None], axis=1)
+    return np.asarray(chosen.T & present)
+
+
+def _best_of_many(values: Floats, present: Bools, wanted: Ints, most: int, *, descending: bool) -> Bools:
+    """As `_best`, where few of many are wanted and all are finite: one after another instead of sorted."""
+    key = np.where(present, values if descending else -values, -math.inf).T.copy()
+    chosen = np.zeros(key.shape, dtype=np.bool_)
+    steps = np.arange(len(key))
+    for number in range(most):
+        best = key.argmax(axis=1)
+        chosen[steps, best] |= number < wanted
+        key[steps, best] = -math.inf
     return np.asarray(chosen.T & present)
 
 

@@ -32,7 +32,7 @@ def group_labels(labels: Labels, names: Sequence[str], *, without_names: bool) -
 def number_keys(keys: Iterable[Hashable], known: dict[Hashable, int] | None = None) -> Ints:
     """A number a key, from 0 in the order of first appearance; `known` is read and added to."""
     numbers = {} if known is None else known
-    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), dtype=np.int64)
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 class Groups:

@@ -145,6 +145,10 @@ class ChunkPiece:
         else:
             split = list(_by_group(places.places[rows], cuts))
             numbers, inside = [n for n, _ in split], [own for _, own in split]
+        if len(numbers) == 1:
+            number = numbers[0]
+            group = self._groups.peek(self._file, chunk, number)
+            return [(group or self._groups.group(self._file, chunk, number), inside[0])]
         return list(zip(self._found(chunk, numbers), inside, strict=True))
 
     def _found(self, chunk: int, numbers: Sequence[int]) -> list[Group]:
