@@ -17,12 +17,13 @@ def reset_corrections(windows: Windows) -> Floats | None:
     """For each window the sum of what a counter had reached before each of its resets; None = no resets."""
     if windows.valid is None:
         # Most counters never fall: look before anything is copied.
-        rows = np.less(windows.exact[:, 1:], windows.exact[:, :-1]).any(axis=1)
+        fallen = _falls(windows.exact)
+        rows = fallen.any(axis=1)
         if not rows.any():
             return None
-        before = np.full((int(rows.sum()), windows.exact.shape[1]), np.nan)
+        fell = fallen[rows]
+        before = np.full(fell.shape, np.nan)
         before[:, 1:] = windows.exact[rows, :-1]
-        fell = windows.exact[rows] < before
     else:
         fell = (windows.rows < windows.before) & windows.valid
         rows = fell.any(axis=1)
@@ -41,6 +42,16 @@ def reset_corrections(windows: Windows) -> Floats | None:
     after_first = np.minimum(windows.first[rows] + 1, windows.high)
     out[rows] = window_sums(lost, after_first, windows.high)
     return out
+
+
+def _falls(rows: Samples) -> Bools:
+    """Where a sample is less than the one before; one long row is compared in a third of the time of many."""
+    flat = np.ascontiguousarray(rows).reshape(-1)
+    out = np.empty(flat.shape, dtype=np.bool_)
+    np.less(flat[1:], flat[:-1], out=out[1:])
+    found = out.reshape(rows.shape)
+    found[:, :1] = False
+    return found
 
 
 def _add_each(out: Floats, windows: Windows, rows: Ints, fell: Bools, before: Floats) -> None:

@@ -226,7 +226,10 @@ class Joined:
             first, last = edges[place], edges[place + 1]
             if first == last:
                 continue
-            parts, there = _parts(piece, number, rows, wanted)
+            if rows is None:
+                parts, there = piece.parts(number, wanted), None
+            else:
+                parts, there = _parts(piece, number, rows[wanted])
             low = piece.lows[number]
             if columns is None:
                 out.add(parts, there, first, last, slice(low, low + last - first))
@@ -255,6 +258,10 @@ class Found:
     def write(self, out: Samples) -> None:
         """See `model.Reading.write`."""
         for parts, there, first, last, columns in self._parts:
+            if there is None and len(parts) == 1 and isinstance(columns, slice):
+                group, rows = parts[0]
+                out[:, first:last] = group.values[rows, columns]
+                continue
             target = out[:, first:last]
             if there is None:
                 _copy(parts, target, columns)
@@ -268,15 +275,12 @@ class Found:
 Bools = npt.NDArray[np.bool_]
 
 
-def _parts(piece: Piece, number: int, rows: Ints | None, wanted: slice) -> tuple[Parts, Bools | None]:
-    """The parts of some rows, and which of the rows the piece has (None: all)."""
-    if rows is None:
-        return piece.parts(number, wanted), None
-    own = rows[wanted]
-    there = own >= 0
+def _parts(piece: Piece, number: int, rows: Ints) -> tuple[Parts, Bools | None]:
+    """The parts of some rows, -1 what it lacks, and which of the rows the piece has (None: all)."""
+    there = rows >= 0
     if there.all():
-        return piece.parts(number, own), None
-    return piece.parts(number, own[there]) if there.any() else [], there
+        return piece.parts(number, rows), None
+    return piece.parts(number, rows[there]) if there.any() else [], there
 
 
 def _copy(parts: Parts, out: Samples, columns: slice | Ints) -> None:
