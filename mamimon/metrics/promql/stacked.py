@@ -146,14 +146,17 @@ class Stack:
 
     def _read(self, blocks: Sequence[Block], rows: int) -> tuple[Samples, Bools]:
         """The samples of some blocks, and which blocks are free of NaN."""
-        values: Samples = np.empty((rows, len(self.times)), dtype=np.int32)
+        values: Samples | None = None
         plain = np.zeros(len(blocks), dtype=np.bool_)
         at = 0
         for number, block in enumerate(blocks):
             place = slice(at, at + len(block.rows))
             at += len(block.rows)
             reading = None if block.table is None else block.table.read(self._columns)
-            if reading is None or not reading.whole:
+            whole = reading is not None and reading.whole
+            if values is None:
+                values = np.empty((rows, len(self.times)), dtype=np.int32 if whole else np.float64)
+            elif not whole:
                 values = values.astype(np.float64, copy=False)
             if reading is None:
                 values[place] = block.values if self._columns is None else block.values[:, self._columns]
@@ -161,6 +164,7 @@ class Stack:
                 reading.write(values[place])
             # What was decoded with these series may have gaps where they have none.
             plain[number] = (reading is not None and reading.plain) or not np.isnan(values[place]).any()
+        assert values is not None
         return values, plain
 
     def _tile(self, values: Samples, times: Ints, targets: Ints, *, plain: bool) -> Windows:

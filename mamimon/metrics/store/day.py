@@ -229,15 +229,19 @@ class Day:
             return
         with self.lock:
             chunks = self.near(wanted.listed, start, end)
+            by_source: dict[int, list[Chunk]] = {}
+            for chunk in chunks:
+                by_source.setdefault(chunk.source, []).append(chunk)
             heads = []
             for head in self.heads:
-                if head.may_have(wanted.listed, start, end):
-                    places = wanted.places(head.ids)
-                    if places is not None:
-                        heads.append((head.source, places.rows, head.read(places.places, start, end)))
-        by_source: dict[int, list[Chunk]] = {}
-        for chunk in chunks:
-            by_source.setdefault(chunk.source, []).append(chunk)
+                if not head.may_have(wanted.listed, start, end):
+                    continue
+                places = wanted.places(head.ids)
+                if places is None:
+                    continue
+                if (sealed := by_source.get(head.source)) and (others := wanted.places(sealed[0].ids)):
+                    places = places.like(others)
+                heads.append((head.source, places.rows, head.read(places.places, start, end)))
         for source, own in by_source.items():
             if len(own) > 1:
                 own.sort(key=_start)

@@ -94,7 +94,23 @@ class Places:
         self.rows = rows
         """Which of the wanted series each place is of."""
         self.run = int(places[-1]) - int(places[0]) + 1 == len(places)
+        """They follow one another; places of chunks ascend."""
         self._split: dict[int, tuple[list[int], list[int], list[Rows]]] = {}
+        self._ordered: dict[int, tuple[Places, Places]] = {}
+
+    def like(self, other: Places) -> Places:
+        """The same series in the order of another list, whose `rows` they then share; self if they differ."""
+        known = self._ordered.get(id(other))
+        if known is None:
+            found = self
+            if len(self.rows) == len(other.rows):
+                order = np.argsort(self.rows)
+                at = np.searchsorted(self.rows, other.rows, sorter=order)
+                at = order[np.minimum(at, len(order) - 1)]
+                if (self.rows[at] == other.rows).all():
+                    found = Places(self.places[at], other.rows)
+            known = self._ordered[id(other)] = other, found
+        return known[1]
 
     def split(self, cuts: list[int]) -> tuple[list[int], list[Rows]]:
         """The groups that have any, and in each its rows; `cuts` are a chunk's, which never change."""
