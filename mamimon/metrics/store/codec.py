@@ -102,8 +102,9 @@ def samples(blob: bytes, room: Room = np.empty) -> Samples:
         raise ValueError(f"samples written by a newer mamimon (version {version})")
     at = _HEAD.size
     flags = (series + 7) // 8
-    if version == _WHOLE and constant_bytes == flags and not gap_bytes:  # neither constants nor gaps
-        out = room((series, scrapes), np.int32)
+    whole = version == _WHOLE and not gap_bytes
+    if constant_bytes == flags and not gap_bytes:  # neither constants nor gaps
+        out = room((series, scrapes), np.int32 if whole else np.float64)
         _decompress(blob[at + flags :], out)
         return out
     constant = np.unpackbits(np.frombuffer(blob, np.uint8, flags, at), count=series).astype(bool)
@@ -115,8 +116,8 @@ def samples(blob: bytes, room: Room = np.empty) -> Samples:
         _decompress(blob[at + gap_bytes :], part)
     if gap_bytes:
         part = _with_gaps(part.astype(np.float64, copy=False), blob[at : at + gap_bytes])
-    all_whole = whole_numbers(part) is not None and whole_numbers(values[:, None]) is not None
-    out = room((series, scrapes), np.int32 if all_whole else np.float64)
+    whole = (whole or not moving) and whole_numbers(values[:, None]) is not None
+    out = room((series, scrapes), np.int32 if whole else np.float64)
     if moving < series:
         out[constant] = values[:, None]
         out[~constant] = part
