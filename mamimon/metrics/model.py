@@ -82,8 +82,8 @@ class Table(Protocol):
         """Columns, ascending, of all rows, and whether they are free of NaN."""
         ...
 
-    def read(self, columns: npt.NDArray[np.int64] | None = None) -> Reading:
-        """All rows, or columns of them, for somebody who has the room."""
+    def read(self, columns: slice | npt.NDArray[np.int64] | None = None) -> Reading:
+        """All rows, or columns of them (a run, or ascending), for somebody who has the room."""
         ...
 
 

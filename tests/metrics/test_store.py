@@ -393,3 +393,7 @@ async def test_columns_of_a_large_table_are_those_of_its_rows(
     parts, plain_parts = block.table.columns(columns)
     assert plain_whole and plain_parts
     assert (parts == whole).all() and (parts == block.values[:, columns]).all()
+    for part in (slice(0, 24), slice(3, 4), slice(5, 19), slice(12, 24), slice(0, 12)):
+        out = np.empty((90, part.stop - part.start))
+        block.table.read(part).write(out)
+        assert (out == block.values[:, part]).all()

@@ -16,7 +16,7 @@ from mamimon.metrics.promql import histogram_operators
 from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import Aggregate
 from mamimon.metrics.promql.errors import PromQLError
-from mamimon.metrics.promql.grouping import Groups, group_labels, key_function, number_keys
+from mamimon.metrics.promql.grouping import Groups, group_labels, key_function, keys_of, number_keys
 from mamimon.metrics.promql.histogram_values import show
 from mamimon.metrics.promql.kernels import mean_of
 from mamimon.metrics.promql.overtime import sorted_quantile
@@ -157,9 +157,8 @@ def make_groups(vector: Vector, names: list[str], *, without_names: bool) -> tup
     """The groups of a vector and their labels."""
     if not names and not without_names:
         return Groups(np.zeros(len(vector.labels), dtype=np.int64), 1), [{}]
-    key = key_function(names, on=not without_names)
     known: dict[object, int] = {}
-    group_of = number_keys((key(labels) for labels in vector.labels), known)
+    group_of = number_keys(keys_of(vector.labels, names, on=not without_names), known)
     first = np.zeros(len(known), dtype=np.int64)
     first[group_of[::-1]] = np.arange(len(group_of))[::-1]
     labels = [group_labels(vector.labels[row], names, without_names=without_names) for row in first]

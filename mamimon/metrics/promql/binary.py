@@ -10,7 +10,7 @@ from mamimon.metrics.model import Labels
 from mamimon.metrics.promql.annotations import Annotations
 from mamimon.metrics.promql.ast import COMPARISONS, Binary, Matching
 from mamimon.metrics.promql.errors import PromQLError
-from mamimon.metrics.promql.grouping import key_function, number_keys
+from mamimon.metrics.promql.grouping import key_function, keys_of, number_keys
 from mamimon.metrics.promql.histogram_operators import Operator, patch
 from mamimon.metrics.promql.values import (
     METADATA_LABELS,
@@ -94,10 +94,9 @@ class _Sides:
     """Two vectors and the number of each series' match group."""
 
     def __init__(self, left: Vector, right: Vector, matching: Matching) -> None:
-        key = key_function(matching.labels, on=matching.on)
         known: dict[object, int] = {}
-        self.left = number_keys((key(labels) for labels in left.labels), known)
-        self.right = number_keys((key(labels) for labels in right.labels), known)
+        self.left = number_keys(keys_of(left.labels, matching.labels, on=matching.on), known)
+        self.right = number_keys(keys_of(right.labels, matching.labels, on=matching.on), known)
         self.count = len(known)
 
 

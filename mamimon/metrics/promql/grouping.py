@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -22,6 +22,14 @@ def key_function(names: Sequence[str], *, on: bool) -> Callable[[Labels], Hashab
     return lambda labels: frozenset([item for item in labels.items() if item[0] not in ignored])
 
 
+def keys_of(labels: Sequence[Labels], names: Sequence[str], *, on: bool) -> list[Hashable]:
+    """What `key_function` gives of many."""
+    if on and len(names) == 1:
+        single = names[0]
+        return [own.get(single, "") for own in labels]
+    return list(map(key_function(names, on=on), labels))
+
+
 def group_labels(labels: Labels, names: Sequence[str], *, without_names: bool) -> Labels:
     """The labels of an aggregated group."""
     if without_names:
@@ -29,10 +37,12 @@ def group_labels(labels: Labels, names: Sequence[str], *, without_names: bool) -
     return {name: labels[name] for name in names if labels.get(name)}
 
 
-def number_keys(keys: Iterable[Hashable], known: dict[Hashable, int] | None = None) -> Ints:
+def number_keys(keys: Sequence[Hashable], known: dict[Hashable, int] | None = None) -> Ints:
     """A number a key, from 0 in the order of first appearance; `known` is read and added to."""
     numbers = {} if known is None else known
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    for key in dict.fromkeys(keys):
+        numbers.setdefault(key, len(numbers))
+    return np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
 
 
 class Groups:

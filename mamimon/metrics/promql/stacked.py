@@ -51,7 +51,7 @@ def windows(blocks: Sequence[Block], end: int, length_ms: int) -> tuple[Ints, Wi
         place = slice(at, at + len(block.rows)), slice(width - (high - low), width)
         at += len(block.rows)
         if low < high:
-            values[place] = _columns(block, low, high)
+            _write(block, low, high, values[place])
             times[number, place[1]] = block.times[low:high]
     valid, _ = sample_mask(values)
     edge = np.zeros(1, dtype=np.int64)
@@ -65,10 +65,11 @@ def _targets(blocks: Sequence[Block]) -> Ints:
     return np.repeat(np.arange(len(blocks)), [len(block.rows) for block in blocks])
 
 
-def _columns(block: Block, low: int, high: int) -> Floats:
+def _write(block: Block, low: int, high: int, out: Floats) -> None:
     if block.table is None:
-        return block.values[:, low:high]
-    return block.table.columns(np.arange(low, high, dtype=np.int64))[0].astype(np.float64, copy=False)
+        out[:] = block.values[:, low:high]
+    else:
+        block.table.read(slice(low, high)).write(out)
 
 
 class Bounds:
@@ -274,7 +275,8 @@ def newest_samples(found: Selection, at: int, lookback_ms: int) -> tuple[Vector,
         column = int(block.times.searchsorted(at, side="right")) - 1
         if column < 0 or block.times[column] <= at - lookback_ms:
             continue
-        samples = _columns(block, column, column + 1)
+        samples = np.empty((len(block.rows), 1))
+        _write(block, column, column + 1, samples)
         if np.isnan(samples).any() and (samples.view(np.int64) == ABSENT_BITS).any():
             # Some have no sample in the newest scrape: look further back.
             own, there, stamps, _ = newest(block, np.array([at]), lookback_ms)

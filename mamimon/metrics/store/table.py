@@ -222,7 +222,7 @@ class Joined:
             plain = plain and own
         return out, plain
 
-    def read(self, columns: Ints | None = None) -> Found:
+    def read(self, columns: slice | Ints | None = None) -> Found:
         """See `model.Table.read`."""
         return self._find(slice(0, self.shape[0]), columns)
 
@@ -233,9 +233,13 @@ class Joined:
         found.write(out)
         return out, found.plain
 
-    def _find(self, wanted: slice, columns: Ints | None) -> Found:
+    def _find(self, wanted: slice, columns: slice | Ints | None) -> Found:
         edges = self._starts
-        if columns is not None:
+        begin = 0
+        if isinstance(columns, slice):
+            begin, end = columns.start, columns.stop
+            edges = [min(max(start, begin), end) - begin for start in edges]
+        elif columns is not None:
             edges = np.searchsorted(columns, edges).tolist()
         out = Found()
         for place, (piece, number, rows) in enumerate(self._strips):
@@ -247,7 +251,8 @@ class Joined:
             else:
                 parts, there = _parts(piece, number, rows[wanted])
             low = piece.lows[number]
-            if columns is None:
+            if columns is None or isinstance(columns, slice):
+                low += begin + first - self._starts[place]
                 out.add(parts, there, first, last, slice(low, low + last - first))
             else:
                 out.add(parts, there, first, last, columns[first:last] + (low - self._starts[place]))
