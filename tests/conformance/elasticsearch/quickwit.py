@@ -80,9 +80,11 @@ def _once(door: Door, method: str, step: dict[str, Any], folder: Path, kept: dic
     method, path, content = _translated(method, step, folder, kept)
     if not path and not method:
         return ""
-    reply = door.ask(
-        method, path, params=_filled(step.get("params"), kept), content=content, headers=step.get("headers")
-    )
+    params = _filled(step.get("params"), kept)
+    if path.endswith("/_bulk") and not _elastic(step):
+        # Its own ingest can be told when to commit; `_bulk` answers after the commit anyway.
+        params = {name: value for name, value in (params or {}).items() if name != "commit"}
+    reply = door.ask(method, path, params=params, content=content, headers=step.get("headers"))
     wanted = step.get("status_code", 200)
     if wanted is not None and reply.status != wanted:
         return f"{reply.status} instead of {wanted}: {reply.text[:160]}"

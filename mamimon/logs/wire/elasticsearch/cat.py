@@ -12,6 +12,8 @@ from mamimon.logs.wire.elasticsearch import info, search
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.definitions import kept
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal
+from mamimon.logs.wire.elasticsearch.parameters import check_values
+from mamimon.logs.wire.elasticsearch.request import read_request
 
 _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "indices": (
@@ -45,6 +47,11 @@ _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "plugins": (("name", "n"), ("component", "c"), ("version", "v")),
 }  # fmt: skip
 _SHOWN = {"indices": 11, "health": 15}
+_ONLY = {
+    "health": {"indices"}, "pri": {"indices"}, "include_unloaded_segments": {"indices"},
+    "expand_wildcards": {"indices", "aliases"}, "full_id": {"nodes"}, "ts": {"health", "count"},
+}  # fmt: skip
+"""Tables that have a parameter, where not all do."""
 _PARAMS = {
     "v", "h", "s", "help", "format", "bytes", "time", "ts", "health", "pretty", "human", "filter_path",
     "error_trace", "local", "master_timeout", "cluster_manager_timeout", "expand_wildcards",
@@ -99,7 +106,7 @@ async def health(call: Call) -> Answer:
 
 async def count(call: Call) -> Answer:
     """`_cat/count`; where not all lines could be counted in time it is an error, not a smaller number."""
-    request = search.read_request(call.room, call.parts.get("index", ""), {}, {}, call.now)
+    request = read_request(call.room, call.parts.get("index", ""), {}, {}, call.now)
     total, whole = await search.count(call.room, request, lenient=call.lenient)
     if not whole:
         raise EsError(
@@ -199,8 +206,9 @@ async def listing(call: Call) -> Answer:
 def table(call: Call, name: str, rows: list[dict[str, str]]) -> Answer:
     """Rows in the columns, the order and the form that are asked for."""
     for param in call.params:
-        if param not in _PARAMS:
+        if param not in _PARAMS or name not in _ONLY.get(param, {name}):
             raise illegal(f"request [{call.path}] contains unrecognized parameter: [{param[:80]}]")
+    check_values(call.params)
     columns = _COLUMNS[name]
     if call.flag("help"):
         width = max(len(column) for column, _ in columns)

@@ -16,6 +16,8 @@ from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.definitions import check_pipeline, pipeline_names, warned
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
 from mamimon.logs.wire.elasticsearch.names import Names, check_name
+from mamimon.logs.wire.elasticsearch.parameters import check_parameters
+from mamimon.logs.wire.elasticsearch.request import Request, read_request
 from mamimon.logs.wire.elasticsearch.sorting import Sort
 from mamimon.logs.wire.elasticsearch.sources import Sources
 from mamimon.problems import unavailable
@@ -24,6 +26,7 @@ from mamimon.storage.days import day_of, day_start
 
 async def bulk(call: Call) -> Answer:
     """`POST /_bulk` and `/<index>/_bulk`."""
+    check_parameters("bulk", call.path, call.params)
     await check_pipeline(call)
     reader = Bulk(call.room, call.now, call.parts.get("index", ""), call.flag("require_alias"))
     if b'"pipeline"' in call.body:
@@ -107,8 +110,8 @@ async def delete_by_query(call: Call) -> Answer:
         raise EsError(400, "action_request_validation_exception", "Validation Failed: 1: query is missing;")
     if unknown := set(body) - {"query", "slice", "max_docs", "conflicts"}:
         raise parsing(f"[delete_by_query] unknown field [{min(unknown)}]")
-    asked = {"query": body.get("query"), "slice": body.get("slice")}
-    request = search.read_request(call.room, call.parts["index"], call.params, asked, call.now, paged=True)
+    asked: dict[str, Any] = {key: body[key] for key in ("query", "slice") if key in body}
+    request = read_request(call.room, call.parts["index"], call.params, asked, call.now, paged=True)
     most = call.params.get("max_docs", body.get("max_docs"))
     if most is not None and (not str(most).isdecimal() or int(most) < 1):
         raise illegal(f"[max_docs] should be greater than 0, but was [{str(most)[:40]}]")
@@ -126,15 +129,13 @@ async def delete(call: Call) -> Answer:
 
 async def _delete_one(call: Call, index: str, identity: str) -> dict[str, Any]:
     query = {"query": {"ids": {"values": [identity]}}}
-    request = search.read_request(call.room, index, {}, query, call.now)
+    request = read_request(call.room, index, {}, query, call.now)
     gone = await _delete(call, request, None, lenient=True)
     done = "deleted" if gone["deleted"] else "not_found"
     return {"_index": index, "_id": identity, "_version": 2, "result": done, "_seq_no": 0, "_primary_term": 1}
 
 
-async def _delete(
-    call: Call, request: search.Request, most: int | None, *, lenient: bool = False
-) -> dict[str, Any]:
+async def _delete(call: Call, request: Request, most: int | None, *, lenient: bool = False) -> dict[str, Any]:
     """Delete what a request finds, `most` of it at most."""
     await search.check_names(call.room, request.names, lenient or call.lenient)
     plan = Plan(clause=request.clause, datasets=request.names.wants(), days=request.names.may_be_of)

@@ -10,7 +10,6 @@ from typing import Any
 from mamimon.logs import clauses as c
 from mamimon.logs.dateformat import read_date
 from mamimon.logs.dates import parse_bound, zone
-from mamimon.logs.lucene import Style, parse
 from mamimon.logs.lucene_terms import bound
 from mamimon.logs.regexes import lucene_regex, outline
 from mamimon.logs.text import fold, shown, tokens
@@ -21,13 +20,13 @@ from mamimon.logs.wire.elasticsearch.options import (
     check_object,
     either,
     fielded,
-    least_of,
     minimum,
+    name_of,
     none_or_all,
     texts,
     unboosted,
 )
-from mamimon.logs.wire.elasticsearch.simple import simple
+from mamimon.logs.wire.elasticsearch.strings import query_string, simple_query_string
 
 _DEEPEST = 60
 _MOST_TERMS = 65_536
@@ -41,6 +40,8 @@ class Dsl:
 
     def __init__(self, now: float) -> None:
         self.now = now
+        self.named: list[tuple[str, c.Clause]] = []
+        """The queries that have a `_name`."""
         self._depth = 0
 
     def read(self, query: Any) -> c.Clause:
@@ -67,9 +68,12 @@ class Dsl:
         if self._depth > _DEEPEST:
             raise illegal("The nested depth of the query exceeds the maximum nested depth")
         try:
-            return reader(self, body)
+            clause = reader(self, body)
         finally:
             self._depth -= 1
+        if (own := name_of(body)) is not None:
+            self.named.append((own, clause))
+        return clause
 
     def several(self, body: Any) -> list[c.Clause]:
         """One query or a list of them."""
@@ -247,50 +251,6 @@ class Dsl:
             raise bad_date(text, form)
         return c.Bound(text, included, seconds)
 
-    def query_string(self, body: Any) -> c.Clause:
-        """`query_string`."""
-        if isinstance(body, str):
-            body = {"query": body}
-        check_object("query_string", body)
-        check_query("query_string", body)
-        check_analyzer(body)
-        if not isinstance(body.get("query"), str):
-            raise parsing("query_string must be provided with a [query]")
-        if not isinstance(body.get("fields", []), list):
-            raise parsing("[query_string] query does not support [fields] with a value that is no array")
-        if body.get("fields") and body.get("default_field"):
-            raise EsError(
-                400,
-                "query_shard_exception",
-                "failed to create query: Validation Failed: 1: [query_string] cannot use [fields] parameter"
-                " in conjunction with [default_field];",
-            )
-        fields = texts(body.get("fields") or body.get("default_field") or [])
-        style = Style(
-            fields=tuple("" if f == "*" else unboosted(f) for f in fields),
-            every=str(body.get("default_operator", "or")).lower() == "and",
-            now=self.now,
-            tz=zone(str(body.get("time_zone") or "")),
-            slop=int(body.get("phrase_slop", 0)),
-            least=least_of(body),
-            kind=str(body.get("type", "best_fields")).lower(),
-        )
-        # No text is no term, and Elasticsearch finds nothing then.
-        return parse(body["query"], style) if body["query"].strip() else c.Nothing()
-
-    def simple_query_string(self, body: Any) -> c.Clause:
-        """`simple_query_string`: never fails on what a person types."""
-        check_object("simple_query_string", body)
-        check_query("simple_query_string", body)
-        if body.get("query") is None:
-            raise parsing("[simple_query_string] query text missing")
-        fields = [unboosted(f) for f in texts(body.get("fields") or [""])]
-        fields = ["" if f == "*" else f for f in fields]
-        every = str(body.get("default_operator", "or")).lower() == "and"
-        text = str(body.get("query", ""))
-        # No text is no term, and Elasticsearch finds nothing then.
-        return simple(text, fields, every, least_of(body)) if text.strip() else c.Nothing()
-
     def exists(self, body: Any) -> c.Clause:
         """`exists`."""
         check_object("exists", body)
@@ -381,8 +341,8 @@ _READERS: dict[str, Callable[[Dsl, Any], c.Clause]] = {
     "term": Dsl.term,
     "terms": Dsl.terms,
     "range": Dsl.range,
-    "query_string": Dsl.query_string,
-    "simple_query_string": Dsl.simple_query_string,
+    "query_string": lambda dsl, body: query_string(body, dsl.now),
+    "simple_query_string": lambda dsl, body: simple_query_string(body),
     "exists": Dsl.exists,
     "prefix": Dsl.prefix,
     "wildcard": Dsl.wildcard,

@@ -18,6 +18,7 @@ from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.definitions import warned
 from mamimon.logs.wire.elasticsearch.documents import one_by_id
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
+from mamimon.logs.wire.elasticsearch.parameters import check_parameters, merged
 
 # What may be asked for because it is so in any case: no replicas, and found at once.
 _TRUE_ALREADY = {"number_of_replicas": {"0", "1"}, "refresh_interval": {"1s", "5s", "30s", "-1", "None"}}
@@ -103,6 +104,7 @@ def _counts(metric: set[str], docs: int, deleted: int, size: int, segments: int)
 
 async def several(call: Call) -> Answer:
     """`_mget`."""
+    check_parameters("several documents", call.path, call.params)
     body = search.object_of(call.body)
     index = call.parts.get("index", "")
     asked = body.get("docs")
@@ -115,6 +117,7 @@ async def several(call: Call) -> Answer:
     if len(asked) > 10_000:
         raise illegal("more than 10000 documents")
     answers: list[dict[str, Any]] = []
+    asked_of_all = merged({}, call.params)
     for one in asked:
         if not isinstance(one, dict):
             raise parsing("[docs] must be objects")
@@ -125,7 +128,7 @@ async def several(call: Call) -> Answer:
                 "action_request_validation_exception",
                 f"Validation Failed: 1: {'index' if not own else 'id'} is missing for doc {len(answers)};",
             )
-        spec = {"_source": one.get("_source", _source(call))}
+        spec = {**asked_of_all, **{k: one[k] for k in ("_source", "stored_fields") if k in one}}
         try:
             hit = await one_by_id(call, own, str(one["_id"]), spec)
         except EsError as error:
@@ -133,11 +136,6 @@ async def several(call: Call) -> Answer:
             continue
         answers.append(hit or {"_index": own, "_id": str(one["_id"]), "found": False})
     return Answer({"docs": answers})
-
-
-def _source(call: Call) -> Any:
-    text = call.params.get("_source", "true")
-    return text == "true" if text in {"true", "false"} else text.split(",")
 
 
 async def analyze(call: Call) -> Answer:

@@ -127,41 +127,6 @@ def check_highlight(options: dict[str, Any]) -> None:
                 raise unknown_field(name, key)
 
 
-_COMMON = {"pretty", "human", "error_trace", "filter_path", "format", "source", "source_content_type"}
-_NAMED = {
-    "ignore_unavailable",
-    "allow_no_indices",
-    "expand_wildcards",
-    "ignore_throttled",
-    "preference",
-    "routing",
-}
-_ASKED = {"q", "df", "analyzer", "analyze_wildcard", "default_operator", "lenient", "terminate_after"}
-_PARAMETERS = {
-    "search": _COMMON | _NAMED | _ASKED | {
-        "_source", "_source_includes", "_source_excludes", "_source_include", "_source_exclude", "sort", "size", "from",
-        "track_total_hits", "track_scores", "rest_total_hits_as_int", "typed_keys", "timeout", "search_type", "scroll",
-        "version", "seq_no_primary_term", "stored_fields", "docvalue_fields", "explain", "stats", "request_cache",
-        "batched_reduce_size", "max_concurrent_shard_requests", "pre_filter_shard_size", "ccs_minimize_roundtrips",
-        "allow_partial_search_results", "suggest_field", "suggest_mode", "suggest_size", "suggest_text", "min_score",
-        "force_synthetic_source", "cancel_after_time_interval", "search_pipeline", "include_named_queries_score",
-        "phase_took", "enable_fields_emulation",
-    },
-    "count": _COMMON | _NAMED | _ASKED | {"min_score"},
-}  # fmt: skip
-
-
-def check_parameters(call: str, path: str, given: dict[str, str]) -> None:
-    """Refuse parameters of an address that the call does not have."""
-    if unknown := set(given) - _PARAMETERS[call]:
-        names = ", ".join(f"[{one[:60]}]" for one in sorted(unknown))
-        raise EsError(
-            400,
-            "illegal_argument_exception",
-            f"request [{path}] contains unrecognized parameter{'s' * (len(unknown) > 1)}: {names}",
-        )
-
-
 def check_query(name: str, options: dict[str, Any]) -> None:
     """Refuse options of a query that it does not have, and values that no option has."""
     known = _QUERIES[name]

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from mamimon.logs import clauses as c
 from mamimon.logs.text import shown
-from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing, unknown_field
 
 _MOST_SLICES = 1024
 _TIME = re.compile(r"(\d{1,15})(d|h|m|s|ms|micros|nanos)")
@@ -40,7 +40,7 @@ def read_slice(given: Any, *, paged: bool) -> Slice | None:
     if not isinstance(given, dict):
         raise parsing("[slice] failed to parse object")
     if unknown := set(given) - {"field", "id", "max"}:
-        raise parsing(f"[slice] unknown field [{min(unknown)}]")
+        raise unknown_field("slice", min(unknown))
     number, of = (_whole(name, given.get(name)) for name in ("id", "max"))
     if number < 0:
         raise illegal("id must be greater than or equal to 0")

@@ -28,6 +28,16 @@ def fielded(name: str, body: Any, short: str) -> tuple[str, dict[str, Any]]:
     return field, {short: options}
 
 
+def name_of(body: Any) -> str | None:
+    """The `_name` of a query, which stands in it or beside what is asked of its field."""
+    if not isinstance(body, dict):
+        return None
+    for holder in (body, *body.values()):
+        if isinstance(holder, dict) and isinstance(holder.get("_name"), str):
+            return str(holder["_name"])
+    return None
+
+
 def check_object(name: str, body: Any) -> None:
     """Refuse a query's body that is not an object."""
     if not isinstance(body, dict):

@@ -13,54 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mamimon.logs.clauses import All, And, Clause, Row
+from mamimon.logs.clauses import All, Row
 from mamimon.logs.query import count_all
 from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.store.summary import counted, tallies
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.wire.elasticsearch import aggregations, pipelines
-from mamimon.logs.wire.elasticsearch.body import check_body, token
-from mamimon.logs.wire.elasticsearch.divisions import Global
-from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing, unknown_index
-from mamimon.logs.wire.elasticsearch.limits import read_slice, read_timeout
-from mamimon.logs.wire.elasticsearch.names import Names, parse_names
-from mamimon.logs.wire.elasticsearch.sorting import Sort
-from mamimon.logs.wire.elasticsearch.sources import Sources
+from mamimon.logs.wire.elasticsearch.names import Names
+from mamimon.logs.wire.elasticsearch.request import Request
+from mamimon.logs.wire.elasticsearch.typed import typed
 
 if TYPE_CHECKING:
     from mamimon.logs.room import LogRoom
 
-_WINDOW = 10_000
 _TYPED_DAYS = 2
 """A field's type is what the newest lines of so many days say."""
-
-
-class Request(msgspec.Struct, kw_only=True):
-    """A search as it will be run."""
-
-    names: Names
-    clause: Clause
-    size: int
-    start: int
-    sort: Sort
-    sources: Sources
-    aggs: dict[str, aggregations.Agg]
-    wide: dict[str, aggregations.Agg]
-    """Aggregations over every line of the indices."""
-    track: int | None
-    """Count exactly up to here; None counts everything, 0 nothing."""
-    after: tuple[Any, ...] | None = None
-    after_values: Any = None
-    timeout_s: float | None = None
-    """After so long the search answers with what it has found."""
-
-    def plan(self, room: LogRoom, clause: Clause) -> Plan:
-        """What to read of the indices, and until when."""
-        deadline = room.local.deadline()
-        if self.timeout_s is not None:
-            deadline = min(deadline, time.monotonic() + self.timeout_s)
-        return Plan(clause=clause, datasets=self.names.wants(), days=self.names.may_be_of, deadline=deadline)
 
 
 class _Found(msgspec.Struct):
@@ -74,88 +42,11 @@ class _Found(msgspec.Struct):
     last: Any = None
 
 
-def read_request(
-    room: LogRoom,
-    index: str,
-    params: dict[str, str],
-    body: dict[str, Any],
-    now: float,
-    *,
-    paged: bool = False,
-) -> Request:
-    """Merge URI and body; what Elasticsearch refuses is refused in its words.
-
-    `paged`: it is of a scroll or a point in time.
-    """
-    check_body(body)
-    dsl = Dsl(now)
-    clauses = [dsl.read(body["query"])] if body.get("query") is not None else []
-    searched = clauses[0] if clauses else All()
-    if body.get("post_filter") is not None:
-        clauses.append(dsl.read(body["post_filter"]))
-    if "q" in params:
-        options = {"query": params["q"], "default_operator": params.get("default_operator", "or")}
-        if "df" in params:
-            options["default_field"] = params["df"]
-        clauses = [dsl.query_string(options)]
-    if (part := read_slice(body.get("slice"), paged=paged)) is not None:
-        clauses.append(part)
-    clause = clauses[0] if len(clauses) == 1 else And(clauses) if clauses else dsl.read(None)
-    size = _count("size", params.get("size", body.get("size", 10)), uri="size" in params)
-    start = _count("from", params.get("from", body.get("from", 0)), uri="from" in params)
-    if size + start > _WINDOW:
-        raise illegal(
-            f"Result window is too large, from + size must be less than or equal to:"
-            f" [{_WINDOW}] but was [{size + start}]."
-            " See the scroll api for a more efficient way to request large data sets."
-        )
-    sort = Sort.read([p for p in params["sort"].split(",") if p] if "sort" in params else body.get("sort"))
-    shown = dict(body)
-    for key, name in (("_source_includes", "includes"), ("_source_excludes", "excludes")):
-        if key in params:
-            old = shown.get("_source") if isinstance(shown.get("_source"), dict) else {}
-            shown["_source"] = {**(old or {}), name: params[key].split(",")}
-    if "_source" in params:
-        text = params["_source"]
-        shown["_source"] = text == "true" if text in {"true", "false"} else text.split(",")
-    for key in ("version", "seq_no_primary_term"):
-        if key in params:
-            shown[key] = params[key] in {"", "true"}
-    sources = Sources.read(shown)
-    # What hits are filtered by afterwards is nothing that was looked for.
-    sources.clause = clauses[0] if "q" in params else searched
-    aggs = aggregations.read(body.get("aggs", body.get("aggregations", {})), now)
-    after = body.get("search_after")
-    if after is not None:
-        if not isinstance(after, list):
-            raise parsing(f"Unknown key for a {token(after)} in [search_after].")
-        if not sort.given:
-            raise illegal("Sort must contain at least one field.")
-        if start > 0 and not paged:
-            raise illegal("`from` parameter must be set to 0 when `search_after` is used.")
-    return Request(
-        names=parse_names(index, now, room.aliases),
-        clause=clause,
-        size=size,
-        start=start,
-        sort=sort,
-        sources=sources,
-        aggs={name: agg for name, agg in aggs.items() if not isinstance(agg, Global)},
-        wide={name: agg for name, agg in aggs.items() if isinstance(agg, Global)},
-        track=_track(
-            params.get("track_total_hits", body.get("track_total_hits", _WINDOW)),
-            uri="track_total_hits" in params,
-        ),
-        after=None if after is None else sort.after(after),
-        after_values=after,
-        timeout_s=read_timeout(params.get("timeout", body.get("timeout"))),
-    )
-
-
 async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict[str, Any]:
     """The answer of `_search`."""
     began = time.monotonic()
     await check_names(room, request.names, lenient)
+    await check_names(room, Names(tuple(request.boosted), ()), lenient)
     plan = request.plan(room, request.clause)
     found = _Found(states={name: agg.state() for name, agg in request.aggs.items()})
     days = room.local.days_within(plan)
@@ -183,9 +74,12 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
         "took": round((time.monotonic() - began) * 1000),
         "timed_out": found.timed_out,
         "_shards": {"total": len(days) + failed, "successful": len(days), "skipped": 0, "failed": failed},
-        "hits": {"max_score": 1.0 if hits and not request.sort.given else None, "hits": hits},
+        "hits": {"max_score": hits[0]["_score"] if hits else None, "hits": hits},
     }
-    if request.track != 0:
+    if request.early:
+        # A bound of work, not of the answer: it is not needed here.
+        answer["terminated_early"] = False
+    if request.track != -1:
         over = request.track is not None and found.total > request.track
         total = {"value": request.track if over else found.total, "relation": "gte" if over else "eq"}
         answer["hits"] = {"total": total, **answer["hits"]}
@@ -193,6 +87,8 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
     if aggs and (found.total or request.names.pick(await room.catalogue.all())):
         answer["aggregations"] = aggregations.write(aggs, {**found.states, **found.wide})
         pipelines.siblings(request.aggs, answer["aggregations"])
+        if request.typed_keys:
+            answer["aggregations"] = typed(aggs, answer["aggregations"])
     return answer
 
 
@@ -261,7 +157,7 @@ async def check_names(room: LogRoom, names: Names, lenient: bool = False) -> Non
 def _enough(request: Request, found: _Found) -> bool:
     if request.aggs or not request.sort.by_time or len(found.hits) < request.start + request.size:
         return False
-    return request.track is not None and (request.track == 0 or found.total > request.track)
+    return request.track is not None and (request.track == -1 or found.total > request.track)
 
 
 def _gather(view: View, request: Request, found: _Found, known: int = 0) -> None:
@@ -274,10 +170,10 @@ def _gather(view: View, request: Request, found: _Found, known: int = 0) -> None
             _first(view, request, found, wanted)
             return
     if not request.aggs and request.sort.by_time:
-        rows = None if request.track == 0 else tallies(view, Grain())
+        rows = None if request.track == -1 else tallies(view, Grain())
         if rows is not None:
             _add_up(rows, request, found)
-        elif request.track != 0:
+        elif request.track != -1:
             found.total += view.count(request.track)
         _first(view, request, found, wanted)
         return
@@ -374,25 +270,3 @@ def object_of(body: bytes) -> dict[str, Any]:
             "x_content_e_o_f_exception" if cut else "x_content_parse_exception",
             f"the request body is not a JSON object: {str(error)[:200]}",
         ) from None
-
-
-def _count(name: str, value: Any, *, uri: bool = False) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        text = str(value)[:40]
-        if uri:
-            raise illegal(f"Failed to parse int parameter [{name}] with value [{text}]") from None
-        raise EsError(400, "number_format_exception", f'For input string: "{text}"') from None
-    if number < 0:
-        raise illegal(f"[{name}] parameter cannot be negative, found [{number}]")
-    return number
-
-
-def _track(value: Any, *, uri: bool) -> int | None:
-    text = str(value).lower()
-    if text == "true":
-        return None
-    if text == "false":
-        return 0
-    return _count("track_total_hits", value, uri=uri)

@@ -7,10 +7,11 @@ from typing import Any
 from mamimon.logs.wire.elasticsearch import search
 from mamimon.logs.wire.elasticsearch.call import Answer, Call
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
-from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, of_problem, parsing
-from mamimon.logs.wire.elasticsearch.known import check_parameters
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, of_problem, parsing, unknown_field
 from mamimon.logs.wire.elasticsearch.limits import read_timeout
 from mamimon.logs.wire.elasticsearch.names import Names
+from mamimon.logs.wire.elasticsearch.parameters import check_parameters, field_filter
+from mamimon.logs.wire.elasticsearch.request import read_request
 from mamimon.problems import Problem
 
 _MOST_SEARCHES = 1_000
@@ -31,6 +32,8 @@ async def find(call: Call) -> Answer:
     index = call.parts.get("index", "")
     pit = body.get("pit")
     if isinstance(pit, dict):
+        if unknown := set(pit) - {"id", "keep_alive"}:
+            raise unknown_field("pit", min(unknown))
         index = str(search.unpack(str(pit.get("id", ""))).get("index", ""))
         sort = body.get("sort")
         if sort is not None and not any(
@@ -44,13 +47,18 @@ async def find(call: Call) -> Answer:
         _check_scroll(call.params, body)
         return Answer(await _scroll(call, {"index": index, "body": body, "params": call.params}))
     paged = isinstance(pit, dict)
-    request = search.read_request(call.room, index, call.params, body, call.now, paged=paged)
+    request = read_request(call.room, index, call.params, body, call.now, paged=paged)
     answer = await search.run(call.room, request, lenient=call.lenient)
     if isinstance(pit, dict):
         answer = {"pit_id": pit["id"], **answer}
+    return Answer(_totalled(call, answer))
+
+
+def _totalled(call: Call, answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer whose total is a number, where that is asked for."""
     if call.flag("rest_total_hits_as_int") and "total" in answer["hits"]:
         answer["hits"]["total"] = answer["hits"]["total"]["value"]
-    return Answer(answer)
+    return answer
 
 
 def _check_scroll(params: dict[str, str], body: dict[str, Any]) -> None:
@@ -76,7 +84,7 @@ async def _scroll(call: Call, state: dict[str, Any]) -> dict[str, Any]:
         body["search_after"] = state["after"]
         # Only the first page counts; the others carry its count along.
         body["track_total_hits"] = known is None
-    request = search.read_request(call.room, state["index"], params, body, call.now, paged=True)
+    request = read_request(call.room, state["index"], params, body, call.now, paged=True)
     answer = await search.run(call.room, request, lenient=call.lenient)
     if "total" not in answer["hits"]:
         answer["hits"] = {"total": {"value": known, "relation": "eq"}, **answer["hits"]}
@@ -149,7 +157,7 @@ async def count(call: Call) -> Answer:
     check_parameters("count", call.path, call.params)
     if unknown := set(body) - {"query"}:
         raise parsing(f"request does not support [{min(unknown)}]")
-    request = search.read_request(call.room, call.parts.get("index", ""), call.params, body, call.now)
+    request = read_request(call.room, call.parts.get("index", ""), call.params, body, call.now)
     total, whole = await search.count(call.room, request, lenient=call.lenient)
     shards = {"total": 1, "successful": int(whole), "skipped": 0, "failed": int(not whole)}
     return Answer({"count": total, "_shards": shards})
@@ -157,6 +165,7 @@ async def count(call: Call) -> Answer:
 
 async def several(call: Call) -> Answer:
     """`_msearch`: each search has its own answer, an error among them."""
+    check_parameters("several searches", call.path, call.params)
     if not call.body.strip():
         raise EsError(400, "parse_exception", "request body or source parameter is required")
     if not call.body.endswith(b"\n"):
@@ -167,6 +176,7 @@ async def several(call: Call) -> Answer:
     if len(lines) > 2 * _MOST_SEARCHES:
         raise illegal(f"more than {_MOST_SEARCHES} searches")
     answers: list[dict[str, Any]] = []
+    own = {name: call.params[name] for name in ("typed_keys",) if name in call.params}
     for i in range(0, len(lines), 2):
         head, body = search.object_of(lines[i]), search.object_of(lines[i + 1])
         if unknown := set(head) - _HEADS:
@@ -174,9 +184,10 @@ async def several(call: Call) -> Answer:
         try:
             index = head.get("index") or call.parts.get("index", "")
             index = ",".join(index) if isinstance(index, list) else str(index)
-            request = search.read_request(call.room, index, {}, body, call.now)
+            request = read_request(call.room, index, own, body, call.now)
             lenient = call.lenient or bool(head.get("ignore_unavailable"))
-            answers.append({**await search.run(call.room, request, lenient=lenient), "status": 200})
+            answer = await search.run(call.room, request, lenient=lenient)
+            answers.append({**_totalled(call, answer), "status": 200})
         except EsError as error:
             if error.type in _READ:
                 raise
@@ -188,6 +199,7 @@ async def several(call: Call) -> Answer:
 
 async def field_caps(call: Call) -> Answer:
     """`_field_caps`: which fields there are and what can be done with them."""
+    check_parameters("fields", call.path, call.params)
     names = call.names()
     await search.check_names(call.room, names, call.lenient)
     body = search.object_of(call.body)
@@ -198,13 +210,14 @@ async def field_caps(call: Call) -> Answer:
     if not asked:
         raise illegal("specified fields can't be null or empty")
     patterns = Names(tuple(asked.split(",") if isinstance(asked, str) else asked), ())
+    kept = field_filter(call.params)
     found: dict[str, Any] = {}
     fields = await _fields(call, names)
     for name, kind in {**fields, "_id": "_id", "_index": "_index"}.items():
         for path, one in (
             ((name, kind), (f"{name}.keyword", "keyword")) if kind == "text" else ((name, kind),)
         ):
-            if patterns.match(path, path, True):
+            if patterns.match(path, path, True) and kept(path, one, path != name):
                 own = {
                     "type": one,
                     "metadata_field": path[0] == "_",
@@ -214,7 +227,7 @@ async def field_caps(call: Call) -> Answer:
                 found[path] = {one: own}
                 for at in (i for i, char in enumerate(name) if char == "."):
                     # What a field is in is an object.
-                    if name[:at] not in fields:
+                    if name[:at] not in fields and kept(name[:at], "object", False):
                         own = {"type": "object", "metadata_field": False}
                         found[name[:at]] = {"object": {**own, "searchable": False, "aggregatable": False}}
     indices = sorted({info.index for info in names.pick(await call.room.catalogue.all())})
@@ -260,7 +273,7 @@ async def validate(call: Call) -> Answer:
     """`_validate/query`."""
     shards = {"total": 1, "successful": 1, "failed": 0}
     try:
-        search.read_request(
+        read_request(
             call.room, call.parts.get("index", ""), call.params, search.object_of(call.body), call.now
         )
     except (EsError, Problem) as error:

@@ -12,7 +12,7 @@ from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import write_date
 from mamimon.logs.dates import parse_bound, parse_iso
 from mamimon.logs.text import exact_number_of, shown
-from mamimon.logs.wire.elasticsearch.errors import illegal, parsing, unknown_field
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, unknown_field
 
 _MOST, _LEAST = 2**63 - 1, -(2**63)
 _ABSENT = (_MOST, _LEAST, "Infinity", "-Infinity")
@@ -61,7 +61,7 @@ class Sort(msgspec.Struct, frozen=True):
         """A `sort` of a body, or `field:asc,other:desc` of a URI; none is newest first."""
         if spec is None or spec in ([], ""):
             return cls((Key("@timestamp", descending=True),), False)
-        parts = spec if isinstance(spec, list) else [spec]
+        parts = spec if isinstance(spec, list) else [spec if isinstance(spec, dict) else shown(spec)]
         keys: list[Key] = []
         for part in parts:
             if isinstance(part, str):
@@ -71,7 +71,9 @@ class Sort(msgspec.Struct, frozen=True):
                 )
                 continue
             if not isinstance(part, dict):
-                raise parsing("malformed sort format, either start with an object or a string")
+                raise illegal(
+                    "malformed sort format, within the sort array, an object, or an actual string are allowed"
+                )
             for name, options in part.items():
                 keys.append(_key(name, options))
         return cls(tuple(keys), True)
@@ -191,7 +193,7 @@ def _key(name: str, options: Any) -> Key:
     if isinstance(options, str):
         options = {"order": options}
     if not isinstance(options, dict):
-        raise parsing(f"malformed sort of [{name}]")
+        raise EsError(400, "x_content_parse_exception", f"[field_sort] malformed sort of [{name[:80]}]")
     if name == "_script" or "nested" in options:
         raise illegal(f"[{name}] sorting is not supported by a log store")
     if unknown := set(options) - _OPTIONS:

@@ -13,12 +13,13 @@ from mamimon.logs.dateformat import write_date
 from mamimon.logs.dates import parse_iso
 from mamimon.logs.highlight import marked
 from mamimon.logs.text import leaves, shown
-from mamimon.logs.wire.elasticsearch.body import token
-from mamimon.logs.wire.elasticsearch.errors import parsing
+from mamimon.logs.wire.elasticsearch.body import token, truth
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing, unknown_field
 from mamimon.logs.wire.elasticsearch.known import check_highlight
 from mamimon.logs.wire.elasticsearch.sorting import Sort, ranked
 
 _LONGEST_KEYWORD = 256
+_EXPLANATION = {"value": 1.0, "description": "log lines are not scored: every match counts 1", "details": []}
 
 
 class Sources(msgspec.Struct):
@@ -33,20 +34,35 @@ class Sources(msgspec.Struct):
     highlight: dict[str, Any] | None = None
     version: bool = False
     seq_no: bool = False
+    explained: bool = False
+    scored: bool = False
+    """Scores are wanted in spite of a sort."""
+    bare: bool = False
+    """Not even the id is wanted."""
     clause: Clause | None = None
+    named: list[tuple[str, Clause]] = []
+    """Parts of the query that have a name: a hit says which of them it matches."""
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> Sources:
         """From a search body (or the same keys of a URI)."""
         one = cls()
-        spec = body.get("_source", True)
+        stored = body.get("stored_fields")
+        one.bare = stored in ("_none_", ["_none_"])
+        # Who asks for single fields gets no document beside them, unless asked for.
+        asked = stored is None or "_source" in (stored if isinstance(stored, list) else [stored])
+        spec = body.get("_source", asked)
         if isinstance(spec, bool):
             one.none = not spec
         elif isinstance(spec, str):
             one.includes = [spec]
         elif isinstance(spec, list):
-            one.includes = [str(part) for part in spec]
+            if any(part is None or isinstance(part, (dict, list)) for part in spec):
+                raise parsing("Expected [VALUE_STRING] in [_source]")
+            one.includes = list(map(shown, spec))
         elif isinstance(spec, dict):
+            if unknown := set(spec) - {"includes", "include", "excludes", "exclude"}:
+                raise parsing(f"Unknown key for a {token(spec[min(unknown)])} in [{min(unknown)[:80]}].")
             one.includes = _list(spec.get("includes", spec.get("include", [])))
             one.excludes = _list(spec.get("excludes", spec.get("exclude", [])))
         else:
@@ -56,32 +72,27 @@ class Sources(msgspec.Struct):
             )
         one.whole = not (one.none or one.includes or one.excludes)
         for key in ("fields", "docvalue_fields", "stored_fields"):
-            asked = body.get(key) or []
-            columns = key == "docvalue_fields"
-            if not isinstance(asked, (list, str)):
-                raise parsing(f"Unknown key for a {token(asked)} in [{key}].")
-            for part in asked if isinstance(asked, list) else [asked]:
-                if (
-                    isinstance(part, str)
-                    and part != "_source"
-                    and not (key == "stored_fields" and part == "*")
-                ):
-                    one.fields.append((part, "", columns))
-                elif isinstance(part, dict) and "field" in part:
-                    one.fields.append((str(part["field"]), str(part.get("format", "")), columns))
+            wanted = body.get(key) or []
+            for part in wanted if isinstance(wanted, list) else [wanted]:
+                name, form = _wanted(key, part)
+                if key != "stored_fields" or name not in {"_source", "*", "_none_"}:
+                    one.fields.append((name, form, key == "docvalue_fields"))
         marks = body.get("highlight")
-        if marks is not None and not isinstance(marks, dict):
-            raise parsing(f"Unknown key for a {token(marks)} in [highlight].")
         if marks:
             check_highlight(marks)
         one.highlight = marks
-        one.version = bool(body.get("version"))
-        one.seq_no = bool(body.get("seq_no_primary_term"))
+        one.version = truth(body.get("version"))
+        one.seq_no = truth(body.get("seq_no_primary_term"))
+        one.explained = truth(body.get("explain"))
+        one.scored = truth(body.get("track_scores"))
         return one
 
     def hit(self, row: Row, sort: Sort) -> dict[str, Any]:
         """One entry of `hits.hits`."""
-        hit: dict[str, Any] = {"_index": row.index, "_id": row.id, "_score": None if sort.given else 1.0}
+        score = None if sort.given and not self.scored else 1.0
+        hit: dict[str, Any] = {"_index": row.index, "_id": row.id, "_score": score}
+        if self.bare:
+            del hit["_id"]
         if self.version:
             hit["_version"] = 1
         if self.seq_no:
@@ -98,6 +109,10 @@ class Sources(msgspec.Struct):
                 hit["highlight"] = marks
         if sort.given:
             hit["sort"] = sort.values(row)
+        if self.named and (names := [name for name, clause in self.named if clause.match(row)]):
+            hit["matched_queries"] = names
+        if self.explained:
+            hit["_explanation"] = _EXPLANATION
         return hit
 
     def filtered(self, document: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +148,23 @@ class Sources(msgspec.Struct):
             if text is not None:
                 found.setdefault(path, []).append(text)
         return found
+
+
+def _wanted(key: str, part: Any) -> tuple[str, str]:
+    """Name and format of one of `fields` and the like."""
+    if part is not None and not isinstance(part, (dict, list)):
+        return shown(part), ""
+    if key == "stored_fields":
+        raise parsing(f"Expected [VALUE_STRING] in [{key}] but found [{token(part)}]")
+    if not isinstance(part, dict):
+        raise EsError(
+            400, "x_content_parse_exception", f"[{key}] expected an object but found [{token(part)}]"
+        )
+    if unknown := set(part) - {"field", "format", "include_unmapped"}:
+        raise unknown_field(key, min(unknown))
+    if not isinstance(part.get("field"), str):
+        raise illegal("Required [field]")
+    return part["field"], str(part.get("format") or "")
 
 
 def _named(row: Row, name: str) -> list[tuple[str, list[Any]]]:

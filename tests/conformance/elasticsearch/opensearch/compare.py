@@ -11,10 +11,11 @@ from tests.conformance.elasticsearch.opensearch.sides import Reply
 RELATIVE = 1e-9
 _UNSAID = {
     "took", "timed_out", "_shards", "max_score", "_score", "_scroll_id", "pit_id", "status",
-    "num_reduce_phases",
+    "num_reduce_phases", "_seq_no",
     "metadata_field", "index_uuid", "phase_took",
 }  # fmt: skip
-"""What an answer says of the machine, scores, which lines do not have, and what only Elasticsearch 8 says."""
+"""What is said of the machine, scores, which lines do not have, what only Elasticsearch 8 says, and a line's
+number, which counts within a day here."""
 _ENDS = {2**31 - 1: 2**63 - 1, -(2**31): -(2**63)}
 """Where a missing truth is sorted: OpenSearch 2 counts in four bytes, Elasticsearch in eight."""
 

@@ -48,7 +48,10 @@ class Queries:
             return self.tree(depth)
         if rng.random() < 0.05:
             return {rng.choice(("match_all", "match_all", "match_none")): {}}
-        return rng.choice(self.kinds)()
+        made = rng.choice(self.kinds)()
+        if rng.random() < 0.04:
+            return {"bool": {"must": made, "_name": rng.choice(("first", "second"))}}
+        return made
 
     def tree(self, depth: int) -> Query:
         """`bool`, `constant_score`, `dis_max`, `boosting`."""

@@ -108,6 +108,8 @@ class Requests:
             )  # fmt: skip
         if rng.random() < 0.1:
             body["version"] = True
+        if rng.random() < 0.1:
+            body.update(track_scores=True, stats=["panel"], indices_boost=[{"audit": 2.0}])
         if rng.random() < 0.15:
             body["post_filter"] = self.queries.query(0)
         if rng.random() < 0.15:

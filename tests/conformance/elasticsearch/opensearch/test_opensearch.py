@@ -19,6 +19,7 @@ from tests.conformance.elasticsearch.opensearch.compare import difference
 from tests.conformance.elasticsearch.opensearch.documents import Shop
 from tests.conformance.elasticsearch.opensearch.mistakes import MISTAKES
 from tests.conformance.elasticsearch.opensearch.requests import Request, Requests
+from tests.conformance.elasticsearch.opensearch.shapes import keys, parameters
 from tests.conformance.elasticsearch.opensearch.sides import NOW, Mamimon, OpenSearch
 
 DECLARED = Path(__file__).with_name("differences.tsv")
@@ -130,3 +131,18 @@ def test_mistakes_are_refused_as_opensearch_refuses_them(
         print(f"\n{tally}")
 
     assert not tally.different, "theirs | ours\n" + "\n".join(tally.different)
+
+
+@pytest.mark.peer("opensearch")
+@pytest.mark.feature("L2")
+def test_every_key_and_parameter_is_read_as_opensearch_reads_it(
+    theirs: OpenSearch, ours: Mamimon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each takes values of the same shapes and means the same by them, or is refused by its name."""
+    tally = Tally()
+    for request in (*keys(), *parameters()):
+        tally.ask(request, theirs, ours)
+    with capsys.disabled():
+        print(f"\n{tally}")
+
+    assert not tally.different, "theirs | ours\n" + "\n".join(tally.different[:200])
