@@ -19,7 +19,7 @@ from mamimon.metrics.promql.selection import newest, run_of
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects, Samples, Vector
 from mamimon.metrics.promql.windows import TILE_CELLS, Tile, Windows, sample_mask, used
 
-FEW = 3
+FEW = 2
 """Fewer blocks are not worth stacking."""
 SMALL_CELLS = TILE_CELLS // 4
 """Larger blocks are worth their calls."""

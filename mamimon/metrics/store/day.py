@@ -225,7 +225,7 @@ class Day:
 
     def segments(self, wanted: Wanted, start: int, end: int, cache: PartCache) -> Iterator[Segment]:
         """The samples of some series, `start <= t <= end` (ms), by head and runs of chunks."""
-        if not wanted.listed:
+        if not len(wanted.ids):
             return
         with self.lock:
             chunks = self.near(wanted.listed, start, end)

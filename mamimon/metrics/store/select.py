@@ -70,9 +70,9 @@ class LocalSource:
         pieces: dict[str, list[tuple[npt.NDArray[np.int64], Segment]]] = defaultdict(list)
         for day in self._days(start_ms, end_ms):
             wanted = day.asked.match(matchers)
-            if not wanted.listed:
+            if not len(wanted.ids):
                 continue
-            self._found(len(wanted.listed))
+            self._found(len(wanted.ids))
             row_of = None
             if first is None:
                 first, labels = (day, wanted), list(wanted.labels(day.index))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +29,19 @@ class Wanted:
 
     def __init__(self, ids: Ids, grew: Callable[[int], None] = lambda _: None) -> None:
         self.ids = ids
-        self.listed: list[int] = ids.tolist()
         self.nbytes = 0
         self._grew = grew
         self._places: dict[int, tuple[npt.NDArray[np.integer], Places | None]] = {}
         self._labels: list[Labels] | None = None
 
     @cached_property
+    def listed(self) -> list[int]:
+        """The ids as numbers."""
+        return cast("list[int]", self.ids.tolist())
+
+    @cached_property
     def _mask(self) -> npt.NDArray[np.bool_]:
-        mask = np.zeros(self.listed[-1] + 1, dtype=bool)
+        mask = np.zeros(int(self.ids[-1]) + 1, dtype=bool)
         mask[self.ids] = True
         return mask
 
