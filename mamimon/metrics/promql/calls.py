@@ -176,7 +176,8 @@ def _by_tiles(
             own, there, histograms = apply(rows, tile)
             place = run_of(rows)
             values[place] = own
-            every = bool(there.all())
+            shared = len(there) > 0 and there.strides[0] == 0  # one row stands for all
+            every = bool((there[0] if shared else there).all())
             whole[place] = every
             seen[place] = True if every else there.any(axis=1)
             if not every:

@@ -13,35 +13,29 @@ _FEW = 2_000
 """Resets of a tile that are worth a loop."""
 
 
-def reset_corrections(windows: Windows) -> Floats | None:
-    """For each window the sum of what a counter had reached before each of its resets; None = no resets."""
+def reset_corrections(windows: Windows) -> tuple[Ints, Floats]:
+    """Which rows have resets, and for each of their windows the sum of what was reached before each reset."""
     if windows.valid is None:
         # Most counters never fall: look before anything is copied.
         fallen = _falls(windows.exact)
-        rows = fallen.any(axis=1)
-        if not rows.any():
-            return None
+        rows = np.flatnonzero(fallen.any(axis=1))
         fell = fallen[rows]
         before = np.full(fell.shape, np.nan)
         before[:, 1:] = windows.exact[rows, :-1]
     else:
         fell = (windows.rows < windows.before) & windows.valid
-        rows = fell.any(axis=1)
-        if not rows.any():
-            return None
+        rows = np.flatnonzero(fell.any(axis=1))
         fell, before = fell[rows], windows.before[rows]
-    out = np.zeros((windows.exact.shape[0], len(windows.low)))
+    if not len(rows):
+        return rows, np.zeros((0, len(windows.low)))
     if windows.valid is None and fell.sum() <= _FEW:
-        _add_each(out, windows, np.flatnonzero(rows), fell, before)
-        return out
+        return rows, _each_added(windows, fell, before)
     lost = np.where(fell, before, 0.0)
     if windows.valid is None:
-        out[rows] = window_sums(lost, np.minimum(windows.low + 1, windows.high), windows.high)
-        return out
+        return rows, window_sums(lost, np.minimum(windows.low + 1, windows.high), windows.high)
     # The first sample's own drop happened before the window.
     after_first = np.minimum(windows.first[rows] + 1, windows.high)
-    out[rows] = window_sums(lost, after_first, windows.high)
-    return out
+    return rows, window_sums(lost, after_first, windows.high)
 
 
 def _falls(rows: Samples) -> Bools:
@@ -54,14 +48,16 @@ def _falls(rows: Samples) -> Bools:
     return found
 
 
-def _add_each(out: Floats, windows: Windows, rows: Ints, fell: Bools, before: Floats) -> None:
+def _each_added(windows: Windows, fell: Bools, before: Floats) -> Floats:
     """Few resets are added one by one to the windows that have them behind their first sample."""
-    places, columns = np.nonzero(fell)
+    out = np.zeros((len(fell), len(windows.low)))
+    rows, columns = np.nonzero(fell)
     begin = np.searchsorted(windows.high, columns, side="right").tolist()
     end = np.searchsorted(windows.low, columns, side="left").tolist()
-    amounts = before[places, columns].tolist()
-    for row, first, last, amount in zip(rows[places].tolist(), begin, end, amounts, strict=True):
+    amounts = before[rows, columns].tolist()
+    for row, first, last, amount in zip(rows.tolist(), begin, end, amounts, strict=True):
         out[row, first:last] += amount
+    return out
 
 
 def extrapolated(
@@ -73,9 +69,11 @@ def extrapolated(
     first, last = windows.first, windows.last
     oldest = windows.exactly_at(first)
     result = (windows.exactly_at(last) - oldest).astype(np.float64, copy=False)
-    corrections = reset_corrections(windows) if counter else None
-    if corrections is not None:
-        result += corrections
+    fallen = np.zeros(0, dtype=np.int64)
+    if counter:
+        fallen, corrections = reset_corrections(windows)
+        if len(fallen):
+            result[fallen] += corrections
     first_time, last_time = windows.stamps(first), windows.stamps(last)
     to_start = (first_time - windows.start) / 1000
     to_end = (windows.end - last_time) / 1000
@@ -86,8 +84,7 @@ def extrapolated(
     to_end = np.where(to_end >= threshold, average / 2, to_end)
     covered = Covered(sampled, to_start, to_end, length_s if per_second else 1.0)
     if counter:
-        rising = corrections is None and windows.valid is None
-        _start_at_zero(result, oldest, covered, windows, rising=rising)
+        _start_at_zero(result, oldest, covered, windows, fallen)
     else:
         result *= windows.spread(covered.factor(to_start))
     return result, np.broadcast_to(present, result.shape)
@@ -122,34 +119,49 @@ class Covered(msgspec.Struct):
         return Covered(of(self.sampled), of(self.to_start), of(self.to_end), self.per)
 
 
-def _may_be_near(result: Floats, oldest: Samples, slope: Floats) -> int:
-    """From which window on none is near a start, for counters that never fall.
+def _may_be_near(result: Floats, oldest: Samples, slope: Floats, fallen: Ints) -> int:
+    """From which window on none is near a start, of counters that never fall.
 
     Their oldest samples grow along the windows, so one look at a column speaks for all behind it.
     """
     steps: int = result.shape[1]
     least = slope.min(where=slope > 0, initial=np.inf)  # 0 where there is one sample, and no result
     most = result.max(axis=1, initial=0)
+    most[fallen] = -np.inf
     for first in (0, steps // 16, steps // 4):
-        if first < steps and (oldest[:, first] * least > most).all():
+        if first >= steps:
+            break
+        far = oldest[:, first] * least > most
+        if far.all():
             return first
     return steps
 
 
-def _start_at_zero(
-    result: Floats, oldest: Samples, covered: Covered, windows: Windows, *, rising: bool
-) -> None:
+def _near(result: Floats, oldest: Samples, slope: Floats, windows: Windows, fallen: Ints) -> Ints:
+    """The windows, numbered row by row, that may be near the start of their counter."""
+    steps: int = result.shape[1]
+    until = steps
+    if windows.valid is None and not windows.has_nan and len(fallen) * 2 < len(result):
+        until = _may_be_near(result, oldest, slope, fallen)
+    near: Bools = oldest[:, :until] * windows.spread(slope[..., :until]) <= result[:, :until]
+    where: Ints = np.flatnonzero(near)
+    where += where // max(1, until) * (steps - until)
+    if until == steps or not len(fallen):
+        return where
+    rest = windows.spread(slope[..., until:])
+    own = oldest[fallen, until:] * (rest if rest.ndim == 1 else rest[fallen]) <= result[fallen, until:]
+    rows, columns = np.nonzero(own)
+    return np.concatenate((where, fallen[rows] * steps + until + columns))
+
+
+def _start_at_zero(result: Floats, oldest: Samples, covered: Covered, windows: Windows, fallen: Ints) -> None:
     """Extrapolate counters in place, but not to before they were zero.
 
     Few windows are that near to a counter's start. They are found by one multiplication, a little too
-    many for rounding's sake, and only they are computed again. `rising`: no counter ever falls.
+    many for rounding's sake, and only they are computed again. `fallen`: rows with resets.
     """
     slope = covered.sampled / np.maximum(covered.to_start, 1e-300) * (1 - 1e-12)
-    until = _may_be_near(result, oldest, slope) if rising and slope.ndim == 1 else result.shape[1]
-    near: Bools = oldest[:, :until] * windows.spread(slope)[..., :until] <= result[:, :until]
-    where = np.flatnonzero(near)
-    if until < result.shape[1]:
-        where += where // max(1, until) * (result.shape[1] - until)
+    where = _near(result, oldest, slope, windows, fallen)
     increase, first = result.take(where), oldest.take(where)
     counts = (increase > 0) & (first >= 0)
     where, increase, first = where[counts], increase[counts], first[counts]

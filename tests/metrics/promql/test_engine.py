@@ -347,3 +347,31 @@ def test_counters_that_begin_at_zero_are_not_extrapolated_below_it(
             assert result.present[row, column] == (wanted is not None)
             if wanted is not None:
                 assert result.values[row, column] == pytest.approx(wanted, rel=1e-12), (labels, at)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("falling", [(), (4, 5)])
+def test_counters_that_fall_beside_those_that_never_do(shared: bool, falling: tuple[int, ...]) -> None:
+    """High ones, one from zero, two with resets, and one whose fall a NaN hides, far from and near zero."""
+    memory = Memory(shared=shared)
+    series: dict[str, Samples] = {}
+    random = np.random.default_rng(6)
+    for number in range(12):
+        values = np.cumsum(random.integers(0, 4, 128)).astype(np.float64)
+        values += 0.0 if number == 6 else 1e6
+        if number in falling:
+            values[20 * number :] -= values[20 * number]
+        if number == 7:
+            values[62] = math.nan  # inside a window, never at its edges
+            values[63:] -= values[63]
+        samples = {at * 15_000: float(value) for at, value in enumerate(values, start=1)}
+        memory.add({"__name__": "x_total", "n": str(number)}, samples)
+        series[str(number)] = sorted(samples.items())
+    result = evaluate(memory, "increase(x_total[1m])", 0, 128 * 15_000, 60_000)
+    assert len(result.labels) == 12
+    for row, labels in enumerate(result.labels):
+        for column, at in enumerate(result.times.tolist()):
+            wanted = increase(inside(series[labels["n"]], at, 60_000), at, 60_000)
+            assert result.present[row, column] == (wanted is not None)
+            if wanted is not None:
+                assert result.values[row, column] == pytest.approx(wanted, rel=1e-12), (labels, at)
