@@ -17,6 +17,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from mamimon.metrics.one_core import OneCore
+
 Done = TypeVar("Done")
 
 LONG_S = 0.02
@@ -35,9 +37,12 @@ class _Job(msgspec.Struct, Generic[Done], eq=False):
     done: asyncio.Future[Done]
     began: float = 0.0
     """When, of `time.monotonic`; 0.0 while it waits."""
+    thread: int = 0
+    """The thread that does it, by its native number."""
 
     def run(self) -> None:
         """In a thread: do the work and say so."""
+        self.thread = threading.get_native_id()
         found, error = None, None
         try:
             found = self.work()
@@ -63,6 +68,7 @@ class Lane:
         self._most = most
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="promql")
         self._lock = threading.Lock()
+        self._core = OneCore()
         self._waiting: deque[_Job[Any]] = deque()
         self._running = 0
         """Threads that work."""
@@ -82,6 +88,7 @@ class Lane:
         self._begin()
         if job.began:
             return await job.done
+        self._core.hold(loop)
         self._watch(loop)
         giving_up = loop.call_later(max(0.0, patience_s), self._give_up, job)
         try:
@@ -115,6 +122,8 @@ class Lane:
         now = time.monotonic()
         if not self._waiting or (self._newest is not None and now - self._newest.began < LONG_S):
             return None
+        if self._newest is not None:
+            self._core.leave(self._newest.thread)
         self._newest = job = self._waiting.popleft()
         job.began = now
         return job
@@ -122,14 +131,15 @@ class Lane:
     def _serve(self, first: _Job[Any]) -> None:
         """The work of a thread, until nothing more may begin."""
         job: _Job[Any] | None = first
-        while job is not None:
-            job.run()
-            with self._lock:
-                if self._newest is job:
-                    self._newest = None
-                job = self._next()
-                if job is None:
-                    self._running -= 1
+        with self._core.joined():
+            while job is not None:
+                job.run()
+                with self._lock:
+                    if self._newest is job:
+                        self._newest = None
+                    job = self._next()
+                    if job is None:
+                        self._running -= 1
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """While something waits, see from time to time whether it still has to."""
