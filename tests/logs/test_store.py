@@ -6,7 +6,9 @@ import asyncio
 import json
 import random
 import sqlite3
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from mamimon.clock import ManualClock
 from mamimon.config import LogSettings
-from mamimon.logs.clauses import All, Clause
+from mamimon.logs.clauses import All, Clause, Row
 from mamimon.logs.ingest import LogIngest
 from mamimon.logs.query import DayBackend, LogQuery
 from mamimon.logs.store import days as days_module
@@ -270,4 +272,67 @@ async def test_memory_of_long_reads_is_given_back(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(days_module, "_LARGE_S", -1.0)
     await read()
     await asyncio.wait_for(told.wait(), 60)
+    await days.close()
+
+
+@pytest.mark.feature("L1")
+async def test_a_second_day_is_read_beside_one_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days that take little of the processor are read one after the other; after a long one two at once."""
+    days = LogDays(tmp_path, 256, 1)
+    days.scan_folder()
+    names = ["2026-01-03", "2026-01-02", "2026-01-01"]
+    running: list[str] = []
+    most = 0
+    together = threading.Barrier(2, timeout=60)
+
+    def alone(view: View) -> str:
+        nonlocal most
+        running.append(view.day)
+        most = max(most, len(running))
+        time.sleep(0.01)
+        running.remove(view.day)
+        return view.day
+
+    def beside(view: View) -> str:
+        if view.day != names[0]:
+            together.wait()
+        return view.day
+
+    monkeypatch.setattr(days_module, "_LONG_S", 1e9)
+    assert [day async for day, _ in days.read_each(names, Plan(clause=All()), alone)] == names
+    assert most == 1
+
+    monkeypatch.setattr(days_module, "_LONG_S", -1.0)
+    assert [day async for day, _ in days.read_each(names, Plan(clause=All()), beside)] == names
+    await days.close()
+
+
+@pytest.mark.feature("L1")
+async def test_older_days_are_asked_only_for_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six lines and the one that says that there are more: five of the newest day, two of the one before."""
+    days, ingest, backend = store(tmp_path)
+    ingest.open()
+    made = [{"@timestamp": NOW - day * 86_400 + n, "n": 5 * day - n} for day in range(3) for n in range(5)]
+    await ingest.append([ingest.record_of(json.dumps(one).encode(), "app") for one in made])
+    read: dict[str, int] = {}
+    newest = View.newest
+
+    def noted(view: View) -> Iterator[Row]:
+        for row in newest(view):
+            read[view.day] = read.get(view.day, 0) + 1
+            yield row
+
+    monkeypatch.setattr(View, "newest", noted)
+    monkeypatch.setattr(days_module, "_LONG_S", 1e9)
+    page = await backend.search(LogQuery(size=6))
+
+    assert [hit.document()["n"] for hit in page.hits] == [*range(-4, 2)]
+    assert page.more and list(read.values()) == [5, 2]
+    rest = await backend.search(LogQuery(size=50, before=page.next))
+    assert [hit.document()["n"] for hit in rest.hits] == [*range(2, 11)]
+    await ingest.close()
     await days.close()
