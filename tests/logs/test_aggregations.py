@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mamimon.logs.wire.elasticsearch import divisions, measures, pipelines
+from mamimon.logs.wire.elasticsearch import divisions, measures, pipelines, rates
 
 Line = dict[str, Any]
 HOUR = 3_600_000
@@ -307,8 +307,8 @@ def test_composite_pages_through_every_combination_once(filled: tuple[Any, list[
 
 def test_no_aggregation_is_without_a_test() -> None:
     """Each kind that the door knows is compared above."""
-    known = {*measures.KINDS, *divisions.KINDS, *pipelines.KINDS}
-    assert known == {*CASES, "date_range", *pipelines.KINDS}
+    known = {*measures.KINDS, *divisions.KINDS, *pipelines.KINDS, *rates.KINDS}
+    assert known == {*CASES, "date_range", *pipelines.KINDS, *rates.KINDS}
 
 
 @pytest.mark.feature("L2")

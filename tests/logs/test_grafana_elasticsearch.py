@@ -1,5 +1,6 @@
 """The requests that Grafana's Elasticsearch data source makes, with the envelopes of its own tests."""
 
+# ruff: noqa: E501 (bodies as they are sent)
 from __future__ import annotations
 
 import json
@@ -105,6 +106,41 @@ def test_a_panel_of_counts_and_one_of_averages_by_host(filled: tuple[Any, int]) 
     assert inner[0]["1"]["value"] == inner[0]["5"]["avg"]
     assert set(inner[0]["4"]["values"]) == {"50.0", "95.0"}
     assert "7" not in groups[1]["2"]["buckets"][0]
+
+
+@pytest.mark.feature("L2")
+def test_a_panel_of_rates_and_pipelines_ordered_by_a_percentile(filled: tuple[Any, int]) -> None:
+    """What the editor's other metrics ask: moving functions, differences, rates, first values, orders in brackets."""
+    server, now = filled
+    bounds = {"max": now, "min": now - 120_000}
+    steps = {"field": "@timestamp", "fixed_interval": "30s", "min_doc_count": 0, "extended_bounds": bounds,
+             "format": "epoch_millis"}  # fmt: skip
+    mean = {"buckets_path": "1", "window": 2, "script": "MovingFunctions.unweightedAvg(values)", "shift": 1}
+    metrics = {
+        "1": {"max": {"field": "took"}}, "2": {"moving_fn": mean}, "3": {"serial_diff": {"buckets_path": "1", "lag": 1}},
+        "4": {"cumulative_sum": {"buckets_path": "_count", "format": "0"}}, "5": {"rate": {"field": "took", "unit": "minute"}},
+        "6": {"top_metrics": {"metrics": [{"field": "host"}], "size": "1", "sort": [{"took": "desc"}]}},
+    }  # fmt: skip
+    orders = {"7": {"percentiles": {"field": "took"}}, "8": {"extended_stats": {"field": "took"}}}
+    terms = {"field": "host.keyword", "size": 500, "min_doc_count": 1}
+    bodies = [
+        {"aggs": {"9": {"terms": {**terms, "order": {order: "desc"}}, "aggs": {**orders, "t": {"date_histogram": steps, "aggs": metrics}}}},
+         "query": query(now), "size": 0}
+        for order in ("7[95.0]", "8[std_deviation]", "8[std_deviation_bounds_upper]")
+    ]  # fmt: skip
+    for answer in ask(server, *bodies):
+        groups = answer["aggregations"]["9"]["buckets"]
+        assert groups[0]["key"] in {"web0", "web1"} and len(groups) == 2
+        inner = [one for one in groups[0]["t"]["buckets"] if one["doc_count"]]
+        assert inner[1]["2"]["value"] == (inner[0]["1"]["value"] + inner[1]["1"]["value"]) / 2
+        assert inner[1]["3"]["value"] == inner[1]["1"]["value"] - inner[0]["1"]["value"]
+        assert inner[-1]["4"]["value"] == 60 and inner[-1]["4"]["value_as_string"] == "60"
+        assert sum(one["5"]["value"] for one in inner) * 0.5 == sum(range(int(groups[0]["key"][-1]), 120, 2))
+        assert inner[0]["6"]["top"][0]["metrics"] == {"host": groups[0]["key"]}
+    assert [one["key"] for one in ask(server, bodies[0])[0]["aggregations"]["9"]["buckets"]] == [
+        "web1",
+        "web0",
+    ]
 
 
 @pytest.mark.feature("L2")

@@ -17,13 +17,18 @@ from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
-from mamimon.logs.wire.elasticsearch.known import METRICS, check_aggregation
+from mamimon.logs.wire.elasticsearch.known import METRICS, check_aggregation, refuse_known
 
 MOST_BUCKETS = 65_536
 
 
 class Agg:
     """What all aggregations share: their name, their own body, and those inside them."""
+
+    beside = False
+    """Whether it is made of the answers beside it."""
+    timed = False
+    """Whether its buckets are steps of time."""
 
     def __init__(self, body: dict[str, Any], subs: dict[str, Agg], meta: Any, now: float) -> None:
         self.body = body
@@ -123,18 +128,22 @@ def write(aggs: dict[str, Agg], states: dict[str, Any]) -> dict[str, Any]:
         answer[name] = agg.result(states[name])
         if agg.meta is not None:
             answer[name]["meta"] = agg.meta
+    if any(agg.beside for agg in aggs.values()):
+        from mamimon.logs.wire.elasticsearch import pipelines
+
+        pipelines.siblings(aggs, answer)
     return answer
 
 
-def read(body: Any, now: float, depth: int = 0) -> dict[str, Agg]:
+def read(body: Any, now: float, depth: int = 0, parent: Any = None) -> dict[str, Agg]:
     """The `aggs` object of a request."""
     if not isinstance(body, dict):
         raise parsing("aggregations must be an object")
     if depth > 10:
         raise illegal("aggregations are nested too deep")
-    from mamimon.logs.wire.elasticsearch import divisions, measures, pipelines
+    from mamimon.logs.wire.elasticsearch import divisions, measures, pipelines, rates
 
-    kinds: dict[str, type[Agg]] = {**measures.KINDS, **divisions.KINDS, **pipelines.KINDS}
+    kinds: dict[str, type[Agg]] = {**measures.KINDS, **divisions.KINDS, **pipelines.KINDS, **rates.KINDS}
     found: dict[str, Agg] = {}
     for name, spec in body.items():
         if not name or set("[]>") & set(name):
@@ -144,12 +153,13 @@ def read(body: Any, now: float, depth: int = 0) -> dict[str, Agg]:
             )
         if not isinstance(spec, dict):
             raise parsing(f"Expected [START_OBJECT] under [{name}]")
-        subs = read(spec.get("aggs", spec.get("aggregations", {})), now, depth + 1)
         names = [key for key in spec if key not in {"aggs", "aggregations", "meta"}]
         if len(names) != 1:
             raise parsing(f"Found {len(names)} aggregation type definitions in [{name}]: one is needed")
+        subs = read(spec.get("aggs", spec.get("aggregations", {})), now, depth + 1, spec)
         kind = kinds.get(names[0])
         if kind is None:
+            refuse_known(names[0])
             raise EsError(
                 400,
                 "parsing_exception",
@@ -165,10 +175,12 @@ def read(body: Any, now: float, depth: int = 0) -> dict[str, Agg]:
                 "aggregation_initialization_exception",
                 f"Aggregator [{name}] of type [{names[0]}] cannot accept sub-aggregations",
             )
-        if "script" in own and "field" not in own:
+        if "script" in own and "field" not in own and names[0] not in pipelines.KINDS:
             raise illegal("scripts are not supported by a log store")
         found[name] = kind(own, subs, spec.get("meta"), now)
-    pipelines.check(found)
+    pipelines.check(found, parent or {})
+    if not depth:
+        rates.check(found, timed=False)
     return found
 
 

@@ -56,7 +56,7 @@ class Terms(Keyed):
         self.least = int(self.body.get("min_doc_count", 1))
         self.order = read_order(self.body.get("order", {"_count": "desc"}))
         for path, _ in self.order:
-            first = re.split(r"[.>]", path)[0].strip()
+            first = re.split(r"[.>\[]", path)[0].strip()
             if first not in {"_count", "_key"} and first not in self.subs:
                 raise EsError(
                     400,
@@ -108,7 +108,6 @@ class Terms(Keyed):
             found.sort(key=lambda pair: rank(pair[0], self.value_type))
             buckets = [self._bucket(key, bucket) for key, bucket in found]
             buckets = ordered(buckets, self.order, self.value_type)[: self.size]
-        pipelines.apply(self.subs, buckets)
         shown_count = sum(one["doc_count"] for one in buckets)
         return {
             "doc_count_error_upper_bound": 0,

@@ -12,7 +12,7 @@ from mamimon.logs.clauses import Row
 from mamimon.logs.dateformat import read_date, write_date
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import shown
-from mamimon.logs.wire.elasticsearch import pipelines
+from mamimon.logs.wire.elasticsearch import pipelines, rates
 from mamimon.logs.wire.elasticsearch.aggregations import (
     MOST_BUCKETS,
     Bucket,
@@ -34,6 +34,8 @@ _CALENDAR = {
 
 class DateHistogram(Keyed):
     """`date_histogram`: fixed or calendar steps, in a time zone, empty steps filled in."""
+
+    timed = True
 
     def setup(self) -> None:
         fixed = self.body.get("fixed_interval")
@@ -150,6 +152,9 @@ class DateHistogram(Keyed):
             }
             for key, bucket in found
         ]
+        if self.subs:
+            for one in buckets:
+                rates.divide(self.subs, one, self.next(one["key"]) - one["key"], self.unit)
         buckets = ordered(buckets, self.order)
         pipelines.apply(self.subs, buckets)
         if self.body.get("keyed"):

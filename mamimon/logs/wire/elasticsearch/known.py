@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from mamimon.logs.text import number_of, shown
-from mamimon.logs.wire.elasticsearch.errors import EsError, parsing, unknown_field, unparsed
+from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing, unknown_field, unparsed
 
 _FULL_TEXT = "query analyzer boost _name zero_terms_query "
 _FUZZY = "fuzziness prefix_length max_expansions fuzzy_rewrite fuzzy_transpositions "
@@ -95,9 +95,33 @@ UNSUPPORTED = {
     "neural", "sparse_vector", "terms_set", "shape",
 }  # fmt: skip
 """Queries that a log store does not do."""
+_SCRIPTED = {"bucket_script", "bucket_selector", "scripted_metric"}
+_UNDONE = {
+    "nested", "reverse_nested", "children", "parent", "geohash_grid", "geotile_grid", "geohex_grid", "geo_bounds",
+    "geo_centroid", "geo_distance", "geo_line", "significant_terms", "significant_text", "adjacency_matrix",
+    "auto_date_histogram", "variable_width_histogram", "ip_range", "ip_prefix", "diversified_sampler",
+    "random_sampler", "categorize_text", "frequent_item_sets", "time_series", "matrix_stats",
+    "median_absolute_deviation", "weighted_avg", "string_stats", "boxplot", "t_test", "bucket_sort", "normalize",
+    "moving_percentiles", "inference", "bucket_correlation", "bucket_count_ks_test", "cumulative_cardinality",
+    "extended_stats_bucket", "percentiles_bucket", "change_point",
+}  # fmt: skip
+
+
+def refuse_known(kind: str) -> None:
+    """Refuse an aggregation that Elasticsearch has and a log store does not do."""
+    if kind == "moving_avg":
+        raise parsing(
+            "Moving Average aggregation usage is not supported. Use the [moving_fn] aggregation instead."
+        )
+    if kind in _SCRIPTED:
+        raise illegal(f"[{kind}] needs a script, and scripts are not supported by a log store")
+    if kind in _UNDONE:
+        raise illegal(f"[{kind}] aggregations are not supported by a log store")
+
+
 METRICS = frozenset(
     ("avg", "sum", "min", "max", "stats", "value_count", "extended_stats", "cardinality", "percentiles",
-     "percentile_ranks", "top_hits", "top_metrics")
+     "percentile_ranks", "top_hits", "top_metrics", "rate")
 )  # fmt: skip
 """Aggregations that have none inside."""
 

@@ -18,7 +18,7 @@ from mamimon.logs.query import count_all
 from mamimon.logs.store.scan import Plan, View
 from mamimon.logs.store.summary import counted, tallies
 from mamimon.logs.store.tally import Grain
-from mamimon.logs.wire.elasticsearch import aggregations, pipelines
+from mamimon.logs.wire.elasticsearch import aggregations
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing, unknown_index
 from mamimon.logs.wire.elasticsearch.names import Names
 from mamimon.logs.wire.elasticsearch.request import Request
@@ -86,7 +86,6 @@ async def run(room: LogRoom, request: Request, *, lenient: bool = False) -> dict
     aggs = {**request.aggs, **request.wide}
     if aggs and (found.total or request.names.pick(await room.catalogue.all())):
         answer["aggregations"] = aggregations.write(aggs, {**found.states, **found.wide})
-        pipelines.siblings(request.aggs, answer["aggregations"])
         if request.typed_keys:
             answer["aggregations"] = typed(aggs, answer["aggregations"])
     return answer

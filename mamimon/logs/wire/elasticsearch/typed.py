@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from mamimon.logs.wire.elasticsearch import divisions, measures, pipelines
+from mamimon.logs.wire.elasticsearch import divisions, measures, pipelines, rates
 from mamimon.logs.wire.elasticsearch.aggregations import Agg
 
 _KINDS = {
-    kind: name for kinds in (measures.KINDS, divisions.KINDS, pipelines.KINDS) for name, kind in kinds.items()
+    kind: name
+    for kinds in (measures.KINDS, divisions.KINDS, pipelines.KINDS, rates.KINDS)
+    for name, kind in kinds.items()
 }
 _OTHERWISE = {
     "percentiles": "tdigest_percentiles", "percentile_ranks": "tdigest_percentile_ranks",
     "cumulative_sum": "simple_value", "serial_diff": "simple_value", "moving_fn": "simple_value",
-    "moving_avg": "simple_value", "bucket_script": "simple_value", "avg_bucket": "simple_value",
+    "avg_bucket": "simple_value",
     "sum_bucket": "simple_value", "min_bucket": "bucket_metric_value", "max_bucket": "bucket_metric_value",
 }  # fmt: skip
 _BY_VALUE = {"terms": "terms", "rare_terms": "rareterms"}

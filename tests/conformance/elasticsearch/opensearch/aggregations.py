@@ -29,7 +29,13 @@ class Aggregations:
     def aggs(self, depth: int = 2) -> Body:
         """One or two aggregations, perhaps with others inside."""
         rng = self.rng
-        return {name: self.one(depth) for name in ("a", "b")[: rng.choice((1, 1, 2))]}
+        made = {name: self.one(depth) for name in ("a", "b")[: rng.choice((1, 1, 2))]}
+        if depth == 2 and "m" in made["a"].get("aggs", {}) and "date_histogram" in made["a"]:
+            # A shard's empty histogram has no steps to take the most of.
+            made["s"] = {
+                rng.choice(("avg", "sum", "min", "max", "stats")) + "_bucket": {"buckets_path": "a>m"}
+            }
+        return made
 
     def one(self, depth: int) -> Body:
         """One of any kind."""
@@ -44,12 +50,30 @@ class Aggregations:
         # What is inside rare_terms is sometimes lost there.
         if depth and "rare_terms" not in made and rng.random() < 0.6:
             made["aggs"] = self.aggs(depth - 1)
+        if (
+            "date_histogram" in made
+            and rng.random() < 0.2
+            and not made["date_histogram"].get("min_doc_count")
+        ):
+            made["aggs"] = {**made.get("aggs", {}), "m": {rng.choice(("avg", "max")): {"field": "took"}}}
+            made["aggs"]["p"] = self.pipeline()
         if rng.random() < 0.05:
             made["meta"] = {"panel": 7}
         if rng.random() < 0.1 and "terms" in made:
             made["aggs"] = {**made.get("aggs", {}), "m": {"max": {"field": rng.choice(NUMBERS)}}}
             made["terms"]["order"] = [{"m": rng.choice(("asc", "desc"))}, {"_key": "asc"}]
         return made
+
+    def pipeline(self) -> Body:
+        """Numbers of the steps around it; their scripts are a module that the peer does not have."""
+        rng = self.rng
+        body: Body = {"buckets_path": rng.choice(("_count", "m"))}
+        kind = rng.choice(("derivative", "cumulative_sum", "serial_diff"))
+        if kind == "serial_diff" and rng.random() < 0.5:
+            body["lag"] = rng.choice((2, 5))
+        if kind != "cumulative_sum" and rng.random() < 0.5:
+            body["gap_policy"] = rng.choice(("skip", "insert_zeros"))
+        return {kind: body}
 
     # --- metrics
 
