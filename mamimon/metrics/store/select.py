@@ -66,7 +66,7 @@ class LocalSource:
     def _select_raw(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
         labels: list[Labels] = []
         rows: dict[bytes, int] = {}
-        first: tuple[Day, Wanted] | None = None
+        first: Wanted | None = None
         pieces: dict[str, list[tuple[npt.NDArray[np.int64], Segment]]] = defaultdict(list)
         for day in self._days(start_ms, end_ms):
             wanted = day.asked.match(matchers)
@@ -75,9 +75,9 @@ class LocalSource:
             self._found(len(wanted.ids))
             row_of = None
             if first is None:
-                first, labels = (day, wanted), list(wanted.labels(day.index))
-            else:
-                row_of = _rows(first, day, wanted, rows, labels)
+                first, labels = wanted, list(wanted.labels)
+            elif wanted.keys != first.keys:
+                row_of = _rows(first, wanted, rows, labels)
             for segment in day.segments(wanted, start_ms, end_ms, self._cache):
                 self._spend(segment.piece.shape[0] * segment.piece.shape[1] + _weight(segment))
                 own = segment.rows if row_of is None else row_of[segment.rows]
@@ -107,16 +107,14 @@ class LocalSource:
 
 
 def _rows(
-    first: tuple[Day, Wanted], day: Day, wanted: Wanted, rows: dict[bytes, int], labels: list[Labels]
+    first: Wanted, wanted: Wanted, rows: dict[bytes, int], labels: list[Labels]
 ) -> npt.NDArray[np.int64]:
     """The rows of another day's series; new ones are added to `rows`, by their text, and `labels`."""
     if not rows:
-        known = first[0].index.keys(first[1].ids)
-        rows.update(zip(known, range(len(known)), strict=True))
-    keys = day.index.keys(wanted.ids)
-    found = [rows.setdefault(key, len(rows)) for key in keys]
+        rows.update(zip(first.keys, range(len(first.keys)), strict=True))
+    found = [rows.setdefault(key, len(rows)) for key in wanted.keys]
     if len(rows) > len(labels):
-        theirs = dict(zip(found, wanted.labels(day.index), strict=True))
+        theirs = dict(zip(found, wanted.labels, strict=True))
         labels += [theirs[row] for row in range(len(labels), len(rows))]
     return np.array(found, dtype=np.int64)
 

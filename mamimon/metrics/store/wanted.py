@@ -22,13 +22,22 @@ MOST_BYTES = 4 << 20
 """What a day keeps at most, about."""
 _LABELS_BYTES = 700
 _PLACES_BYTES = 500
+_MOST_SORTED = 20_000
+"""More series are not worth putting in order before it is known what for."""
 
 
 class Wanted:
-    """Some series of a day by their ids, ascending."""
+    """Some series of a day by their ids, ascending.
 
-    def __init__(self, ids: Ids, grew: Callable[[int], None] = lambda _: None) -> None:
+    Where the index says what these are, a question's rows are in the order of their texts, as they lie in
+    sealed chunks and mostly as an answer has them; else in the order of the ids.
+    """
+
+    def __init__(
+        self, ids: Ids, index: SeriesIndex | None = None, grew: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.ids = ids
+        self._index = index
         self.nbytes = 0
         self._grew = grew
         self._places: dict[int, tuple[npt.NDArray[np.integer], Places | None]] = {}
@@ -38,6 +47,21 @@ class Wanted:
     def listed(self) -> list[int]:
         """The ids as numbers."""
         return cast("list[int]", self.ids.tolist())
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """The texts of the series, a row each."""
+        assert self._index is not None
+        keys = self._index.keys(self.ids)
+        return sorted(keys) if len(keys) <= _MOST_SORTED else keys
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.int64]:
+        """The row of each id."""
+        if self._index is None or len(self.ids) > _MOST_SORTED:
+            return np.arange(len(self.ids))
+        row_of = {key: row for row, key in enumerate(self.keys)}
+        return np.array([row_of[key] for key in self._index.keys(self.ids)])
 
     @cached_property
     def _mask(self) -> npt.NDArray[np.bool_]:
@@ -52,15 +76,17 @@ class Wanted:
             mask = self._mask
             old = listed < len(mask)  # ids beyond are newer than the question
             places = np.flatnonzero(mask[np.where(old, listed, 0)] & old)
-            found = Places(places, self.ids.searchsorted(listed[places])) if len(places) else None
+            rows = self._rows[self.ids.searchsorted(listed[places])]
+            found = Places(places, rows) if len(places) else None
             known = self._places[id(listed)] = listed, found
             self.grow(_PLACES_BYTES + 16 * len(places))
         return known[1]
 
-    def labels(self, index: SeriesIndex) -> list[Labels]:
-        """The labels of the series in the order of their ids; other questions have the same ones."""
+    @property
+    def labels(self) -> list[Labels]:
+        """The labels of the series, a row each; other questions have the same ones."""
         if self._labels is None:
-            self._labels = [decode_labels(key) for key in index.keys(self.ids)]
+            self._labels = [decode_labels(key) for key in self.keys]
             self.grow(_LABELS_BYTES * len(self._labels))
         return self._labels
 
@@ -86,7 +112,7 @@ class Asked:
         known = self._known.get(key)
         if known is not None and known[0] == size:
             return known[1]
-        found = Wanted(self._index.match(matchers), self._note)
+        found = Wanted(self._index.match(matchers), self._index, self._note)
         nbytes = size // 8 + 50 * len(found.ids) + _PLACES_BYTES
         if nbytes + _LABELS_BYTES * len(found.ids) > self._most // 4:
             return found
