@@ -101,6 +101,7 @@ class Lane:
         """Let the threads end; what waits is cancelled."""
         if self._look is not None:
             self._look.cancel()
+        self._core.release()
         with self._lock:
             waiting = list(self._waiting)
             self._waiting.clear()

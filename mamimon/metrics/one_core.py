@@ -34,6 +34,7 @@ class OneCore:
         """The event loop's thread."""
         self._known: set[int] = set()
         """Threads that have not inherited the place."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def hold(self, loop: asyncio.AbstractEventLoop) -> None:
         """On the event loop: keep it and the others where it is, for a while."""
@@ -47,7 +48,7 @@ class OneCore:
             self._loop, self._free, self._at = threading.get_native_id(), free, at
             for thread in (self._loop, *self._joined):
                 _move(thread, at)
-        loop.call_later(HELD_S, self._release)
+        self._timer = loop.call_later(HELD_S, self.release)
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
@@ -70,9 +71,15 @@ class OneCore:
                 if self._at:
                     _move(thread, self._free)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let all go; also for a loop that ends before the time is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         with self._lock:
             at, self._at = self._at, set()
+            if not at:
+                return
             for thread in (self._loop, *self._joined):
                 _move(thread, self._free)
             # What was begun by one of them meanwhile is held, too.

@@ -21,8 +21,9 @@ pytestmark = pytest.mark.skipif(len(FREE) < 2, reason="there is one processor")
 
 
 @pytest.fixture(autouse=True)
-async def restored() -> AsyncIterator[None]:
-    """What a failing test leaves held is let go."""
+async def free() -> AsyncIterator[None]:
+    """Whatever a test before this one left held, or this one when it fails."""
+    os.sched_setaffinity(0, FREE)
     yield
     os.sched_setaffinity(0, FREE)
 
@@ -97,6 +98,18 @@ async def test_it_is_held_again_and_by_one_at_a_time() -> None:
         first.hold(asyncio.get_running_loop())
         assert len(os.sched_getaffinity(0)) == 1
         await free_again()
+
+
+async def test_closing_lets_go_at_once() -> None:
+    """A loop that ends before the time is over leaves its thread free."""
+    core = OneCore()
+    core.hold(asyncio.get_running_loop())
+    assert len(os.sched_getaffinity(0)) == 1
+    core.release()
+    assert os.sched_getaffinity(0) == FREE
+    core.hold(asyncio.get_running_loop())
+    assert len(os.sched_getaffinity(0)) == 1
+    await free_again()
 
 
 async def test_nothing_is_held_where_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
