@@ -235,12 +235,13 @@ class Joined:
 
     def _find(self, wanted: slice, columns: slice | Ints | None) -> Found:
         edges = self._starts
-        begin = 0
+        begin = apart = 0
         if isinstance(columns, slice):
             begin, end = columns.start, columns.stop
             edges = [min(max(start, begin), end) - begin for start in edges]
         elif columns is not None:
             edges = np.searchsorted(columns, edges).tolist()
+            apart = _apart(columns)
         out = Found()
         for place, (piece, number, rows) in enumerate(self._strips):
             first, last = edges[place], edges[place + 1]
@@ -254,8 +255,13 @@ class Joined:
             if columns is None or isinstance(columns, slice):
                 low += begin + first - self._starts[place]
                 out.add(parts, there, first, last, slice(low, low + last - first))
+                continue
+            low -= self._starts[place]
+            if apart:
+                own = slice(int(columns[first]) + low, int(columns[last - 1]) + low + 1, apart)
+                out.add(parts, there, first, last, own)
             else:
-                out.add(parts, there, first, last, columns[first:last] + (low - self._starts[place]))
+                out.add(parts, there, first, last, columns[first:last] + low)
         return out
 
 
@@ -294,6 +300,12 @@ class Found:
 
 
 Bools = npt.NDArray[np.bool_]
+
+
+def _apart(columns: Ints) -> int:
+    """How far columns are apart, if evenly; else 0. A stride is copied in a third of the time of a list."""
+    apart = int(columns[1] - columns[0]) if len(columns) > 1 else 0
+    return apart if apart > 0 and (columns[1:] - columns[:-1] == apart).all() else 0
 
 
 def _parts(piece: Piece, number: int, rows: Ints) -> tuple[Parts, Bools | None]:
