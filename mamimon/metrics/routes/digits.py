@@ -76,6 +76,8 @@ def numbers(values: Floats) -> list[bytes]:
 def _are_whole(values: Floats) -> bool:
     import numpy as np
 
+    if values.item(0) % 1:  # most others are told by their first
+        return False
     with np.errstate(invalid="ignore"):
         inside = (values >= 0) & (values < _WHOLE_BELOW) & (values == np.trunc(values))
     return bool(inside.all()) and not np.signbit(values).any()
@@ -86,6 +88,8 @@ def _not_plain(values: Floats) -> list[int]:
     import numpy as np
 
     size = np.abs(values)
+    if size.min() >= 1e-5 and size.max() < _WHOLE_BELOW:
+        return []
     plain = (size < _WHOLE_BELOW) & (size >= 1e-5) | (size == 0)
     found: list[int] = np.flatnonzero(~plain).tolist()
     return found
@@ -271,6 +275,8 @@ def _small(values: Floats) -> npt.NDArray[np.int32] | None:
     """Whole numbers from 0 to below 10**8; None where there are others."""
     import numpy as np
 
+    if values.item(0) % 1:
+        return None
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int32)
     if whole.min() < 0 or whole.max() >= 10**8 or not (whole == values).all():
