@@ -16,21 +16,30 @@ def wanted(clause: c.Clause) -> Iterator[tuple[str, list[str], bool]]:
     if isinstance(clause, (c.And, c.Or)):
         for inner in clause.clauses:
             yield from wanted(inner)
-    elif isinstance(clause, c.Words):
+    elif isinstance(clause, c.Words) and not clause.slop:
         yield clause.field, clause.words, clause.prefix
+    elif isinstance(clause, c.Words):
+        # Words that may have moved are found one by one.
+        for n, word in enumerate(clause.words, 1):
+            yield clause.field, [word], clause.prefix and n == len(clause.words)
     elif isinstance(clause, c.Exact):
         yield clause.field, clause.spelled.words, False
     elif isinstance(clause, c.Pattern) and clause.starts:
         yield clause.field, [clause.starts], True
 
 
-def spans(clause: c.Clause, field: str, text: str) -> list[tuple[int, int]]:
-    """Start and end of each marked place in a field's text, in order and not overlapping."""
+def spans(clause: c.Clause, field: str, text: str, *, anywhere: bool = False) -> list[tuple[int, int]]:
+    """Start and end of each marked place in a field's text, in order and not overlapping.
+
+    `anywhere`: of words that are looked for in other fields, too.
+    """
     have = [(fold(found.group()), *found.span()) for found in _TOKEN.finditer(text)]
     places: set[tuple[int, int]] = set()
     for name, words, prefix in wanted(clause):
         if not words or not (
-            name in {"", "*", field} or ("*" in name and c.glob(name, fold_case=False).fullmatch(field))
+            anywhere
+            or name in {"", "*", field}
+            or ("*" in name and c.glob(name, fold_case=False).fullmatch(field))
         ):
             continue
         for i in range(len(have) - len(words) + 1):
@@ -48,9 +57,11 @@ def spans(clause: c.Clause, field: str, text: str) -> list[tuple[int, int]]:
     return merged
 
 
-def marked(clause: c.Clause, field: str, text: str, before: str, after: str) -> str | None:
+def marked(
+    clause: c.Clause, field: str, text: str, before: str, after: str, *, anywhere: bool = False
+) -> str | None:
     """The text with tags around what was looked for, or None where nothing of it is there."""
-    found = spans(clause, field, text)
+    found = spans(clause, field, text, anywhere=anywhere)
     if not found:
         return None
     parts: list[str] = []

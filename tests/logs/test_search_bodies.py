@@ -216,3 +216,49 @@ def test_parameters_of_an_address_are_heard(server: Any) -> None:
         "/es/_mget?_source_includes=http.*,level&_source_excludes=level", json=wanted
     ).json()
     assert got["docs"][0]["_source"] == {"http": {"status": 200}}
+
+
+@pytest.mark.feature("L2")
+def test_highlights_have_options_of_their_own(server: Any) -> None:
+    """A field has its own tags and its own query, and marks of words that are looked for elsewhere."""
+    fill(server)
+    body: dict[str, Any] = {"query": {"match": {"level": "error"}}, "size": 1}
+
+    def marks(**options: Any) -> Any:
+        return ask(server, {**body, "highlight": options})["hits"]["hits"][0].get("highlight")
+
+    assert marks(fields={"*": {}}) == {"level": ["<em>ERROR</em>"]}
+    assert marks(fields=[{"level": {"pre_tags": ["["], "post_tags": ["]"]}}]) == {"level": ["[ERROR]"]}
+    assert marks(fields={"l*": {}}, tags_schema="styled") == {"level": ['<em class="hlt1">ERROR</em>']}
+    wide = marks(fields={"message": {}, "level": {}}, require_field_match=False)
+    assert wide == {"level": ["<em>ERROR</em>"], "message": ["request failed with an <em>error</em> 290"]}
+    other = {"match": {"message": "failed"}}
+    assert marks(fields={"message": {"highlight_query": other}}) == {
+        "message": ["request <em>failed</em> with an error 290"]
+    }
+    body = {"query": {"match_phrase": {"message": {"query": "error failed", "slop": 4}}}, "size": 1}
+    assert marks(fields={"message": {}}) == {
+        "message": ["request <em>failed</em> with an <em>error</em> 290"]
+    }
+    hits = {"top_hits": {"size": 1, "highlight": {"fields": {"level": {}}}, "_source": False}}
+    query = {"match": {"level": {"query": "error", "_name": "bad"}}}
+    found = ask(
+        server, {"query": query, "size": 0, "aggs": {"t": {"terms": {"field": "level"}, "aggs": {"h": hits}}}}
+    )
+    inner = found["aggregations"]["t"]["buckets"][0]["h"]["hits"]["hits"][0]
+    assert inner["highlight"] == {"level": ["<em>ERROR</em>"]} and inner["matched_queries"] == ["bad"]
+    path = SEARCH.removeprefix("/es")
+    for wrong in ({"highlight_query": 5}, {"tags_schema": "odd"}, {"highlight_query": {"no_such": {}}}):
+        more = {"json": {**body, "highlight": {"fields": {"*": wrong}}}}
+        refused(server, "POST", path, 400, "parsing_exception", **more)
+
+
+@pytest.mark.feature("L2")
+def test_a_part_of_an_answer_can_be_refused(server: Any) -> None:
+    """`allow_partial_search_results=false` wants all or nothing."""
+    fill(server)
+    assert ask(server, {"timeout": "0"})["timed_out"] is True
+    path = SEARCH.removeprefix("/es") + "?allow_partial_search_results=false"
+    refused(server, "POST", path, 503, "search_phase_execution_exception", json={"timeout": "0"})
+    whole = server.client.post(f"/es{path}", json={})
+    assert whole.status_code == 200 and whole.json()["hits"]["total"]["value"] == 300

@@ -45,6 +45,11 @@ class Agg:
         for sub in self.subs.values():
             sub.told(kinds)
 
+    def searched(self, clause: Clause, named: list[tuple[str, Clause]]) -> None:
+        """Learn what the search looks for, and the parts of it that have a name."""
+        for sub in self.subs.values():
+            sub.searched(clause, named)
+
     def asked(self) -> set[str]:
         """The fields whose types matter."""
         return {self.field}

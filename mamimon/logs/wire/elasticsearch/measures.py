@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mamimon.logs.clauses import Row
+from mamimon.logs.clauses import Clause, Row
 from mamimon.logs.dateformat import write_date
 from mamimon.logs.store.tally import Grain
 from mamimon.logs.text import number_of, shown
@@ -299,6 +299,13 @@ class TopHits(Agg):
                 f" or equal to: [{_MOST_HITS}] but was [{self.size + self.start}]."
             )
         self.sort = Sort.read(self.body.get("sort"))
+        if self.body.get("script_fields"):
+            raise illegal("[script_fields] is not supported by a log store")
+        self.clause: Clause | None = None
+        self.named: list[tuple[str, Clause]] = []
+
+    def searched(self, clause: Clause, named: list[tuple[str, Clause]]) -> None:
+        self.clause, self.named = clause, named
 
     def told(self, kinds: dict[str, str]) -> None:
         super().told(kinds)
@@ -322,10 +329,13 @@ class TopHits(Agg):
         del state["rows"][self.start + self.size :]
 
     def result(self, state: dict[str, Any]) -> dict[str, Any]:
+        from mamimon.logs.wire.elasticsearch.marking import read_marks
         from mamimon.logs.wire.elasticsearch.sources import Sources
 
         self._cut(state)
         sources = Sources.read(self.body)
+        sources.clause, sources.named = self.clause, self.named
+        sources.marks = read_marks(self.body.get("highlight"), self.now)
         hits = [sources.hit(row, self.sort) for _, row in state["rows"][self.start :]]
         return {
             "hits": {"total": {"value": state["count"], "relation": "eq"}, "max_score": None, "hits": hits}

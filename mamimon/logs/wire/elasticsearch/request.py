@@ -15,6 +15,7 @@ from mamimon.logs.wire.elasticsearch.divisions import Global
 from mamimon.logs.wire.elasticsearch.dsl import Dsl
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing
 from mamimon.logs.wire.elasticsearch.limits import read_slice, read_timeout
+from mamimon.logs.wire.elasticsearch.marking import read_marks
 from mamimon.logs.wire.elasticsearch.names import Names, parse_names
 from mamimon.logs.wire.elasticsearch.parameters import merged
 from mamimon.logs.wire.elasticsearch.sorting import Sort
@@ -99,7 +100,10 @@ def read_request(
     # What hits are filtered by afterwards is nothing that was looked for.
     sources.clause = clauses[0] if "q" in params else searched
     sources.named = dsl.named
+    sources.marks = read_marks(body.get("highlight"), now)
     aggs = aggregations.read(body.get("aggs", body.get("aggregations", {})), now)
+    for agg in aggs.values():
+        agg.searched(sources.clause, dsl.named)
     after = body.get("search_after")
     if after is not None:
         for value in after:

@@ -49,9 +49,23 @@ async def find(call: Call) -> Answer:
     paged = isinstance(pit, dict)
     request = read_request(call.room, index, call.params, body, call.now, paged=paged)
     answer = await search.run(call.room, request, lenient=call.lenient)
+    if not call.flag("allow_partial_search_results", True):
+        _check_whole(answer)
     if isinstance(pit, dict):
         answer = {"pit_id": pit["id"], **answer}
     return Answer(_totalled(call, answer))
+
+
+def _check_whole(answer: dict[str, Any]) -> None:
+    """Refuse an answer of a part, which is not wanted."""
+    failed = answer["_shards"]["failed"]
+    if answer["timed_out"] or failed:
+        why = (
+            "Time exceeded"
+            if answer["timed_out"]
+            else f"Partial shards failure ({failed} shards unavailable)"
+        )
+        raise EsError(503, "search_phase_execution_exception", why, phase="query", grouped=True)
 
 
 def _totalled(call: Call, answer: dict[str, Any]) -> dict[str, Any]:

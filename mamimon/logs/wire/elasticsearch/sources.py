@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -11,11 +10,10 @@ from mamimon.logs.catalogue import kind_of
 from mamimon.logs.clauses import Clause, Row, glob
 from mamimon.logs.dateformat import write_date
 from mamimon.logs.dates import parse_iso
-from mamimon.logs.highlight import marked
 from mamimon.logs.text import leaves, shown
 from mamimon.logs.wire.elasticsearch.body import token, truth
 from mamimon.logs.wire.elasticsearch.errors import EsError, illegal, parsing, unknown_field
-from mamimon.logs.wire.elasticsearch.known import check_highlight
+from mamimon.logs.wire.elasticsearch.marking import Mark, marks_of, path_match
 from mamimon.logs.wire.elasticsearch.sorting import Sort, ranked
 
 _LONGEST_KEYWORD = 256
@@ -31,7 +29,7 @@ class Sources(msgspec.Struct):
     excludes: list[str] = []
     fields: list[tuple[str, str, bool]] = []
     """Name or pattern, format, and whether columns are asked, which keep values in order."""
-    highlight: dict[str, Any] | None = None
+    marks: list[Mark] = []
     version: bool = False
     seq_no: bool = False
     explained: bool = False
@@ -77,10 +75,6 @@ class Sources(msgspec.Struct):
                 name, form = _wanted(key, part)
                 if key != "stored_fields" or name not in {"_source", "*", "_none_"}:
                     one.fields.append((name, form, key == "docvalue_fields"))
-        marks = body.get("highlight")
-        if marks:
-            check_highlight(marks)
-        one.highlight = marks
         one.version = truth(body.get("version"))
         one.seq_no = truth(body.get("seq_no_primary_term"))
         one.explained = truth(body.get("explain"))
@@ -103,14 +97,12 @@ class Sources(msgspec.Struct):
             hit["_source"] = self.filtered(row.document)
         if self.fields and (found := self._fields(row)):
             hit["fields"] = found
-        if self.highlight is not None and self.clause is not None:
-            marks = self._marks(row)
-            if marks:
-                hit["highlight"] = marks
+        if self.marks and self.clause is not None and (marks := marks_of(self.marks, self.clause, row)):
+            hit["highlight"] = marks
         if sort.given:
             hit["sort"] = sort.values(row)
-        if self.named and (names := [name for name, clause in self.named if clause.match(row)]):
-            hit["matched_queries"] = names
+        if self.named and (names := {name: 0 for name, clause in self.named if clause.match(row)}):
+            hit["matched_queries"] = list(names)
         if self.explained:
             hit["_explanation"] = _EXPLANATION
         return hit
@@ -131,22 +123,6 @@ class Sources(msgspec.Struct):
                     found.setdefault(path, []).extend(_column(written))
                 else:
                     found[path] = written
-        return found
-
-    def _marks(self, row: Row) -> dict[str, list[str]]:
-        assert self.highlight is not None and self.clause is not None
-        spec = self.highlight
-        before = str(_list(spec.get("pre_tags", "<em>"))[0])
-        after = str(_list(spec.get("post_tags", "</em>"))[0])
-        asked = spec.get("fields", {})
-        names = [name for part in (asked if isinstance(asked, list) else [asked]) for name in part]
-        found: dict[str, list[str]] = {}
-        for path, value in leaves(row.document):
-            if not isinstance(value, str) or not any(_path_match(path, name) for name in names):
-                continue
-            text = marked(self.clause, path, shown(value), before, after)
-            if text is not None:
-                found.setdefault(path, []).append(text)
         return found
 
 
@@ -206,15 +182,9 @@ def _list(value: Any) -> list[str]:
     return [str(part) for part in value] if isinstance(value, list) else [str(value)]
 
 
-def _path_match(path: str, pattern: str) -> bool:
-    if pattern in {"*", path}:
-        return True
-    return "*" in pattern and re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), path) is not None
-
-
 def _below(path: str, pattern: str) -> bool:
     """Whether the pattern names the path itself, something above it, or something inside it."""
-    return _path_match(path, pattern) or _path_match(path, pattern + ".*")
+    return path_match(path, pattern) or path_match(path, pattern + ".*")
 
 
 def _filter(

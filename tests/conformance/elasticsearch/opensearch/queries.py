@@ -34,6 +34,7 @@ class Queries:
     def __init__(self, shop: Shop, rng: random.Random) -> None:
         self.shop = shop
         self.rng = rng
+        self.names = 0
         self.kinds = [
             self.query_string, self.query_string, self.simple_query_string, self.match, self.match,
             self.match_phrase, self.match_phrase_prefix, self.match_bool_prefix, self.multi_match, self.term,
@@ -50,7 +51,9 @@ class Queries:
             return {rng.choice(("match_all", "match_all", "match_none")): {}}
         made = rng.choice(self.kinds)()
         if rng.random() < 0.04:
-            return {"bool": {"must": made, "_name": rng.choice(("first", "second"))}}
+            # Of two queries of one name one is forgotten there.
+            self.names += 1
+            return {"bool": {"must": made, "_name": f"n{self.names}"}}
         return made
 
     def tree(self, depth: int) -> Query:

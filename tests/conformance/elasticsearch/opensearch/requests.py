@@ -118,7 +118,16 @@ class Requests:
                 body["query"] = {
                     "query_string": {"query": f"message:{self.queries.word()}", "analyze_wildcard": True}
                 }
-            body["highlight"] = {"fields": {"message": {"number_of_fragments": 0}}}
+            own: dict[str, Any] = {"number_of_fragments": 0}
+            if rng.random() < 0.2:
+                own["highlight_query"] = {"match": {"message": self.queries.words(2)}}
+            if rng.random() < 0.2:
+                own.update(pre_tags=["[["], post_tags=["]]"])
+            body["highlight"] = {"fields": {"message": own}}
+            if rng.random() < 0.2:
+                body["highlight"]["require_field_match"] = False
+            if rng.random() < 0.1:
+                body["highlight"]["tags_schema"] = "styled"
             if rng.random() < 0.5:
                 body["highlight"].update(pre_tags=["@HIGHLIGHT@"], post_tags=["@/HIGHLIGHT@"])
         return body
