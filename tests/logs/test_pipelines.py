@@ -91,18 +91,27 @@ FUNCTIONS: dict[str, Callable[[list[float]], float]] = {
 
 
 @pytest.mark.feature("L2")
-@pytest.mark.parametrize("script", FUNCTIONS)
-@pytest.mark.parametrize("shift", [0, 1])
-def test_moving_functions_look_at_the_values_before(filled: tuple[Any, int], script: str, shift: int) -> None:
+def test_moving_functions_look_at_the_values_before(filled: tuple[Any, int]) -> None:
     """Each of Elasticsearch's functions over a window of three, which a shift moves to hold its own value."""
     server, _ = filled
-    spec = {"buckets_path": "mean", "window": "3", "shift": shift, "script": f"MovingFunctions.{script}"}
-    found = values(ask(server, {"x": {"moving_fn": spec}})["t"]["buckets"])
-    windows = [KNOWN[max(0, i - 3 + shift) : i + shift] for i in range(len(KNOWN))]
-    meant = iter(FUNCTIONS[script](w) if w else 0.0 if script.startswith("sum") else None for w in windows)
-    for value, mean in zip(found, MEANS, strict=True):
-        wanted = "-" if math.isnan(mean) else next(meant)
-        assert value == (pytest.approx(wanted) if isinstance(wanted, float) else wanted)
+    inner = {
+        f"{shift} {script}": {
+            "moving_fn": {
+                "buckets_path": "mean", "window": "3", "shift": shift, "script": f"MovingFunctions.{script}"
+            }
+        }
+        for script in FUNCTIONS
+        for shift in (0, 1)
+    }  # fmt: skip
+    buckets = ask(server, inner)["t"]["buckets"]
+    for name in inner:
+        shift, script = int(name[0]), name[2:]
+        windows = [KNOWN[max(0, i - 3 + shift) : i + shift] for i in range(len(KNOWN))]
+        nothing = 0.0 if script.startswith("sum") else None
+        meant = iter(FUNCTIONS[script](window) if window else nothing for window in windows)
+        for value, mean in zip(values(buckets, name), MEANS, strict=True):
+            wanted = "-" if math.isnan(mean) else next(meant)
+            assert value == (pytest.approx(wanted) if isinstance(wanted, float) else wanted), name
 
 
 @pytest.mark.feature("L2")
@@ -145,66 +154,61 @@ def test_rates_are_by_a_unit_of_time(filled: tuple[Any, int]) -> None:
     assert sum(values(answer["t"]["buckets"])) == pytest.approx(sum(map(len, TOOK)) / 12)
 
 
-@pytest.mark.feature("L2")
-@pytest.mark.parametrize(
-    ("aggs", "type", "reason"),
-    [
-        ({"x": {"derivative": {"buckets_path": "_count"}}}, "action_request", "must have a histogram"),
-        ({"x": {"max_bucket": {"buckets_path": "no>x"}}}, "action_request", "No aggregation found"),
-        ({"x": {"rate": {"unit": "second"}}}, "parsing", "date histogram"),
-        ({"x": {"moving_avg": {"buckets_path": "_count"}}}, "parsing", "Use the [moving_fn]"),
-        (
-            {"x": {"bucket_script": {"buckets_path": {"a": "_count"}, "script": "params.a"}}},
-            "illegal",
-            "script",
-        ),
-        ({"x": {"geohash_grid": {"field": "place", "precision": 3}}}, "illegal", "[geohash_grid]"),
-        ({"x": {"nested": {"path": "a"}}}, "illegal", "[nested]"),
-        ({"x": {"significant_terms": {"field": "host"}}}, "illegal", "[significant_terms]"),
-        ({"x": {"no_such": {}}}, "parsing", "Unknown aggregation type [no_such]"),
-    ],
+UNDONE: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"x": {"derivative": {"buckets_path": "_count"}}}, "action_request", "must have a histogram"),
+    ({"x": {"max_bucket": {"buckets_path": "no>x"}}}, "action_request", "No aggregation found"),
+    ({"x": {"rate": {"unit": "second"}}}, "parsing", "date histogram"),
+    ({"x": {"moving_avg": {"buckets_path": "_count"}}}, "parsing", "Use the [moving_fn]"),
+    (
+        {"x": {"bucket_script": {"buckets_path": {"a": "_count"}, "script": "params.a"}}},
+        "illegal",
+        "script",
+    ),
+    ({"x": {"geohash_grid": {"field": "place", "precision": 3}}}, "illegal", "[geohash_grid]"),
+    ({"x": {"nested": {"path": "a"}}}, "illegal", "[nested]"),
+    ({"x": {"significant_terms": {"field": "host"}}}, "illegal", "[significant_terms]"),
+    ({"x": {"no_such": {}}}, "parsing", "Unknown aggregation type [no_such]"),
 )
-@pytest.mark.parametrize("door", ["_search", "_msearch"])
-def test_what_is_not_done_says_so(
-    server: Any, aggs: dict[str, Any], type: str, reason: str, door: str
-) -> None:
+
+
+@pytest.mark.feature("L2")
+def test_what_is_not_done_says_so(server: Any) -> None:
     """With a root cause, which Grafana shows; `_msearch` refuses a body that is no search as a whole."""
+    for aggs, type, reason in UNDONE:
+        body = json.dumps({"size": 0, "aggs": aggs})
+        for door, content in (("_search", body), ("_msearch", f"{{}}\n{body}\n")):
+            answer = server.client.post(f"/es/{door}", content=content).json()
+            error = answer.get("responses", [answer])[0]["error"]
+            assert error["type"].startswith(type) and reason in error["root_cause"][0]["reason"], error
 
-    body = {"size": 0, "aggs": aggs}
-    content = json.dumps(body) if door == "_search" else f"{{}}\n{json.dumps(body)}\n"
-    answer = server.client.post(f"/es/{door}", content=content).json()
-    error = answer.get("responses", [answer])[0]["error"]
-    assert error["type"].startswith(type) and reason in error["root_cause"][0]["reason"], error
+
+WRONG: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"derivative": {}}, "buckets_path"),
+    ({"derivative": {"buckets_path": "mean", "odd": 1}}, "[odd]"),
+    ({"derivative": {"buckets_path": "mean", "gap_policy": "odd"}}, "gap policy"),
+    ({"derivative": {"buckets_path": "no"}}, "No aggregation found"),
+    ({"derivative": {"buckets_path": "x"}}, "Cyclical"),
+    ({"serial_diff": {"buckets_path": "mean", "lag": 0}}, "[lag]"),
+    ({"moving_fn": {"buckets_path": "mean"}}, "[window]"),
+    (
+        {"moving_fn": {"buckets_path": "mean", "window": 2, "script": "1 + 1"}},
+        "scripts are not supported",
+    ),
+    ({"rate": {"unit": "fortnight"}}, "fortnight"),
+    ({"rate": {"unit": "month"}}, "month"),
+    ({"rate": {"mode": "sum"}}, "mode"),
+)
 
 
 @pytest.mark.feature("L2")
-@pytest.mark.parametrize(
-    ("inner", "reason"),
-    [
-        ({"derivative": {}}, "buckets_path"),
-        ({"derivative": {"buckets_path": "mean", "odd": 1}}, "[odd]"),
-        ({"derivative": {"buckets_path": "mean", "gap_policy": "odd"}}, "gap policy"),
-        ({"derivative": {"buckets_path": "no"}}, "No aggregation found"),
-        ({"derivative": {"buckets_path": "x"}}, "Cyclical"),
-        ({"serial_diff": {"buckets_path": "mean", "lag": 0}}, "[lag]"),
-        ({"moving_fn": {"buckets_path": "mean"}}, "[window]"),
-        (
-            {"moving_fn": {"buckets_path": "mean", "window": 2, "script": "1 + 1"}},
-            "scripts are not supported",
-        ),
-        ({"rate": {"unit": "fortnight"}}, "fortnight"),
-        ({"rate": {"unit": "month"}}, "month"),
-        ({"rate": {"mode": "sum"}}, "mode"),
-    ],
-)
-def test_pipelines_that_cannot_be_are_refused(server: Any, inner: dict[str, Any], reason: str) -> None:
-    """Each with what is wrong about it."""
+def test_pipelines_that_cannot_be_are_refused(server: Any) -> None:
+    """Each with what is wrong about it, and all of them in a histogram that leaves out empty steps."""
     _bulk(server, [{"create": {"_index": "logs-shop"}}, {"took": 1}])
-    hours = {"field": "@timestamp", "fixed_interval": "1h"}
-    aggs = {"mean": {"avg": {"field": "took"}}, "x": inner}
-    body = {"aggs": {"t": {"date_histogram": hours, "aggs": aggs}}}
-    answer = server.client.post("/es/_search", json=body)
-    assert answer.status_code == 400 and reason in answer.json()["error"]["reason"], answer.text
-    body["aggs"]["t"]["date_histogram"] = {**hours, "min_doc_count": 1}
-    if next(iter(inner)) != "rate":
-        assert server.client.post("/es/_search", json=body).status_code == 400
+    for inner, reason in WRONG:
+        aggs = {"mean": {"avg": {"field": "took"}}, "x": inner}
+        for least in (0, 1) if "rate" not in inner else (0,):
+            hours = {"field": "@timestamp", "fixed_interval": "1h", "min_doc_count": least}
+            body = {"aggs": {"t": {"date_histogram": hours, "aggs": aggs}}}
+            answer = server.client.post("/es/_search", json=body)
+            assert answer.status_code == 400, answer.text
+            assert least or reason in answer.json()["error"]["reason"], answer.text

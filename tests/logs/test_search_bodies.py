@@ -62,39 +62,37 @@ def test_every_key_of_a_body_is_done_or_refused(server: Any) -> None:
         assert reason == f"Unknown key for a VALUE_NULL in [{key}]."
 
 
-@pytest.mark.feature("L2")
-@pytest.mark.parametrize(
-    ("body", "status", "kind"),
-    [
-        ({"version": 1}, 400, "x_content_parse_exception"),
-        ({"explain": "maybe"}, 400, "illegal_argument_exception"),
-        ({"size": True}, 400, "x_content_parse_exception"),
-        ({"from": 10**12}, 400, "input_coercion_exception"),
-        ({"terminate_after": "x"}, 400, "number_format_exception"),
-        ({"fields": "level"}, 400, "parsing_exception"),
-        ({"fields": [{}]}, 400, "illegal_argument_exception"),
-        ({"docvalue_fields": [{"name": "x"}]}, 400, "x_content_parse_exception"),
-        ({"stored_fields": 5}, 400, "parsing_exception"),
-        ({"_source": {"include_only": "x"}}, 400, "parsing_exception"),
-        ({"pit": "x"}, 400, "parsing_exception"),
-        ({"pit": {"key": "x"}}, 400, "x_content_parse_exception"),
-        ({"slice": {"x": 1}}, 400, "x_content_parse_exception"),
-        ({"sort": [5]}, 400, "illegal_argument_exception"),
-        ({"sort": ["level"], "search_after": [{}]}, 400, "parsing_exception"),
-        ({"stats": [1]}, 400, "parsing_exception"),
-        ({"min_score": 1.5}, 400, "illegal_argument_exception"),
-        ({"min_score": "x"}, 400, "number_format_exception"),
-        ({"ext": {"odd": {}}}, 400, "x_content_parse_exception"),
-        ({"indices_boost": [{"logs-mami-ai-*": "x"}]}, 400, "parsing_exception"),
-        ({"indices_boost": {"nowhere": 2}}, 404, "index_not_found_exception"),
-    ],
+SHAPES: tuple[tuple[dict[str, Any], int, str], ...] = (
+    ({"version": 1}, 400, "x_content_parse_exception"),
+    ({"explain": "maybe"}, 400, "illegal_argument_exception"),
+    ({"size": True}, 400, "x_content_parse_exception"),
+    ({"from": 10**12}, 400, "input_coercion_exception"),
+    ({"terminate_after": "x"}, 400, "number_format_exception"),
+    ({"fields": "level"}, 400, "parsing_exception"),
+    ({"fields": [{}]}, 400, "illegal_argument_exception"),
+    ({"docvalue_fields": [{"name": "x"}]}, 400, "x_content_parse_exception"),
+    ({"stored_fields": 5}, 400, "parsing_exception"),
+    ({"_source": {"include_only": "x"}}, 400, "parsing_exception"),
+    ({"pit": "x"}, 400, "parsing_exception"),
+    ({"pit": {"key": "x"}}, 400, "x_content_parse_exception"),
+    ({"slice": {"x": 1}}, 400, "x_content_parse_exception"),
+    ({"sort": [5]}, 400, "illegal_argument_exception"),
+    ({"sort": ["level"], "search_after": [{}]}, 400, "parsing_exception"),
+    ({"stats": [1]}, 400, "parsing_exception"),
+    ({"min_score": 1.5}, 400, "illegal_argument_exception"),
+    ({"min_score": "x"}, 400, "number_format_exception"),
+    ({"ext": {"odd": {}}}, 400, "x_content_parse_exception"),
+    ({"indices_boost": [{"logs-mami-ai-*": "x"}]}, 400, "parsing_exception"),
+    ({"indices_boost": {"nowhere": 2}}, 404, "index_not_found_exception"),
 )
-def test_values_of_another_shape_are_refused(
-    server: Any, body: dict[str, Any], status: int, kind: str
-) -> None:
+
+
+@pytest.mark.feature("L2")
+def test_values_of_another_shape_are_refused(server: Any) -> None:
     """By the type that Elasticsearch has for it."""
     fill(server, 1)
-    refused(server, "POST", SEARCH.removeprefix("/es"), status, kind, json=body)
+    for body, status, kind in SHAPES:
+        refused(server, "POST", SEARCH.removeprefix("/es"), status, kind, json=body)
 
 
 @pytest.mark.feature("L2")
@@ -165,37 +163,35 @@ def test_typed_clients_read_the_kinds_of_aggregations(server: Any) -> None:
     assert several["hits"]["total"] == 300 and list(several["aggregations"]) == ["max#n"]
 
 
-@pytest.mark.feature("L2")
-@pytest.mark.parametrize(
-    ("method", "path", "names"),
-    [
-        ("GET", "/logs-*/_search", "odd df analyzer min_score=x suggest_field=x search_type=odd version=odd timeout=odd"
-         " batched_reduce_size=1 terminate_after=-1 expand_wildcards=odd pretty=odd search_pipeline=x"),
-        ("GET", "/logs-*/_count", "odd size default_operator min_score=2 allow_no_indices=odd"),
-        ("POST", "/_msearch", "odd size max_concurrent_searches=0 typed_keys=odd"),
-        ("POST", "/_bulk", "odd refresh=odd wait_for_active_shards=-1 timeout=odd require_alias=odd pipeline=nothing"),
-        ("POST", "/_mget", "odd realtime=odd preferences"),
-        ("GET", "/logs-*/_field_caps?fields=*", "odd routing filters=odd expand_wildcards=odd"),
-        ("GET", "/_cat/indices", "odd v=odd health=odd expand_wildcards=odd s=odd full_id"),
-        ("GET", "/_cat/count", "odd health=green expand_wildcards=all"),
-        ("GET", "/_cat/nodes", "odd pri=true master_timeout=odd"),
-    ],
+PARAMETERS = (
+    ("GET", "/logs-*/_search", "odd df analyzer min_score=x suggest_field=x search_type=odd version=odd timeout=odd"
+     " batched_reduce_size=1 terminate_after=-1 expand_wildcards=odd pretty=odd search_pipeline=x"),
+    ("GET", "/logs-*/_count", "odd size default_operator min_score=2 allow_no_indices=odd"),
+    ("POST", "/_msearch", "odd size max_concurrent_searches=0 typed_keys=odd"),
+    ("POST", "/_bulk", "odd refresh=odd wait_for_active_shards=-1 timeout=odd require_alias=odd pipeline=nothing"),
+    ("POST", "/_mget", "odd realtime=odd preferences"),
+    ("GET", "/logs-*/_field_caps?fields=*", "odd routing filters=odd expand_wildcards=odd"),
+    ("GET", "/_cat/indices", "odd v=odd health=odd expand_wildcards=odd s=odd full_id"),
+    ("GET", "/_cat/count", "odd health=green expand_wildcards=all"),
+    ("GET", "/_cat/nodes", "odd pri=true master_timeout=odd"),
 )  # fmt: skip
-def test_parameters_that_a_call_does_not_have_or_cannot_read_are_refused(
-    server: Any, method: str, path: str, names: str
-) -> None:
+
+
+@pytest.mark.feature("L2")
+def test_parameters_that_a_call_does_not_have_or_cannot_read_are_refused(server: Any) -> None:
     """None of them is passed over in silence."""
     fill(server, 1)
-    content = {
+    contents = {
         "/_msearch": '{"index":"logs-*"}\n{}\n',
         "/_bulk": '{"index":{"_index":"scratch"}}\n{"a":1}\n',
         "/_mget": '{"docs":[{"_index":"logs-a","_id":"1"}]}',
-    }.get(path, "")
-    for one in names.split():
-        name, _, text = one.partition("=")
-        both = f"{path}{'&' if '?' in path else '?'}{name}={text or 1}"
-        kind = "number_format_exception" if one == "min_score=x" else "illegal_argument_exception"
-        refused(server, method, both, 400, kind, content=content)
+    }
+    for method, path, names in PARAMETERS:
+        for one in names.split():
+            name, _, text = one.partition("=")
+            both = f"{path}{'&' if '?' in path else '?'}{name}={text or 1}"
+            kind = "number_format_exception" if one == "min_score=x" else "illegal_argument_exception"
+            refused(server, method, both, 400, kind, content=contents.get(path, ""))
 
 
 @pytest.mark.feature("L2")
