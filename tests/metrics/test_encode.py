@@ -95,3 +95,17 @@ def test_matrices_of_whole_numbers_fractions_and_gaps(start_ms: int, step_ms: in
     bare, full = json.loads(b"".join(encode(empty)))["result"]
     assert bare == {"metric": {"__name__": "x", "n": "0"}}
     assert len(full["values"]) == 300
+
+
+@pytest.mark.feature("M4")
+@pytest.mark.parametrize("steps", [1, 2, 3, 40])
+@pytest.mark.parametrize("longest", [0, 60, 900, 40_000])
+def test_few_short_numbers_of_series_with_labels_of_any_length(steps: int, longest: int) -> None:
+    """One very long label set among many short ones leaves room for all rows, and the end."""
+    random = np.random.default_rng(steps)
+    for series in (1, 2, 70, 900):
+        for where in (0, series // 2, series - 1):
+            answer = matrix(np.floor(random.random((series, steps)) * 2))
+            answer.labels = [{"n": str(row)} for row in range(series)]
+            answer.labels[where]["path"] = "x" * longest
+            check(answer)

@@ -128,7 +128,9 @@ def points(
         values, before, every = values[:, there], before[there], True
     if every:
         even = _evenly(values.ravel(), before)
-        if even is not None:
+        # Heads are made as long as the longest: not where that takes more than the room for these rows.
+        share = room(values.size, before, heads) - _WIDEST
+        if even is not None and even.pitch(values.shape[1], heads) * len(heads) <= share:
             return _put_evenly(even, values.shape[1], heads, out, at)
     flat = values.ravel() if every else values[present]
     counts = [values.shape[1]] * len(values) if every else present.sum(axis=1).tolist()
@@ -178,7 +180,7 @@ def _put_evenly(even: _Even, steps: int, heads: list[bytes], out: Bytes, at: int
     # Heads of one length put all samples of the tile on one grid.
     longest = max(map(len, heads))
     width = even.open + even.width
-    pitch = longest - _CLOSED + steps * width
+    pitch = even.pitch(steps, heads)
 
     def put(where: int, fields: Fields) -> None:
         np.ndarray(
@@ -225,6 +227,10 @@ class _Even(NamedTuple):
     """Bytes of each text."""
     texts: Fields
     """Eight bytes each."""
+
+    def pitch(self, steps: int, heads: list[bytes]) -> int:
+        """Bytes from one row to the next: its head, made as long as the longest, and its samples."""
+        return max(map(len, heads)) - _CLOSED + steps * (self.open + self.width)
 
 
 def _evenly(values: Floats, before: Fields) -> _Even | None:
