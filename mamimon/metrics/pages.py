@@ -12,7 +12,7 @@ from litestar.response import Redirect, Template
 
 from mamimon.metrics.explore import explored, grown, largest
 from mamimon.metrics.links import asked_for, one_line
-from mamimon.metrics.routes.digits import number
+from mamimon.metrics.routes.number import number
 from mamimon.problems import Problem
 from mamimon.window import Window, fitting, read_window
 

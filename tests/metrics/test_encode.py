@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mamimon.metrics.model import QueryResult
-from mamimon.metrics.routes.digits import number, numbers
+from mamimon.metrics.routes.digits import numbers
 from mamimon.metrics.routes.encode import encode
+from mamimon.metrics.routes.number import number
 
 ODD = [
     0.0, -0.0, 1.0, -1.0, 0.1, 1e-4, 1e-5, 1e-6, 1e-7, 123456.789, 1e15, 1e16, 1e20, 1e21, 1e300,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mamimon.metrics.histogram import Bucket, buckets
-from mamimon.metrics.routes.digits import number, numbers, points, room, stamped
+from mamimon.metrics.routes.digits import numbers, points, room, stamped
+from mamimon.metrics.routes.number import number
 
 if TYPE_CHECKING:
     import numpy as np

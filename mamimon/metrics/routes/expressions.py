@@ -8,7 +8,7 @@ import msgspec
 from litestar import HttpMethod, Request, Response, get, route
 
 from mamimon.metrics.routes.answer import failure, nothing, parameters, success
-from mamimon.metrics.routes.digits import number
+from mamimon.metrics.routes.number import number
 from mamimon.problems import Problem, bad_input
 
 if TYPE_CHECKING:
