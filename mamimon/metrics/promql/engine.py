@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 from mamimon.metrics.histogram import Histogram
-from mamimon.metrics.model import QueryResult, SeriesSource
+from mamimon.metrics.model import Labels, QueryResult, SeriesSource
 from mamimon.metrics.promql import extended, labelling
 from mamimon.metrics.promql.ast import TYPE_NAMES, Expr, Range, Selector, Subquery, type_of, unwrap
 from mamimon.metrics.promql.errors import PromQLError
@@ -20,9 +21,22 @@ from mamimon.metrics.promql.evaluator import Evaluator
 from mamimon.metrics.promql.memory import keep_scratch
 from mamimon.metrics.promql.parser import parse
 from mamimon.metrics.promql.text import quote
-from mamimon.metrics.promql.values import Ints, Limits, Scalar, Text, Vector, are_there, signature
+from mamimon.metrics.promql.values import (
+    METADATA_LABELS,
+    Floats,
+    Ints,
+    Limits,
+    Objects,
+    Scalar,
+    Text,
+    Vector,
+    are_there,
+    signature,
+    without,
+)
 from mamimon.metrics.promql.windows import LazyWindows, Windows
 
+Column = TypeVar("Column", Floats, Objects)
 LOOKBACK_MS = 300_000
 SUBQUERY_STEP_MS = 60_000
 MAX_SAMPLES = 50_000_000
@@ -124,8 +138,9 @@ def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
     found = run.windows(node, times, stackable=False)
     result = _result("matrix", times)
     result.series = []
-    labels = []
+    labels: list[Labels] = []
     histograms: list[tuple[Ints, list[Histogram]]] = []
+    place_of: dict[tuple[tuple[str, str], ...], int] = {}
     mode = node.selector.mode if isinstance(node, Range) else ""
     for rows, lazy in found.parts:
         part = lazy.whole() if isinstance(lazy, LazyWindows) else lazy
@@ -141,16 +156,37 @@ def _raw(run: Evaluator, node: Range | Subquery, times: Ints) -> QueryResult:
             own = _histograms(part, number) if not mode else (stamps[:0], [])
             if mode and part.histograms is not None:
                 raise PromQLError("execution", f"{mode} modifier is not supported with histograms")
-            if len(stamps) or own[1]:
-                labels.append(found.labels[row])
+            if not len(stamps) and not own[1]:
+                continue
+            named = found.labels[row]
+            if found.drop_name is not None and found.drop_name[row]:
+                named = without(named, METADATA_LABELS)
+            place = place_of.setdefault(signature(named), len(labels))
+            if place == len(labels):
+                labels.append(named)
                 result.series.append((stamps, samples))
                 histograms.append(own)
+            else:  # of another name, which is gone
+                result.series[place] = _merged(result.series[place], (stamps, samples))
+                both = _merged(
+                    *((one[0], np.array(one[1], dtype=object)) for one in (histograms[place], own))
+                )
+                histograms[place] = both[0], both[1].tolist()
     order = sorted(range(len(labels)), key=lambda number: signature(labels[number]))
     result.labels = [labels[number] for number in order]
     result.series = [result.series[number] for number in order]
     if any(own for _, own in histograms):
         result.series_histograms = [histograms[number] for number in order]
     return result
+
+
+def _merged(one: tuple[Ints, Column], other: tuple[Ints, Column]) -> tuple[Ints, Column]:
+    """The samples of two series that have become one; two at one time are an error."""
+    stamps = np.concatenate((one[0], other[0]))
+    order = np.argsort(stamps, kind="stable")
+    if (np.diff(stamps[order]) == 0).any():
+        raise PromQLError("execution", "vector cannot contain metrics with the same labelset")
+    return stamps[order], np.concatenate((one[1], other[1]))[order]
 
 
 def _histograms(part: Windows, row: int) -> tuple[Ints, list[Histogram]]:

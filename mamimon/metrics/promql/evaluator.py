@@ -354,8 +354,9 @@ class Evaluator:
             values = np.where(inner.present, values, ABSENT_NAN)
         if inner.histograms is not None:
             values = np.where(inner.histogram_mask(), ABSENT_NAN, values)
+            kept = np.where(inner.histogram_mask(), inner.histograms, np.array(None))
             # What was known about resets says nothing about the samples that are left.
-            inner.histograms = histogram_windows.forget_resets(inner.histograms)
+            inner.histograms = histogram_windows.forget_resets(kept)
         parts: list[Part] = []
         if inner.labels:
             rows = np.arange(len(inner.labels), dtype=np.int64)

@@ -103,7 +103,7 @@ class Covered(msgspec.Struct):
 
     def factor(self, to_start: Floats) -> Floats:
         """What the sampled difference is multiplied with."""
-        out: Floats = to_start + (self.sampled + self.to_end)
+        out: Floats = self.sampled + to_start + self.to_end  # in the order of Prometheus, for ties
         out /= np.where(self.sampled == 0, 1.0, self.sampled)
         out /= self.per
         return out
@@ -168,7 +168,7 @@ def _start_at_zero(result: Floats, oldest: Samples, covered: Covered, windows: W
     result *= windows.spread(covered.factor(covered.to_start))
     if len(increase):
         own = covered.at(where, result.shape[1], windows)
-        to_zero = own.sampled * first / increase
+        to_zero = own.sampled * (first / increase)
         result.put(where, increase * own.factor(np.minimum(own.to_start, to_zero)))
 
 

@@ -66,7 +66,7 @@ class Generator:
         depth = self._pick((1, 2, 2, 3, 3, 4))
         if chance < 0.45:
             if chance < 0.03:
-                return Query(self._matrix(1), start, start, 0)
+                return Query(self._matrix(depth), start, start, 0)
             if chance < 0.05:
                 return Query(self._scalar(3), start, start, 0)
             return Query(self._top(depth), start, start, 0)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from mamimon.metrics.histogram import Histogram
 from mamimon.metrics.model import STALE_NAN
 from mamimon.metrics.promql import (
     FUNCTIONS,
@@ -375,3 +376,39 @@ def test_counters_that_fall_beside_those_that_never_do(shared: bool, falling: tu
             assert result.present[row, column] == (wanted is not None)
             if wanted is not None:
                 assert result.values[row, column] == pytest.approx(wanted, rel=1e-12), (labels, at)
+
+
+def test_a_subquery_loses_names_that_are_due_and_joins_what_has_become_equal() -> None:
+    """The samples of a subquery are labelled as an instant's would be; two at one time are an error."""
+    memory = Memory(shared=True)
+    for name, first in (("a_total", 0), ("b_total", 600)):
+        samples = {at * 1000: float(at) for at in range(first, first + 300, 15)}
+        memory.add({"__name__": name, "job": "j"}, samples)
+    ask = 'rate({__name__=~"[ab]_total"}[1m])'
+    found = evaluate(memory, f"({ask})[20m:30s]", 1_000_000, 1_000_000, 0)
+    assert found.labels == [{"job": "j"}]
+    stamps, values = found.series[0]
+    assert stamps.tolist() == [*range(30_000, 301_000, 30_000), *range(630_000, 901_000, 30_000)]
+    assert values.tolist() == pytest.approx([1.0] * len(stamps), rel=0.6)
+    memory.add({"__name__": "b_total", "job": "j"}, {at * 1000: float(at) for at in range(0, 100, 15)})
+    with pytest.raises(PromQLError, match="same labelset"):
+        evaluate(memory, f"({ask})[20m:30s]", 1_000_000, 1_000_000, 0)
+    kept = evaluate(memory, '({__name__=~"[ab]_total"})[20m:30s]', 1_000_000, 1_000_000, 0)
+    assert [labels["__name__"] for labels in kept.labels] == ["a_total", "b_total"]
+
+
+@pytest.mark.parametrize("operator", ["==", "!="])
+def test_a_subquery_has_only_the_histograms_that_a_comparison_left(operator: str) -> None:
+    """Those of other steps are not seen by what is asked over it."""
+    memory = Memory(shared=True)
+    for at in range(10):
+        memory.add(
+            {"__name__": "h"},
+            {at * 60_000: Histogram(count=float(at), sum=2.0 * at, positive={1: float(at)})},
+        )
+    expr = f"h {operator} (h @ 240)"
+    left = [4] if operator == "==" else [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    found = evaluate(memory, f"({expr})[10m:1m]", 540_000, 540_000, 0)
+    assert found.series_histograms[0][0].tolist() == [at * 60_000 for at in left]
+    counted = evaluate(memory, f"count_over_time(({expr})[10m:1m])", 540_000, 540_000, 0)
+    assert counted.values.tolist() == [[float(len(left))]]
