@@ -108,7 +108,7 @@ def forget(folder: Path) -> None:
 
 
 def remember(folder: Path) -> None:
-    """Bring the store into the page cache, as one is that was just written: each question asks for other blocks."""
+    """Bring the store into the page cache, as one just written is: each question asks for other blocks."""
     for path in (folder / "logs").iterdir():
         with path.open("rb") as file:
             while file.read(1 << 20):
