@@ -375,6 +375,8 @@ def test_named_people_by_the_settings_dialog(browser: Any, tmp_path: Path) -> No
         efe.goto(server.url + "/dashboards")
         efe.fill("input[name=title]", "Ours")
         efe.click("text=Make a dashboard")
+        efe.wait_for_url("**/edit*")
+        efe.wait_for_load_state("load")  # the button is there before its script
         efe.click("#open-settings")
         efe.fill("#settings-dialog input[name=viewers]", "vera")
         efe.fill("#settings-dialog input[name=editors]", "efe")
