@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Samples
+from mamimon.metrics.spacing import even_step
 
 GATHER_CELLS = 1 << 21
 """How many samples the gathering path holds at once (16 MiB)."""
@@ -204,8 +205,6 @@ def _doubled(rows: Samples, low: Ints, high: Ints, pick: np.ufunc) -> Samples:
 
 def columns_of(rows: Samples, column: Ints) -> Samples:
     """Some columns; where they are evenly apart a view of them."""
-    if len(column) > 1:
-        apart = int(column[1] - column[0])
-        if apart > 0 and (column[1:] - column[:-1] == apart).all():
-            return rows[:, column[0] : column[-1] + 1 : apart]
+    if apart := even_step(column):
+        return rows[:, column[0] : column[-1] + 1 : apart]
     return np.asarray(np.take(rows, column, axis=1, mode="clip"))

@@ -17,7 +17,8 @@ import numpy as np
 from mamimon.metrics.model import ABSENT_BITS, ABSENT_NAN, STALE_BITS, Block, Selection
 from mamimon.metrics.promql.selection import newest, run_of
 from mamimon.metrics.promql.values import Bools, Floats, Ints, Objects, Samples, Vector
-from mamimon.metrics.promql.windows import TILE_CELLS, Tile, Windows, sample_mask, used
+from mamimon.metrics.promql.windows import TILE_CELLS, Tile, Windows, over, sample_mask, used
+from mamimon.metrics.spacing import even_step
 
 FEW = 2
 """Fewer blocks are not worth stacking."""
@@ -78,10 +79,9 @@ class Bounds:
     def __init__(self, ends: Ints, length_ms: int) -> None:
         self.start, self.end = ends - length_ms, ends
         self._shift = 0
-        steps = len(ends)
-        step = int(ends[1] - ends[0]) if steps > 1 else 0
-        shift, rest = divmod(length_ms, step) if step > 0 else (0, 0)
-        if 0 < shift < steps and not rest and (ends[1:] - ends[:-1] == step).all():
+        step = even_step(ends)
+        shift, rest = divmod(length_ms, step) if step else (0, 0)
+        if 0 < shift < len(ends) and not rest:
             self._shift = shift  # most begin where another one ends
         self._instants = (
             np.concatenate((self.start[: self._shift], ends))
@@ -169,11 +169,7 @@ class Stack:
         return values, plain
 
     def _tile(self, values: Samples, times: Ints, targets: Ints, *, plain: bool) -> Windows:
-        valid = None if plain else sample_mask(values.astype(np.float64, copy=False))[0]
-        tile = Windows(self.times, values, valid, self.low, self.high, self.start, self.end)
-        if plain:
-            tile.has_nan = False
-        tile.check = self.check
+        tile = over(self, values, plain=plain)
         tile.own_times, tile.target_of = times, targets
         return tile
 

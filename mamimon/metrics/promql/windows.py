@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -217,12 +217,28 @@ class LazyWindows:
         rows, plain = self._table.rows(part.start, min(part.stop, self._table.shape[0]))
         if self._inside is not None:
             rows = rows[:, self._inside]
-        valid = None if plain else sample_mask(rows.astype(np.float64, copy=False))[0]
-        tile = Windows(self.times, rows, valid, self.low, self.high, self.start, self.end)
-        if plain:
-            tile.has_nan = False
-        tile.check = self.check
-        return tile
+        return over(self, rows, plain=plain)
+
+
+class Laid(Protocol):
+    """Where windows lie over rows that are put together later; see `Windows`."""
+
+    times: Ints
+    low: Ints
+    high: Ints
+    start: Ints
+    end: Ints
+    check: Callable[[], None]
+
+
+def over(laid: Laid, rows: Samples, *, plain: bool) -> Windows:
+    """The windows over some rows; `plain`: none is a NaN."""
+    valid = None if plain else sample_mask(rows.astype(np.float64, copy=False))[0]
+    tile = Windows(laid.times, rows, valid, laid.low, laid.high, laid.start, laid.end)
+    if plain:
+        tile.has_nan = False
+    tile.check = laid.check
+    return tile
 
 
 def slices(rows: int, columns: int) -> Iterator[slice]:

@@ -48,20 +48,29 @@ class Wanted:
         """The ids as numbers."""
         return cast("list[int]", self.ids.tolist())
 
-    @cached_property
+    @property
     def keys(self) -> list[bytes]:
         """The texts of the series, a row each."""
-        assert self._index is not None
-        keys = self._index.keys(self.ids)
-        return sorted(keys) if len(keys) <= _MOST_SORTED else keys
+        return self._sorted[0]
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.int64]:
         """The row of each id."""
         if self._index is None or len(self.ids) > _MOST_SORTED:
             return np.arange(len(self.ids))
-        row_of = {key: row for row, key in enumerate(self.keys)}
-        return np.array([row_of[key] for key in self._index.keys(self.ids)])
+        return self._sorted[1]
+
+    @cached_property
+    def _sorted(self) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+        """The texts in the order of the rows, and the row of each id."""
+        assert self._index is not None
+        texts, rows = self._index.keys(self.ids), np.arange(len(self.ids))
+        if len(texts) > _MOST_SORTED:
+            return texts, rows
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        row_of = np.empty_like(rows)
+        row_of[order] = rows
+        return [texts[number] for number in order], row_of
 
     @cached_property
     def _mask(self) -> npt.NDArray[np.bool_]:

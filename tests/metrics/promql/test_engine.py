@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mamimon.metrics.histogram import Histogram
-from mamimon.metrics.model import STALE_NAN
+from mamimon.metrics.model import STALE_NAN, QueryResult
 from mamimon.metrics.promql import (
     FUNCTIONS,
     ParseError,
@@ -76,6 +76,16 @@ def increase(window: Samples, end: int, length: int) -> float | None:
     if total > 0 and values[0] >= 0:
         start = min(start, sampled * (values[0] / total))
     return total * (sampled + start + stop) / sampled
+
+
+def check_increases(result: QueryResult, series: dict[str, Samples]) -> None:
+    """Of each series, by its label `n`, over a minute at each step."""
+    for row, labels in enumerate(result.labels):
+        for column, at in enumerate(result.times.tolist()):
+            wanted = increase(inside(series[labels["n"]], at, 60_000), at, 60_000)
+            assert result.present[row, column] == (wanted is not None)
+            if wanted is not None:
+                assert result.values[row, column] == pytest.approx(wanted, rel=1e-12), (labels, at)
 
 
 def plain(function: Callable[[list[float]], float]) -> Callable[[Samples, int, int], float | None]:
@@ -340,14 +350,7 @@ def test_counters_that_begin_at_zero_are_not_extrapolated_below_it(
         samples = {at * 15_000: begin + float(value) for at, value in enumerate(np.cumsum(steps))}
         memory.add({"__name__": "x_total", "n": str(number)}, samples)
         series[str(number)] = sorted(samples.items())
-    end = 127 * 15_000
-    result = evaluate(memory, "increase(x_total[1m])", 0, end, 10_000)
-    for row, labels in enumerate(result.labels):
-        for column, at in enumerate(result.times.tolist()):
-            wanted = increase(inside(series[labels["n"]], at, 60_000), at, 60_000)
-            assert result.present[row, column] == (wanted is not None)
-            if wanted is not None:
-                assert result.values[row, column] == pytest.approx(wanted, rel=1e-12), (labels, at)
+    check_increases(evaluate(memory, "increase(x_total[1m])", 0, 127 * 15_000, 10_000), series)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -370,12 +373,7 @@ def test_counters_that_fall_beside_those_that_never_do(shared: bool, falling: tu
         series[str(number)] = sorted(samples.items())
     result = evaluate(memory, "increase(x_total[1m])", 0, 128 * 15_000, 60_000)
     assert len(result.labels) == 12
-    for row, labels in enumerate(result.labels):
-        for column, at in enumerate(result.times.tolist()):
-            wanted = increase(inside(series[labels["n"]], at, 60_000), at, 60_000)
-            assert result.present[row, column] == (wanted is not None)
-            if wanted is not None:
-                assert result.values[row, column] == pytest.approx(wanted, rel=1e-12), (labels, at)
+    check_increases(result, series)
 
 
 def test_a_subquery_loses_names_that_are_due_and_joins_what_has_become_equal() -> None:

@@ -57,10 +57,8 @@ def divide(subs: dict[str, Agg], bucket: dict[str, Any], length_ms: int, unit: s
         if isinstance(agg, Rate):
             bucket[name]["value"] /= agg.steps(length_ms, unit)
         elif agg.subs and not agg.timed:
-            inner = bucket[name].get("buckets", bucket[name])
-            for one in (
-                inner if isinstance(inner, list) else [inner] if inner is bucket[name] else inner.values()
-            ):
+            inner = bucket[name].get("buckets", [bucket[name]])
+            for one in inner.values() if isinstance(inner, dict) else inner:
                 divide(agg.subs, one, length_ms, unit)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -118,19 +118,27 @@ def test_generated_requests_are_answered_as_opensearch_answers(
     assert tally.errors < COUNT * 0.2 and tally.empty < COUNT * 0.3, "most must have an answer to compare"
 
 
+def ask_all(
+    requests: Iterable[Request], theirs: OpenSearch, ours: Mamimon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ask both, say how many are equal, and fail where one is not and that is not declared."""
+    tally = Tally()
+    for request in requests:
+        tally.ask(request, theirs, ours)
+    with capsys.disabled():
+        print(f"\n{tally}")
+
+    assert not tally.different, "theirs | ours\n" + "\n".join(tally.different[:200])
+
+
 @pytest.mark.peer("opensearch")
 @pytest.mark.feature("L2")
 def test_mistakes_are_refused_as_opensearch_refuses_them(
     theirs: OpenSearch, ours: Mamimon, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every wrong request is refused with OpenSearch's status and type of error, or for a declared reason."""
-    tally = Tally()
-    for method, path, body, params in MISTAKES:
-        tally.ask(Request("mistake", method, path, body, params), theirs, ours)
-    with capsys.disabled():
-        print(f"\n{tally}")
-
-    assert not tally.different, "theirs | ours\n" + "\n".join(tally.different)
+    mistakes = (Request("mistake", method, path, body, params) for method, path, body, params in MISTAKES)
+    ask_all(mistakes, theirs, ours, capsys)
 
 
 @pytest.mark.peer("opensearch")
@@ -139,10 +147,4 @@ def test_every_key_and_parameter_is_read_as_opensearch_reads_it(
     theirs: OpenSearch, ours: Mamimon, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each takes values of the same shapes and means the same by them, or is refused by its name."""
-    tally = Tally()
-    for request in (*keys(), *parameters()):
-        tally.ask(request, theirs, ours)
-    with capsys.disabled():
-        print(f"\n{tally}")
-
-    assert not tally.different, "theirs | ours\n" + "\n".join(tally.different[:200])
+    ask_all((*keys(), *parameters()), theirs, ours, capsys)
